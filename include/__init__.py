@@ -1,0 +1,1 @@
+"""Everything of Paylake that is not Airflow; importable as ``include`` wherever Airflow runs."""

@@ -1,0 +1,149 @@
+"""Typed view of a data contract: the record as produced, and the table it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject, SchemaProperty
+
+CONTRACTS_FOLDER = Path(__file__).parent
+LOGICAL_TYPES = frozenset({"string", "integer", "number", "boolean", "date", "time", "timestamp"})
+
+
+class ContractError(ValueError):
+    """A contract file says something that Paylake cannot honour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a record or one column of a table, as its contract states it.
+
+    ``physical_type`` is the PostgreSQL type. ``minimum``, ``maximum`` and ``exclusive_minimum`` are in the field's own
+    unit; ``min_length`` and ``max_length`` count characters. ``derived_from`` names the record's fields that a column
+    is computed from and is empty where the column is the record's field of the same name.
+    """
+
+    name: str
+    logical_type: str
+    physical_type: str
+    description: str
+    required: bool
+    primary_key: bool
+    personal: bool
+    pattern: str | None
+    min_length: int | None
+    max_length: int | None
+    minimum: Decimal | None
+    maximum: Decimal | None
+    exclusive_minimum: Decimal | None
+    valid_values: tuple[str, ...]
+    derived_from: tuple[str, ...]
+    references: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """One domain's contract.
+
+    ``record`` holds the fields of a message on ``topic``; ``columns`` those of the table ``table`` (its unquoted SQL
+    name; for transactions the shape that both verdict tables share).
+    """
+
+    id: str
+    version: str
+    name: str
+    description: str
+    topic: str
+    table: str
+    table_description: str
+    record: tuple[Field, ...]
+    columns: tuple[Field, ...]
+
+    @property
+    def key(self) -> Field:
+        """The record's id field."""
+        return next(field for field in self.record if field.primary_key)
+
+
+@cache
+def load_contract(file_name: str) -> Contract:
+    """Read ``include/contracts/<file_name>``.
+
+    Raises:
+        ContractError: the file lacks a part that Paylake needs; the message names the file and the part.
+    """
+    document = OpenDataContractStandard.from_file(str(CONTRACTS_FOLDER / file_name))
+    by_physical_type = {schema.physicalType: schema for schema in document.schema_ or []}
+    try:
+        topic, table = by_physical_type["topic"], by_physical_type["table"]
+    except KeyError as missing:
+        raise ContractError(f"{file_name}: no schema object with physicalType {missing}") from None
+    record = _fields(file_name, topic)
+    if sum(field.primary_key for field in record) != 1:
+        raise ContractError(f"{file_name}: the record needs exactly one primaryKey")
+    purpose = document.description.purpose if document.description else None
+    return Contract(
+        id=_need(file_name, "id", document.id),
+        version=_need(file_name, "version", document.version),
+        name=_need(file_name, "name", document.name),
+        description=_need(file_name, "description.purpose", purpose),
+        topic=_need(file_name, "physicalName of the topic", topic.physicalName),
+        table=_need(file_name, "physicalName of the table", table.physicalName),
+        table_description=_need(file_name, "description of the table", table.description),
+        record=record,
+        columns=_fields(file_name, table),
+    )
+
+
+def _need(file_name: str, what: str, value: str | None) -> str:
+    if not value:
+        raise ContractError(f"{file_name}: no {what}")
+    return value
+
+
+def _fields(file_name: str, schema: SchemaObject) -> tuple[Field, ...]:
+    return tuple(_field(f"{file_name}, {schema.name}", prop) for prop in schema.properties or [])
+
+
+def _field(where: str, prop: SchemaProperty) -> Field:
+    name = _need(where, "name of a property", prop.name)
+    where = f"{where}.{name}"
+    logical_type = _need(where, "logicalType", prop.logicalType)
+    if logical_type not in LOGICAL_TYPES:
+        raise ContractError(f"{where}: logicalType {logical_type} is none of {', '.join(sorted(LOGICAL_TYPES))}")
+    options = prop.logicalTypeOptions or {}
+    sources = prop.transformSourceObjects or []
+    return Field(
+        name=name,
+        logical_type=logical_type,
+        physical_type=_need(where, "physicalType", prop.physicalType),
+        description=_need(where, "description", prop.description),
+        required=bool(prop.required),
+        primary_key=bool(prop.primaryKey),
+        personal=prop.classification == "personal",
+        pattern=options.get("pattern"),
+        min_length=options.get("minLength"),
+        max_length=options.get("maxLength"),
+        minimum=_decimal(options.get("minimum")),
+        maximum=_decimal(options.get("maximum")),
+        exclusive_minimum=_decimal(options.get("exclusiveMinimum")),
+        valid_values=_valid_values(where, prop),
+        derived_from=tuple(source.removeprefix("record.") for source in sources),
+        references=next((str(relation.to) for relation in prop.relationships or []), None),
+    )
+
+
+def _decimal(value: int | float | None) -> Decimal | None:
+    return None if value is None else Decimal(str(value))
+
+
+def _valid_values(where: str, prop: SchemaProperty) -> tuple[str, ...]:
+    values: tuple[str, ...] = ()
+    for rule in prop.quality or []:
+        if rule.metric != "invalidValues" or rule.mustBe != 0:
+            raise ContractError(f"{where}: the only quality rule known is metric invalidValues, mustBe 0")
+        values += tuple((rule.arguments or {}).get("validValues", ()))
+    return values

@@ -1,0 +1,1 @@
+"""The lake: objects in S3, their names and their contents."""
