@@ -1,0 +1,1 @@
+"""What Paylake does with Kafka itself, whichever client reads or writes."""

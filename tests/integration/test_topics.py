@@ -1,0 +1,124 @@
+"""Topics on a real broker: creation, a reset that is complete when it returns, and what clients ask."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from include.kafka import topics
+from include.kafka.topics import (
+    LABELS_TOPIC,
+    TOPICS,
+    TopicSpec,
+    TopicTimeoutError,
+    UnknownTopicError,
+    end_offsets,
+    ensure_topics,
+    reset_topics,
+    start_offsets,
+    topic_id,
+)
+from include.settings import Settings
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def admin(settings: Settings) -> AdminClient:
+    return AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+
+
+@pytest.fixture
+def topic(admin: AdminClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A topic of the test's own, known to the registry and not yet on the broker."""
+    name = f"test_topics_{os.urandom(4).hex()}"
+    monkeypatch.setitem(TOPICS, name, TopicSpec(name, 3, {"retention.ms": "3600000"}))
+    yield name
+    if topic_id(admin, name) is not None:
+        admin.delete_topics([name])[name].result()
+
+
+def produce(settings: Settings, topic: str, partition: int, count: int) -> None:
+    failures: list[object] = []
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    for number in range(count):
+        producer.produce(
+            topic, str(number).encode(), partition=partition, on_delivery=lambda error, _: failures.append(error)
+        )
+    assert producer.flush(30) == 0
+    assert failures == [None] * count
+
+
+def test_creates_what_is_missing_and_leaves_what_is_there(admin: AdminClient, topic: str) -> None:
+    assert topic_id(admin, topic) is None
+    ensure_topics(admin, [topic])
+    created = topic_id(admin, topic)
+    assert created is not None
+    assert len(created) == 22
+    ensure_topics(admin, [topic, topic])
+    assert topic_id(admin, topic) == created
+    assert end_offsets(admin, topic) == {0: 0, 1: 0, 2: 0}
+
+
+def test_every_topic_of_paylake_is_accepted_by_the_broker(admin: AdminClient) -> None:
+    ensure_topics(admin, TOPICS)
+    for name, spec in TOPICS.items():
+        assert len(end_offsets(admin, name)) == spec.partitions
+    assert LABELS_TOPIC in TOPICS
+
+
+def test_offsets_count_records_by_partition(settings: Settings, admin: AdminClient, topic: str) -> None:
+    ensure_topics(admin, [topic])
+    produce(settings, topic, partition=1, count=5)
+    assert end_offsets(admin, topic) == {0: 0, 1: 5, 2: 0}
+    assert start_offsets(admin, topic) == {0: 0, 1: 0, 2: 0}
+
+
+def test_reset_gives_an_empty_topic_with_another_id_that_takes_records(
+    settings: Settings, admin: AdminClient, topic: str
+) -> None:
+    ensure_topics(admin, [topic])
+    ids = [topic_id(admin, topic)]
+    for _ in range(3):
+        produce(settings, topic, partition=0, count=3)
+        ids.append(reset_topics(admin, [topic])[topic])
+        assert topic_id(admin, topic) == ids[-1]
+        assert end_offsets(admin, topic) == {0: 0, 1: 0, 2: 0}
+    assert len(set(ids)) == 4
+    produce(settings, topic, partition=2, count=1)
+
+
+def test_reset_creates_a_topic_that_was_missing(admin: AdminClient, topic: str) -> None:
+    assert reset_topics(admin, [topic]) == {topic: topic_id(admin, topic)}
+
+
+def test_a_name_outside_the_registry_deletes_nothing(admin: AdminClient, topic: str) -> None:
+    ensure_topics(admin, [topic])
+    before = topic_id(admin, topic)
+    with pytest.raises(UnknownTopicError, match="no_such_topic"):
+        reset_topics(admin, [topic, "no_such_topic"])
+    assert topic_id(admin, topic) == before
+
+
+def test_offsets_of_a_missing_topic_raise(admin: AdminClient, topic: str) -> None:
+    with pytest.raises(UnknownTopicError, match=topic):
+        end_offsets(admin, topic)
+
+
+def test_a_reset_that_cannot_finish_says_what_it_waited_for(
+    admin: AdminClient, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_topics(admin, [topic])
+    monkeypatch.setattr(topics, "_delete", lambda *_: None)  # a broker that never gets round to deleting
+    with pytest.raises(TopicTimeoutError, match=f"{topic} .* to disappear"):
+        reset_topics(admin, [topic], timeout=1)
+
+
+def test_no_broker_is_a_timeout_with_a_name() -> None:
+    nowhere = AdminClient({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
+    with pytest.raises(TopicTimeoutError, match="transactions"):
+        ensure_topics(nowhere, ["transactions"], timeout=1)
