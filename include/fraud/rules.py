@@ -1,0 +1,187 @@
+"""The fraud rules: pure functions of one cleaned transaction, configured by a versioned file.
+
+Every rule is asked about every transaction and every rule that fires is returned. A rule that lacks a value it needs
+(a merchant nobody described, say) does not fire; the transaction is then judged by the others.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+RULES_FILE = Path(__file__).parent / "rules.yaml"
+RULES_VARIABLE = "PAYLAKE_FRAUD_RULES"
+RULE_NAMES = ("high_online_amount", "suspicious_merchant", "risky_location", "huge_amount")
+ONLINE = "Online"
+RISK_LEVELS = frozenset({"Low", "Medium", "High"})
+
+
+class RulesError(ValueError):
+    """The rules file cannot be read or makes no sense; the message says where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A rule that fired: its name, a sentence for people, and the values that made it fire.
+
+    The values are JSON; amounts are decimal numbers as text.
+    """
+
+    rule: str
+    message: str
+    values: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The element that FraudTransaction's column ``evidence`` holds for this rule."""
+        return {"rule": self.rule, "message": self.message, "values": self.values}
+
+
+def normal_place(name: str) -> str:
+    """The form in which two spellings of a place are compared: case, spaces and Unicode composition do not count."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def _not_a_float(value: object) -> object:
+    if isinstance(value, float | bool):
+        raise ValueError(f"{value!r}: write the amount as text, such as '30000.00'")
+    return value
+
+
+Amount = Annotated[Decimal, BeforeValidator(_not_a_float), Field(gt=0, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AmountLimit(_Strict):
+    """Fires for amounts above ``above`` (in the book currency); the limit itself is still allowed."""
+
+    above: Amount
+
+
+class SuspiciousMerchants(_Strict):
+    """Merchants by id, and the risk levels of MERCHANTS, that are suspicious."""
+
+    merchants: frozenset[Name]
+    risk_levels: frozenset[Name]
+
+    @model_validator(mode="after")
+    def _levels_exist(self) -> Self:
+        unknown = self.risk_levels - RISK_LEVELS
+        if unknown:
+            raise ValueError(f"risk_levels {sorted(unknown)} are none of {sorted(RISK_LEVELS)}")
+        return self
+
+
+class RiskyLocations(_Strict):
+    """Cities in which a card is unlikely to be used by its owner, as written in the file."""
+
+    cities: tuple[Name, ...]
+
+
+class Rules(_Strict):
+    """A version of the rules.
+
+    ``version`` is stored with every verdict.
+    """
+
+    version: Name
+    high_online_amount: AmountLimit
+    huge_amount: AmountLimit
+    suspicious_merchant: SuspiciousMerchants
+    risky_location: RiskyLocations
+
+    @model_validator(mode="after")
+    def _limits_differ(self) -> Self:
+        if self.huge_amount.above <= self.high_online_amount.above:
+            raise ValueError(
+                f"huge_amount.above ({self.huge_amount.above}) must be greater than"
+                f" high_online_amount.above ({self.high_online_amount.above})"
+            )
+        return self
+
+    def model_post_init(self, _context: object) -> None:
+        """Prepare the places for comparison once rather than for each transaction."""
+        self._places = frozenset(map(normal_place, self.risky_location.cities))
+
+    _places: frozenset[str] = frozenset()
+
+    def verdict(self, row: Mapping[str, Any], merchant_risk: str | None) -> tuple[Fired, ...]:
+        """Every rule that fires for a cleaned transaction; none means it is genuine.
+
+        ``row`` has the columns of the transactions contract, its amount a Decimal. ``merchant_risk`` is the risk level
+        that MERCHANTS has for the row's merchant, None if it has none.
+        """
+        fired = (
+            self._high_online_amount(row),
+            self._suspicious_merchant(row, merchant_risk),
+            self._risky_location(row),
+            self._huge_amount(row),
+        )
+        return tuple(one for one in fired if one is not None)
+
+    def _high_online_amount(self, row: Mapping[str, Any]) -> Fired | None:
+        amount, limit = row.get("amount"), self.high_online_amount.above
+        if amount is None or row.get("channel") != ONLINE or amount <= limit:
+            return None
+        values = {"amount": _plain(amount), "limit": _plain(limit), "channel": ONLINE}
+        return Fired("high_online_amount", f"online amount {_plain(amount)} is above {_plain(limit)}", values)
+
+    def _huge_amount(self, row: Mapping[str, Any]) -> Fired | None:
+        amount, limit = row.get("amount"), self.huge_amount.above
+        if amount is None or amount <= limit:
+            return None
+        values = {"amount": _plain(amount), "limit": _plain(limit)}
+        return Fired("huge_amount", f"amount {_plain(amount)} is above {_plain(limit)}", values)
+
+    def _suspicious_merchant(self, row: Mapping[str, Any], risk: str | None) -> Fired | None:
+        merchant = row.get("merchant_id")
+        if merchant is None:
+            return None
+        listed, risky = merchant in self.suspicious_merchant.merchants, risk in self.suspicious_merchant.risk_levels
+        if not listed and not risky:
+            return None
+        why = " and ".join(["is listed"] * listed + [f"has risk level {risk}"] * risky)
+        values = {"merchant_id": merchant, "listed": "yes" if listed else "no", "risk_level": risk or "unknown"}
+        return Fired("suspicious_merchant", f"merchant {merchant} {why}", values)
+
+    def _risky_location(self, row: Mapping[str, Any]) -> Fired | None:
+        location = row.get("location")
+        if location is None or normal_place(location) not in self._places:
+            return None
+        return Fired("risky_location", f"location {location} is of high risk", {"location": location})
+
+
+def rules_path() -> Path:
+    """The rules file in use: ``$PAYLAKE_FRAUD_RULES``, or the one beside this module."""
+    return Path(os.environ.get(RULES_VARIABLE) or RULES_FILE)
+
+
+def load_rules(path: Path | None = None) -> Rules:
+    """Read and check a rules file, by default ``rules_path()``.
+
+    Raises:
+        RulesError: the file is missing, is no YAML, or holds something that makes no sense.
+    """
+    path = path or rules_path()
+    try:
+        return Rules.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RulesError(f"fraud rules {path}: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+        raise RulesError(f"fraud rules {path}: {problems}") from error
+
+
+def _plain(amount: Decimal) -> str:
+    return f"{amount:f}"
