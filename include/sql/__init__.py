@@ -1,0 +1,24 @@
+"""Every SQL statement longer than a line, one file each, and the one way to load them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+from typing_extensions import LiteralString
+
+SQL_FOLDER = Path(__file__).parent
+
+
+@cache
+def load_sql(name: str) -> LiteralString:
+    """The text of ``include/sql/<name>.sql``.
+
+    Statements with ``{placeholders}`` are meant for ``psycopg.sql.SQL(...).format(...)``. The files are part of the
+    program, which is why their text may count as literal for psycopg's types.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    return cast(LiteralString, (SQL_FOLDER / f"{name}.sql").read_text(encoding="utf-8"))

@@ -1,0 +1,111 @@
+-- Paylake's own books: what was loaded, what was refused, what the fraud stream has done.
+-- Kafka coordinates are called topic_id, partition_id, record_offset everywhere; a topic's id, unlike its name,
+-- never comes back after a reset, so the three together name one record for ever.
+
+CREATE SCHEMA IF NOT EXISTS ops;
+COMMENT ON SCHEMA ops IS 'Paylake''s own books: watermarks, quarantine, the fraud stream''s ledger.';
+
+-- Iceberg's JDBC catalog makes its tables itself, but not the schema they live in.
+CREATE SCHEMA IF NOT EXISTS lake_catalog;
+COMMENT ON SCHEMA lake_catalog IS 'The Iceberg catalog of the silver layer; written by Spark.';
+
+CREATE TABLE IF NOT EXISTS ops.schema_state (
+    only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    fingerprint text NOT NULL,
+    applied_at  timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ops.schema_state IS 'Fingerprint of the definitions last applied, so that applying them again is cheap.';
+
+CREATE TABLE IF NOT EXISTS ops.gold_watermark (
+    domain             text PRIMARY KEY,
+    silver_table_uuid  text,
+    silver_version     bigint NOT NULL DEFAULT 0,
+    silver_snapshot_id bigint,
+    rows               bigint NOT NULL DEFAULT 0,
+    loaded_at          timestamptz
+);
+COMMENT ON TABLE ops.gold_watermark IS
+    'Up to which version of silver each gold table is loaded. Its row is the lock that loads of a domain queue for.';
+COMMENT ON COLUMN ops.gold_watermark.silver_table_uuid IS
+    'The Iceberg table''s id; another one means that silver was made anew and its versions cannot be compared.';
+COMMENT ON COLUMN ops.gold_watermark.rows IS 'Rows in the silver snapshot that was loaded.';
+
+CREATE TABLE IF NOT EXISTS ops.quarantine (
+    domain             text NOT NULL,
+    topic              text NOT NULL,
+    topic_id           text NOT NULL,
+    partition_id       integer NOT NULL,
+    record_offset      bigint NOT NULL,
+    kafka_timestamp_ms bigint NOT NULL,
+    raw                bytea,
+    reasons            jsonb NOT NULL,
+    contract_version   text NOT NULL,
+    quarantined_at     timestamptz NOT NULL DEFAULT now(),
+    redriven_at        timestamptz,
+    PRIMARY KEY (topic_id, partition_id, record_offset),
+    CONSTRAINT quarantine_reasons_given
+        CHECK (CASE jsonb_typeof(reasons) WHEN 'array' THEN jsonb_array_length(reasons) > 0 ELSE false END)
+);
+COMMENT ON TABLE ops.quarantine IS 'Records that broke their contract, with every reason and their original bytes.';
+COMMENT ON COLUMN ops.quarantine.kafka_timestamp_ms IS
+    'Kafka''s timestamp as it came, milliseconds since 1970 (-1: none). A number, because a producer may send one that no date can hold.';
+COMMENT ON COLUMN ops.quarantine.raw IS 'The record''s value as it came; NULL where Kafka''s value was null. May hold personal data.';
+COMMENT ON COLUMN ops.quarantine.reasons IS 'Array of {"field", "code", "message"}; never empty. May quote personal data.';
+COMMENT ON COLUMN ops.quarantine.redriven_at IS 'When the record was driven through again and accepted; NULL while it waits.';
+
+CREATE TABLE IF NOT EXISTS ops.stream_lease (
+    name        text PRIMARY KEY,
+    epoch       bigint NOT NULL,
+    holder      text NOT NULL,
+    acquired_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ops.stream_lease IS 'Who may write for a stream: only the driver that holds the newest epoch.';
+
+CREATE TABLE IF NOT EXISTS ops.stream_batch (
+    checkpoint_id   text NOT NULL,
+    batch_id        bigint NOT NULL,
+    epoch           bigint NOT NULL,
+    start_positions jsonb NOT NULL,
+    end_positions   jsonb NOT NULL,
+    records         bigint NOT NULL DEFAULT 0,
+    fraud           bigint NOT NULL DEFAULT 0,
+    genuine         bigint NOT NULL DEFAULT 0,
+    duplicates      bigint NOT NULL DEFAULT 0,
+    quarantined     bigint NOT NULL DEFAULT 0,
+    tombstones      bigint NOT NULL DEFAULT 0,
+    committed_at    timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (checkpoint_id, batch_id),
+    -- A batch that loses or doubles a record cannot be committed. Set the six counts in one statement.
+    CONSTRAINT stream_batch_books_balance
+        CHECK (records = fraud + genuine + duplicates + quarantined + tombstones)
+);
+COMMENT ON TABLE ops.stream_batch IS
+    'The fraud stream''s ledger: one row per micro-batch, committed with the batch''s rows, so that a replay adds nothing.';
+COMMENT ON COLUMN ops.stream_batch.start_positions IS 'Topic id -> partition -> first offset of the batch.';
+COMMENT ON COLUMN ops.stream_batch.end_positions IS 'Topic id -> partition -> offset after the last of the batch.';
+
+CREATE TABLE IF NOT EXISTS ops.transaction_seen (
+    txn_id        text PRIMARY KEY,
+    verdict       text NOT NULL CHECK (verdict IN ('fraud', 'genuine')),
+    body_hash     bytea NOT NULL,
+    topic_id      text NOT NULL,
+    partition_id  integer NOT NULL,
+    record_offset bigint NOT NULL
+);
+COMMENT ON TABLE ops.transaction_seen IS
+    'The one place where a txn_id is claimed: no transaction can get two verdicts, whoever writes.';
+
+CREATE TABLE IF NOT EXISTS ops.transaction_duplicate (
+    topic_id      text NOT NULL,
+    partition_id  integer NOT NULL,
+    record_offset bigint NOT NULL,
+    txn_id        text NOT NULL,
+    same_body     boolean NOT NULL,
+    raw           bytea,
+    seen_at       timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (topic_id, partition_id, record_offset)
+);
+COMMENT ON TABLE ops.transaction_duplicate IS 'Transactions whose txn_id had been claimed by an earlier record.';
+COMMENT ON COLUMN ops.transaction_duplicate.same_body IS
+    'false is a conflict: the same txn_id came with another body. The first record keeps its verdict.';
+COMMENT ON COLUMN ops.transaction_duplicate.raw IS 'The later record''s value as it came. Holds personal data.';
