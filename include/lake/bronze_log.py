@@ -1,0 +1,237 @@
+"""Bronze as a log: per domain, topic id and partition a chain of objects, read by Kafka's offsets.
+
+Each object begins where the one before it ended, and its name is its start; so from one object the next one's name is
+known, and reading follows that chain. Listing only tells how far the chain reaches. (A listing that runs while
+objects are written may miss one and show the next; the chain cannot.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from include.domains import BRONZE_BUCKET, Domain
+from include.lake.objects import ObjectIndex, decode_index, decode_values, object_key, partition_prefix, start_of_key
+from include.lake.positions import Positions
+from include.lake.records import BronzeRecord
+from include.lake.s3 import is_missing
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
+
+PAGE = 1000
+"""Names in one answer to a listing: the most that S3 gives."""
+
+_MISSING = "bronze has no object {}, though its chain of objects leads there"
+
+
+class BrokenChainError(RuntimeError):
+    """An object of a partition's chain is missing; the message names it. Nothing in Paylake removes one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """An object as a listing shows it; ``size`` in bytes. Its end is in its metadata, see ``BronzeLog.index``."""
+
+    key: str
+    start: int
+    size: int
+    last_modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectContent:
+    """The records of one object as columns of equal length; a None among ``values`` is a null value."""
+
+    key: str
+    end: int
+    offsets: list[int]
+    timestamps_ms: list[int]
+    values: list[bytes | None]
+
+
+class BronzeLog:
+    """Reads one domain's bronze. Holds no state but the client, so it may be made anew at will.
+
+    All methods raise ``botocore.exceptions.ClientError`` or ``BotoCoreError`` when S3 does not answer, and
+    ``CorruptObjectError`` for an object that is not what it should be.
+    """
+
+    def __init__(self, s3: S3Client, domain: Domain) -> None:
+        self._s3 = s3
+        self._folder = domain.bronze_folder
+
+    def topic_ids(self) -> list[str]:
+        """The topics that have ever been ingested, sorted by id (for their order in time see ``generations``)."""
+        return self._folders(f"{self._folder}/")
+
+    def partitions(self, topic_id: str) -> list[int]:
+        """The partitions that have objects, in ascending order."""
+        return sorted(int(name) for name in self._folders(f"{self._folder}/{topic_id}/"))
+
+    def generations(self) -> list[str]:
+        """The topic ids in the order in which the topics came: by the age of their oldest object."""
+        born = {topic_id: self._born(topic_id) for topic_id in self.topic_ids()}
+        return sorted(born, key=lambda topic_id: (born[topic_id], topic_id))
+
+    def end_positions(self) -> Positions:
+        """Where each partition of each topic ends."""
+        return {
+            topic_id: {partition: self.end_offset(topic_id, partition) for partition in self.partitions(topic_id)}
+            for topic_id in self.topic_ids()
+        }
+
+    def end_offset(self, topic_id: str, partition: int, known: int = 0) -> int:
+        """The offset after the last one that is covered; 0 when there is no object.
+
+        ``known`` is a place up to which the chain is known to reach (the start or end of an object): looking from
+        there costs one listing and one HEAD when little came after it.
+        """
+        last = self._last_start(topic_id, partition, known)
+        return known if last is None else self.index(topic_id, partition, last).end
+
+    def objects(self, topic_id: str, partition: int, start: int = 0, end: int | None = None) -> Iterator[ListedObject]:
+        """The objects that begin in [start, end), in order."""
+        after = start - 1
+        while True:
+            page = self._page(topic_id, partition, after)
+            for listed in page:
+                if end is not None and listed.start >= end:
+                    return
+                yield listed
+            if len(page) < PAGE:
+                return
+            after = page[-1].start
+
+    def index(self, topic_id: str, partition: int, start: int) -> ObjectIndex:
+        """End, offsets and timestamps of the object that begins at ``start``.
+
+        Raises:
+            BrokenChainError: there is no such object.
+        """
+        key = self._key(topic_id, partition, start)
+        try:
+            answer = self._s3.head_object(Bucket=BRONZE_BUCKET, Key=key)
+        except ClientError as error:
+            if is_missing(error):
+                raise BrokenChainError(_MISSING.format(key)) from error
+            raise
+        return decode_index(key, answer["Metadata"])
+
+    def contents(self, topic_id: str, partition: int, start: int, end: int) -> Iterator[ObjectContent]:
+        """The objects that cover [start, end), cut to these offsets.
+
+        Raises:
+            BrokenChainError: an object is missing, also when bronze does not reach up to ``end``.
+        """
+        position = self._containing_start(topic_id, partition, start) if start < end else end
+        while position < end:
+            content = self._content(topic_id, partition, position)
+            position = content.end
+            yield _cut(content, start, end)
+
+    def read(self, topic_id: str, partition: int, start: int, end: int) -> Iterator[BronzeRecord]:
+        """The records with offsets in [start, end), in order.
+
+        Raises:
+            BrokenChainError: see ``contents``.
+        """
+        for content in self.contents(topic_id, partition, start, end):
+            columns = zip(content.offsets, content.timestamps_ms, content.values, strict=True)
+            for offset, timestamp_ms, value in columns:
+                yield BronzeRecord(topic_id, partition, offset, timestamp_ms, value)
+
+    def _key(self, topic_id: str, partition: int, start: int) -> str:
+        return object_key(self._folder, topic_id, partition, start)
+
+    def _content(self, topic_id: str, partition: int, start: int) -> ObjectContent:
+        key = self._key(topic_id, partition, start)
+        try:
+            answer = self._s3.get_object(Bucket=BRONZE_BUCKET, Key=key)
+        except ClientError as error:
+            if is_missing(error):
+                raise BrokenChainError(_MISSING.format(key)) from error
+            raise
+        index = decode_index(key, answer["Metadata"])
+        values = decode_values(key, answer["Body"].read(), len(index.offsets))
+        return ObjectContent(key, index.end, index.offsets, index.timestamps_ms, values)
+
+    def _page(self, topic_id: str, partition: int, after: int, limit: int = PAGE) -> list[ListedObject]:
+        """The first objects that begin after the offset ``after`` (-1: from the beginning)."""
+        prefix = partition_prefix(self._folder, topic_id, partition)
+        start_after = self._key(topic_id, partition, after) if after >= 0 else ""
+        answer = self._s3.list_objects_v2(
+            Bucket=BRONZE_BUCKET, Prefix=prefix, StartAfter=start_after, MaxKeys=min(limit, PAGE)
+        )
+        return [
+            ListedObject(entry["Key"], start_of_key(entry["Key"]), entry["Size"], entry["LastModified"])
+            for entry in answer.get("Contents", [])
+        ]
+
+    def _last_start(self, topic_id: str, partition: int, known: int) -> int | None:
+        """Start of the last object that begins at ``known`` or later, found without listing all in between.
+
+        A full page says that there is more: step ahead, further each time, until nothing is found there, then
+        halve the distance until a page ends the list.
+        """
+        page = self._page(topic_id, partition, known - 1)
+        if len(page) < PAGE:
+            return page[-1].start if page else None
+        low, high = page[-1].start, None
+        step = 2 * (low - known + 1)
+        while True:
+            probe = low + step if high is None else (low + high) // 2
+            page = self._page(topic_id, partition, probe)
+            if not page:
+                high = probe
+            elif len(page) < PAGE:
+                return page[-1].start
+            else:
+                low, step = page[-1].start, step * 2
+
+    def _containing_start(self, topic_id: str, partition: int, offset: int) -> int:
+        """Start of the object that covers ``offset`` (or of the last one before it, when none does)."""
+        width = PAGE
+        while offset > 0:
+            after = max(offset - width, -1)
+            # An object covers at least one offset, so a page that begins within PAGE of the offset reaches it.
+            found = [listed.start for listed in self.objects(topic_id, partition, after + 1, offset + 1)]
+            if found:
+                return found[-1]
+            if after == -1:
+                break
+            width *= 4
+        return 0
+
+    def _born(self, topic_id: str) -> datetime:
+        first = [self._page(topic_id, partition, -1, limit=1)[0] for partition in self.partitions(topic_id)]
+        return min(listed.last_modified for listed in first)
+
+    def _folders(self, prefix: str) -> list[str]:
+        names: list[str] = []
+        request = {"Bucket": BRONZE_BUCKET, "Prefix": prefix, "Delimiter": "/"}
+        answer: ListObjectsV2OutputTypeDef
+        for answer in self._s3.get_paginator("list_objects_v2").paginate(**request):  # type: ignore[arg-type]
+            names += [
+                entry["Prefix"].removeprefix(prefix).removesuffix("/") for entry in answer.get("CommonPrefixes", [])
+            ]
+        return names
+
+
+def _cut(content: ObjectContent, start: int, end: int) -> ObjectContent:
+    keep = [place for place, offset in enumerate(content.offsets) if start <= offset < end]
+    if len(keep) == len(content.offsets):
+        return content
+    first, last = (keep[0], keep[-1] + 1) if keep else (0, 0)
+    return ObjectContent(
+        content.key,
+        content.end,
+        content.offsets[first:last],
+        content.timestamps_ms[first:last],
+        content.values[first:last],
+    )

@@ -1,0 +1,230 @@
+"""One bronze object: its name, its body, and the index in its metadata.
+
+An object holds the records of one partition with Kafka offsets in [start, end). The start is in its name. The end, the
+number of records and the index (each record's offset and timestamp) are user metadata, so the body is plain lines.
+S3 allows 2 KB of metadata; ``encode`` takes as many records as their index has room for.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from include.lake.records import BronzeRecord, CorruptLineError, IncomingRecord, decode_line, encode_line
+
+CONTENT_TYPE = "application/x-ndjson"
+END_KEY = "paylake-end"
+COUNT_KEY = "paylake-count"
+INDEX_KEY = "paylake-index"
+
+# Leaves room, of the 2048 bytes that S3 allows, for the names and the two numbers.
+_MAX_INDEX_CHARACTERS = 1900
+_START_DIGITS = 20
+_NAME = re.compile(r"(?P<start>[0-9]{20})\.json")
+
+
+class CorruptObjectError(ValueError):
+    """A bronze object is not what its metadata says; the message names the object and the difference."""
+
+
+def partition_prefix(folder: str, topic_id: str, partition: int) -> str:
+    """Where the objects of one partition are, with the slash at the end."""
+    return f"{folder}/{topic_id}/{partition}/"
+
+
+def object_key(folder: str, topic_id: str, partition: int, start: int) -> str:
+    """The name of the object whose first covered offset is ``start``; names sort by offset."""
+    return f"{partition_prefix(folder, topic_id, partition)}{start:0{_START_DIGITS}d}.json"
+
+
+def start_of_key(key: str) -> int:
+    """The start offset in an object's name.
+
+    Raises:
+        CorruptObjectError: it is not the name of a bronze object.
+    """
+    match = _NAME.fullmatch(key.rpartition("/")[2])
+    if match is None:
+        raise CorruptObjectError(f"{key}: not the name of a bronze object")
+    return int(match["start"])
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedObject:
+    """An object ready to be written: it covers [``start``, ``end``) with ``count`` records."""
+
+    start: int
+    end: int
+    count: int
+    body: bytes
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectIndex:
+    """What an object's metadata says: the end (exclusive), and each record's offset and timestamp in ms."""
+
+    end: int
+    offsets: list[int]
+    timestamps_ms: list[int]
+
+
+def encode(
+    records: Sequence[IncomingRecord], *, topic: str, partition: int, start: int, end: int
+) -> Iterator[EncodedObject]:
+    """Objects that together cover [start, end), each as long as its index allows; usually one.
+
+    ``records`` are in the order of their offsets and lie in [start, end); there may be none, then the object covers
+    a gap. A gap between two objects belongs to the later one, the gap behind the last record to the last object.
+
+    Raises:
+        ValueError: the records are out of order or out of range.
+    """
+    _check_order(records, start, end)
+    remaining = records
+    while True:
+        count, index = _fitting_index(remaining, start)
+        chunk, remaining = remaining[:count], remaining[count:]
+        chunk_end = chunk[-1].offset + 1 if remaining else end
+        yield EncodedObject(
+            start=start,
+            end=chunk_end,
+            count=count,
+            body=b"".join(encode_line(record, topic, partition) + b"\n" for record in chunk),
+            metadata={END_KEY: str(chunk_end), COUNT_KEY: str(count), INDEX_KEY: index},
+        )
+        if not remaining:
+            return
+        start = chunk_end
+
+
+def decode_index(key: str, metadata: Mapping[str, str]) -> ObjectIndex:
+    """Read the metadata of the object named ``key``.
+
+    Raises:
+        CorruptObjectError: metadata is missing, cannot be read or contradicts itself or the name.
+    """
+    start = start_of_key(key)
+    try:
+        end, count = int(metadata[END_KEY]), int(metadata[COUNT_KEY])
+        offsets, timestamps = _unpack(base64.b64decode(metadata[INDEX_KEY], validate=True), start)
+    except (KeyError, ValueError, IndexError, binascii.Error, zlib.error) as error:
+        raise CorruptObjectError(f"{key}: its metadata cannot be read: {error!r}") from error
+    if len(offsets) != count:
+        raise CorruptObjectError(f"{key}: {count} records according to its metadata, {len(offsets)} in its index")
+    if end <= start or (offsets and offsets[-1] >= end):
+        raise CorruptObjectError(f"{key}: its records reach beyond its end {end}")
+    return ObjectIndex(end, offsets, timestamps)
+
+
+def decode_values(key: str, body: bytes, count: int) -> list[bytes | None]:
+    """The values in a body, in order.
+
+    Raises:
+        CorruptObjectError: the number of lines is not ``count``, or a line cannot be read.
+    """
+    lines = body.split(b"\n")
+    if lines.pop() or len(lines) != count:
+        raise CorruptObjectError(f"{key}: {count} records according to its metadata, {len(lines)} whole lines")
+    try:
+        return [decode_line(line) for line in lines]
+    except CorruptLineError as error:
+        raise CorruptObjectError(f"{key}: {error}") from error
+
+
+def decode(key: str, metadata: Mapping[str, str], body: bytes, topic_id: str, partition: int) -> Iterator[BronzeRecord]:
+    """The records of one object.
+
+    Raises:
+        CorruptObjectError: see ``decode_index`` and ``decode_values``.
+    """
+    index = decode_index(key, metadata)
+    values = decode_values(key, body, len(index.offsets))
+    for offset, timestamp_ms, value in zip(index.offsets, index.timestamps_ms, values, strict=True):
+        yield BronzeRecord(topic_id, partition, offset, timestamp_ms, value)
+
+
+def _check_order(records: Sequence[IncomingRecord], start: int, end: int) -> None:
+    if end <= start:
+        raise ValueError(f"an object cannot cover [{start}, {end})")
+    if records and (records[0].offset < start or records[-1].offset >= end):
+        raise ValueError(f"records {records[0].offset} to {records[-1].offset} are not all in [{start}, {end})")
+    if any(later.offset <= earlier.offset for earlier, later in pairwise(records)):
+        raise ValueError(f"the records of [{start}, {end}) are not in the order of their offsets")
+
+
+def _fitting_index(records: Sequence[IncomingRecord], start: int) -> tuple[int, str]:
+    """How many of the records fit, and their index. Halving is enough: nearly always all of them do."""
+    count = len(records)
+    while True:
+        index = base64.b64encode(_pack(records[:count], start)).decode("ascii")
+        if len(index) <= _MAX_INDEX_CHARACTERS:
+            return count, index
+        count //= 2
+
+
+def _pack(records: Sequence[IncomingRecord], start: int) -> bytes:
+    """Count, then how many offsets each record skips, then how each timestamp differs from the one before.
+
+    Most of these numbers are 0 or small and repeat, so compression leaves little of them.
+    """
+    numbers = bytearray()
+    _append_varint(numbers, len(records))
+    expected = start
+    for record in records:
+        _append_varint(numbers, record.offset - expected)
+        expected = record.offset + 1
+    previous = 0
+    for record in records:
+        _append_varint(numbers, _zigzag(record.timestamp_ms - previous))
+        previous = record.timestamp_ms
+    return zlib.compress(bytes(numbers), 9)
+
+
+def _unpack(packed: bytes, start: int) -> tuple[list[int], list[int]]:
+    numbers = _varints(zlib.decompress(packed))
+    count = numbers[0]
+    if len(numbers) != 1 + 2 * count:
+        raise ValueError(f"an index of {count} records has {len(numbers)} numbers")
+    offsets, timestamps = [], []
+    expected = start
+    for skipped in numbers[1 : 1 + count]:
+        offsets.append(expected + skipped)
+        expected += skipped + 1
+    timestamp = 0
+    for difference in numbers[1 + count :]:
+        timestamp += (difference >> 1) ^ -(difference & 1)
+        timestamps.append(timestamp)
+    return offsets, timestamps
+
+
+def _zigzag(number: int) -> int:
+    """Small numbers of either sign become small numbers without one."""
+    return number * 2 if number >= 0 else -number * 2 - 1
+
+
+def _append_varint(target: bytearray, number: int) -> None:
+    while number > 127:
+        target.append(number & 127 | 128)
+        number >>= 7
+    target.append(number)
+
+
+def _varints(data: bytes) -> list[int]:
+    numbers = []
+    number = shift = 0
+    for byte in data:
+        number |= (byte & 127) << shift
+        if byte > 127:
+            shift += 7
+        else:
+            numbers.append(number)
+            number = shift = 0
+    if shift:
+        raise ValueError("the last number of an index is cut")
+    return numbers

@@ -1,0 +1,1 @@
+"""Spark: the session, the source that reads bronze, and the jobs."""
