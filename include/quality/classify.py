@@ -1,0 +1,138 @@
+"""Valid, rejected or tombstone: the one place that decides, in pure Python and the same way every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from include.cleaning import CLEANERS, CleaningError
+from include.cleaning.text import shown
+from include.cleaning.timestamps import timestamp_columns
+from include.contracts import Contract, ContractError, Field
+from include.domains import Domain
+from include.quality.parse import UnreadableError, parse_object
+from include.quality.reason import Reason
+from include.quality.values import Check, InvalidValueError, check_for
+
+if TYPE_CHECKING:
+    from include.lake.records import BronzeRecord
+
+FUTURE_TOLERANCE = timedelta(hours=24)
+"""How far a record's own times may lie after the time Kafka took the record."""
+
+Cleaner = Callable[[Any], Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Valid:
+    """The record keeps its contract; ``row`` has every column of the contract's table, None where there is no value.
+
+    Decimal for numbers (with the column's scale), UTC datetime for timestamps, date, str for times of day, int, bool.
+    """
+
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The record breaks its contract, in each of these ways (at least one)."""
+
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """The record's value is null: Kafka's mark for a deleted key."""
+
+
+Outcome = Valid | Rejected | Tombstone
+
+
+def classify(domain: Domain, record: BronzeRecord) -> Outcome:
+    """Decide what ``record`` is; never raises because of what is in it."""
+    if record.value is None:
+        return Tombstone()
+    try:
+        members = parse_object(record.value)
+    except UnreadableError as error:
+        return Rejected((error.reason,))
+    return _plan(domain).apply(members, _latest(record.timestamp_ms))
+
+
+def _latest(timestamp_ms: int) -> datetime | None:
+    """The latest moment that a record of this Kafka timestamp may speak of; None where Kafka has no timestamp."""
+    try:
+        return datetime.fromtimestamp(timestamp_ms / 1000, UTC) + FUTURE_TOLERANCE if timestamp_ms >= 0 else None
+    except (ValueError, OverflowError, OSError):  # a producer may set any 64 bits
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What is done with one field of the record."""
+
+    name: str
+    required: bool
+    check: Check
+    cleaner: Cleaner | None
+    is_timestamp: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A contract, compiled: made once for each domain and process."""
+
+    steps: tuple[_Step, ...]
+    columns: tuple[str, ...]
+
+    def apply(self, members: Mapping[str, object], latest: datetime | None) -> Valid | Rejected:
+        made: dict[str, Any] = dict.fromkeys(self.columns)
+        reasons: list[Reason] = []
+        for step in self.steps:
+            value = members.get(step.name)
+            if value is None:
+                if step.required:
+                    reasons.append(Reason(step.name, "missing", "is required but absent or null"))
+                continue
+            try:
+                typed = step.check(value)
+                if step.is_timestamp and latest is not None and typed > latest:
+                    reasons.append(Reason(step.name, "in_the_future", _future_message(typed)))
+                made[step.name] = typed
+                if step.cleaner:
+                    made.update(step.cleaner(typed))
+            except InvalidValueError as error:
+                reasons += error.reasons(step.name)
+            except CleaningError as error:
+                reasons.append(Reason(step.name, error.code, str(error)))
+        if reasons:
+            return Rejected(tuple(reasons))
+        return Valid({column: made[column] for column in self.columns})
+
+
+def _future_message(moment: datetime) -> str:
+    hours = int(FUTURE_TOLERANCE.total_seconds() // 3600)
+    return f"{shown(moment.isoformat())} is more than {hours} hours after Kafka took the record"
+
+
+@lru_cache(maxsize=64)
+def _plan(domain: Domain) -> _Plan:
+    contract = domain.contract
+    return _Plan(
+        steps=tuple(_step(contract, field) for field in contract.record),
+        columns=tuple(column.name for column in contract.columns),
+    )
+
+
+def _step(contract: Contract, field: Field) -> _Step:
+    derived = [column.name for column in contract.columns if field.name in column.derived_from]
+    is_timestamp = field.logical_type == "timestamp"
+    cleaner: Cleaner | None = CLEANERS.get(field.name)
+    if is_timestamp and derived:
+        cleaner = timestamp_columns
+    if derived and cleaner is None:
+        raise ContractError(f"{contract.name}: nothing makes {', '.join(derived)} from {field.name}")
+    return _Step(field.name, field.required, check_for(field), cleaner, is_timestamp)
