@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import cast
-
-from typing_extensions import LiteralString
+from typing import LiteralString
 
 SQL_FOLDER = Path(__file__).parent
 
@@ -21,4 +19,4 @@ def load_sql(name: str) -> LiteralString:
     Raises:
         FileNotFoundError: there is no such file.
     """
-    return cast(LiteralString, (SQL_FOLDER / f"{name}.sql").read_text(encoding="utf-8"))
+    return (SQL_FOLDER / f"{name}.sql").read_text(encoding="utf-8")

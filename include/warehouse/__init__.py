@@ -1,1 +1,1 @@
-"""The warehouse (PostgreSQL 18): tables made from the contracts, gold loads, quarantine, and what one reads from them."""
+"""The warehouse (PostgreSQL 18): tables from the contracts, gold loads, quarantine, and what is read from them."""

@@ -56,7 +56,7 @@ def store(conn: psycopg.Connection, rows: Iterable[QuarantineRow]) -> int:
 def counts(conn: psycopg.Connection, domain: str) -> dict[str, int]:
     """Records that wait in quarantine, by reason code; a record with several codes counts for each of them."""
     rows = conn.execute(load_sql("count_quarantine"), {"domain": domain}).fetchall()
-    return {code: records for code, records in rows}
+    return dict(rows)
 
 
 def _copy_row(row: QuarantineRow) -> tuple[object, ...]:

@@ -1,0 +1,20 @@
+-- One group role that may read everything here and write nothing: GRANT paylake_reader TO <a person's login>.
+-- Where Paylake's own login may not create roles, an administrator can; the grants are given when it exists.
+DO $$
+BEGIN
+    IF to_regrole('paylake_reader') IS NULL
+        AND (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user)
+    THEN
+        CREATE ROLE paylake_reader NOLOGIN;
+    END IF;
+    IF to_regrole('paylake_reader') IS NOT NULL THEN
+        GRANT USAGE ON SCHEMA public TO paylake_reader;
+        GRANT SELECT ON
+            public.users, public.accounts, public.merchants, public.fraudtransaction, public.genuinetransaction,
+            public.transactions, public.fraud_share_by_day, public.fraud_share_by_country,
+            public.fraud_share_by_merchant, public.fraud_share_by_rule, public.balances_by_currency,
+            public.orphans, public.quarantine_summary
+        TO paylake_reader;
+    END IF;
+END
+$$

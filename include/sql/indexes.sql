@@ -1,0 +1,35 @@
+-- One index per way a table is read, and no more: each one is paid for with every write.
+
+-- Verdicts of a period. FraudTransaction is small; in GenuineTransaction rows lie almost in order of time, so a BRIN
+-- index does with a thousandth of the space and next to no work on the stream's path.
+CREATE INDEX IF NOT EXISTS fraudtransaction_timestamp_idx ON public.fraudtransaction ("timestamp");
+CREATE INDEX IF NOT EXISTS genuinetransaction_timestamp_idx
+    ON public.genuinetransaction USING brin ("timestamp") WITH (autosummarize = on);
+
+-- All transactions of one user, and of one merchant: what an analyst opens a case with.
+CREATE INDEX IF NOT EXISTS fraudtransaction_user_id_idx ON public.fraudtransaction (user_id);
+CREATE INDEX IF NOT EXISTS genuinetransaction_user_id_idx ON public.genuinetransaction (user_id);
+CREATE INDEX IF NOT EXISTS fraudtransaction_merchant_id_idx ON public.fraudtransaction (merchant_id);
+CREATE INDEX IF NOT EXISTS genuinetransaction_merchant_id_idx ON public.genuinetransaction (merchant_id);
+
+-- `WHERE reasons @> '{huge_amount}'`: frauds by rule.
+CREATE INDEX IF NOT EXISTS fraudtransaction_reasons_idx ON public.fraudtransaction USING gin (reasons);
+
+-- The last fraud events, as `./paylake status` shows them.
+CREATE INDEX IF NOT EXISTS fraudtransaction_scored_at_idx ON public.fraudtransaction (scored_at);
+
+-- Users and merchants of one country.
+CREATE INDEX IF NOT EXISTS users_country_code_idx ON public.users (country_code);
+CREATE INDEX IF NOT EXISTS merchants_country_code_idx ON public.merchants (country_code);
+
+-- The fraud stream reads the merchants of high risk again and again.
+CREATE INDEX IF NOT EXISTS merchants_high_risk_idx ON public.merchants (merchant_id) WHERE risk_level = 'High';
+
+-- The accounts of one user.
+CREATE INDEX IF NOT EXISTS accounts_user_id_idx ON public.accounts (user_id);
+
+-- Quarantine is listed by domain and time.
+CREATE INDEX IF NOT EXISTS quarantine_domain_idx ON ops.quarantine (domain, quarantined_at);
+
+-- What came again under one txn_id.
+CREATE INDEX IF NOT EXISTS transaction_duplicate_txn_id_idx ON ops.transaction_duplicate (txn_id);

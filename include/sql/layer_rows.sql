@@ -1,0 +1,1 @@
+SELECT count(*), max({changed_at}) FROM {relation}

@@ -1,0 +1,4 @@
+SELECT {columns}, evidence
+FROM public.fraudtransaction
+WHERE txn_id = ANY(%(txn_ids)s)
+ORDER BY txn_id

@@ -1,0 +1,147 @@
+-- What analysts read. Dropped and made anew when a definition changes, because CREATE OR REPLACE cannot insert a
+-- column. Without CASCADE: a view of somebody else's on top of these is an error to see, not a thing to drop.
+-- The placeholder stands for the columns that the transactions' contract states.
+-- Shares are numeric, rounded to six places. Joins are LEFT JOINs: streams are independent, and a transaction whose
+-- user or merchant is not (yet) known must not vanish from a report.
+
+DROP VIEW IF EXISTS
+    public.fraud_share_by_day, public.fraud_share_by_country, public.fraud_share_by_merchant,
+    public.fraud_share_by_rule, public.balances_by_currency, public.orphans, public.quarantine_summary;
+DROP VIEW IF EXISTS public.transactions;
+
+CREATE VIEW public.transactions AS
+SELECT
+    verdict.*,
+    users.name AS user_name,
+    users.country_code AS user_country_code,
+    users.country AS user_country,
+    merchants.merchant_name,
+    merchants.category AS merchant_category,
+    merchants.risk_level AS merchant_risk_level
+FROM (
+    SELECT {contract_columns}, true AS is_fraud, reasons, evidence, rules_version, scored_at,
+        bronze_topic_id, bronze_partition, bronze_offset
+    FROM public.fraudtransaction
+    UNION ALL
+    SELECT {contract_columns}, false, ARRAY[]::text[], '[]'::jsonb, rules_version, scored_at,
+        bronze_topic_id, bronze_partition, bronze_offset
+    FROM public.genuinetransaction
+) AS verdict
+LEFT JOIN public.users USING (user_id)
+LEFT JOIN public.merchants USING (merchant_id);
+COMMENT ON VIEW public.transactions IS
+    'Every transaction with a verdict, with its user and merchant where they are known. Holds personal data.';
+COMMENT ON COLUMN public.transactions.is_fraud IS 'true: in FraudTransaction, false: in GenuineTransaction.';
+COMMENT ON COLUMN public.transactions.reasons IS 'Names of the rules that fired; empty, not NULL, where none did.';
+COMMENT ON COLUMN public.transactions.user_name IS 'Personal data. NULL where the user is not known.';
+COMMENT ON COLUMN public.transactions.user_country IS 'The user''s country of residence, as it is now.';
+COMMENT ON COLUMN public.transactions.merchant_risk_level IS
+    'The merchant''s rating as it is now; the verdict was given with the one of its time.';
+
+CREATE VIEW public.fraud_share_by_day AS
+SELECT
+    date AS day,
+    count(*) AS transactions,
+    count(*) FILTER (WHERE is_fraud) AS frauds,
+    round(count(*) FILTER (WHERE is_fraud) / count(*)::numeric, 6) AS fraud_share,
+    sum(amount) AS amount,
+    coalesce(sum(amount) FILTER (WHERE is_fraud), 0) AS fraud_amount
+FROM public.transactions
+GROUP BY date;
+COMMENT ON VIEW public.fraud_share_by_day IS 'Transactions and frauds by day of the transaction, UTC.';
+
+CREATE VIEW public.fraud_share_by_country AS
+SELECT
+    user_country_code AS country_code,
+    user_country AS country,
+    count(*) AS transactions,
+    count(*) FILTER (WHERE is_fraud) AS frauds,
+    round(count(*) FILTER (WHERE is_fraud) / count(*)::numeric, 6) AS fraud_share,
+    sum(amount) AS amount,
+    coalesce(sum(amount) FILTER (WHERE is_fraud), 0) AS fraud_amount
+FROM public.transactions
+GROUP BY user_country_code, user_country;
+COMMENT ON VIEW public.fraud_share_by_country IS
+    'Transactions and frauds by the user''s country of residence. The row with NULL holds those of unknown users.';
+
+CREATE VIEW public.fraud_share_by_merchant AS
+SELECT
+    merchant_id,
+    merchant_name,
+    merchant_category AS category,
+    merchant_risk_level AS risk_level,
+    count(*) AS transactions,
+    count(*) FILTER (WHERE is_fraud) AS frauds,
+    round(count(*) FILTER (WHERE is_fraud) / count(*)::numeric, 6) AS fraud_share,
+    sum(amount) AS amount,
+    coalesce(sum(amount) FILTER (WHERE is_fraud), 0) AS fraud_amount
+FROM public.transactions
+GROUP BY merchant_id, merchant_name, merchant_category, merchant_risk_level;
+COMMENT ON VIEW public.fraud_share_by_merchant IS
+    'Transactions and frauds by merchant. Name, category and risk level are NULL for a merchant that is not known.';
+
+CREATE VIEW public.fraud_share_by_rule AS
+SELECT
+    fired.rule,
+    fired.frauds,
+    round(fired.frauds / total.frauds::numeric, 6) AS share_of_frauds,
+    round(fired.frauds / total.transactions::numeric, 6) AS share_of_transactions,
+    fired.frauds_by_this_rule_alone,
+    fired.fraud_amount
+FROM (
+    SELECT
+        rule,
+        count(*) AS frauds,
+        count(*) FILTER (WHERE cardinality(reasons) = 1) AS frauds_by_this_rule_alone,
+        sum(amount) AS fraud_amount
+    FROM public.fraudtransaction CROSS JOIN LATERAL unnest(reasons) AS rule
+    GROUP BY rule
+) AS fired
+CROSS JOIN (
+    SELECT count(*) FILTER (WHERE is_fraud) AS frauds, count(*) AS transactions FROM public.transactions
+) AS total;
+COMMENT ON VIEW public.fraud_share_by_rule IS
+    'Frauds by rule. Several rules can fire on one transaction, so the shares can add up to more than 1.';
+
+CREATE VIEW public.balances_by_currency AS
+SELECT
+    currency,
+    count(*) AS accounts,
+    sum(current_balance) AS total_balance,
+    min(current_balance) AS lowest_balance,
+    max(current_balance) AS highest_balance,
+    count(*) FILTER (WHERE current_balance < 0) AS overdrawn_accounts,
+    coalesce(sum(current_balance) FILTER (WHERE current_balance < 0), 0) AS overdrawn_balance
+FROM public.accounts
+GROUP BY currency;
+COMMENT ON VIEW public.balances_by_currency IS 'Balances in units of each currency; currencies are never added up.';
+
+CREATE VIEW public.orphans AS
+SELECT 'account without user' AS kind, account_id AS id, user_id AS missing_id
+FROM public.accounts
+WHERE NOT EXISTS (SELECT FROM public.users WHERE users.user_id = accounts.user_id)
+UNION ALL
+SELECT 'transaction without user', txn_id, user_id
+FROM public.transactions AS verdict
+WHERE NOT EXISTS (SELECT FROM public.users WHERE users.user_id = verdict.user_id)
+UNION ALL
+SELECT 'transaction without merchant', txn_id, merchant_id
+FROM public.transactions AS verdict
+WHERE NOT EXISTS (SELECT FROM public.merchants WHERE merchants.merchant_id = verdict.merchant_id);
+COMMENT ON VIEW public.orphans IS
+    'Rows whose user or merchant is not known. Not an error in itself: the streams are independent, so the other record may still come.';
+
+CREATE VIEW public.quarantine_summary AS
+SELECT
+    domain,
+    reason ->> 'code' AS code,
+    reason ->> 'field' AS field,
+    count(*) AS records,
+    count(*) FILTER (WHERE redriven_at IS NULL) AS waiting,
+    min(quarantined_at) AS first_quarantined_at,
+    max(quarantined_at) AS last_quarantined_at
+FROM ops.quarantine
+CROSS JOIN LATERAL jsonb_array_elements(reasons) AS reason
+GROUP BY domain, code, field;
+COMMENT ON VIEW public.quarantine_summary IS
+    'Refused records by reason. A record with several reasons is in several rows; waiting ones were not driven through again yet.';
