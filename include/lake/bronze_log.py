@@ -123,6 +123,30 @@ class BronzeLog:
             raise
         return decode_index(key, answer["Metadata"])
 
+    def step(self, topic_id: str, partition: int, start: int, limit: int) -> int:
+        """The furthest end of an object that is not beyond ``limit``, or of the first one, when it is beyond.
+
+        ``start`` is itself the end of an object (or 0); the answer is ``start`` when nothing came after it. Costs one
+        listing, and one HEAD when it reaches the last object.
+        """
+        page = self._page(topic_id, partition, start - 1)
+        # Each object's start is the end of the one before it.
+        ends = [listed.start for listed in page if listed.start > start]
+        within = [end for end in ends if end <= limit]
+        if len(within) < len(ends):
+            return within[-1] if within else ends[0]
+        if page and len(page) < PAGE:
+            end = self.index(topic_id, partition, page[-1].start).end
+            return end if end <= limit or not within else within[-1]
+        return within[-1] if within else start
+
+    def aligned(self, topic_id: str, partition: int, offset: int) -> int:
+        """The end of the object that ``offset`` lies in; ``offset`` itself where an object begins or none is."""
+        start = self._containing_start(topic_id, partition, offset)
+        if start == offset:
+            return offset
+        return max(offset, self.index(topic_id, partition, start).end)
+
     def contents(self, topic_id: str, partition: int, start: int, end: int) -> Iterator[ObjectContent]:
         """The objects that cover [start, end), cut to these offsets.
 

@@ -1,0 +1,69 @@
+"""What the next micro-batch of a bronze stream holds."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from include.lake.bronze_log import BronzeLog
+from include.lake.positions import Positions
+
+_ROUNDS_ALIVE = 20
+"""A topic counts as alive until so many rounds in a row brought nothing."""
+
+
+class BatchPlanner:
+    """Goes forward along bronze; each step takes about ``max_records`` offsets, but at least one whole object.
+
+    A round costs one listing for the topic ids and, per topic that is alive, one for its partitions and one for each
+    partition, from the last known object on, whatever the length of the history. Topics without news (each reset
+    leaves one behind for ever) take turns, one in each round.
+
+    Positions only grow, and each step ends where an object ends.
+    """
+
+    def __init__(self, log: BronzeLog, positions: Positions, max_records: int) -> None:
+        self._log = log
+        self._positions = {topic_id: dict(partitions) for topic_id, partitions in positions.items()}
+        self._max_records = max_records
+        self._rounds_left: dict[str, int] = {}
+        self._quiet: deque[str] = deque()
+        self._aligned: set[tuple[str, int]] = set()
+
+    def next_end(self) -> Positions:
+        """Take one step and return where it ends; the same as before when there is nothing new."""
+        partitions = {topic_id: self._log.partitions(topic_id) for topic_id in self._topics_of_round()}
+        share = self._max_records // max(1, sum(map(len, partitions.values())))
+        for topic_id, numbers in partitions.items():
+            if self._advance_topic(topic_id, numbers, share):
+                self._rounds_left[topic_id] = _ROUNDS_ALIVE
+            else:
+                self._rounds_left[topic_id] -= 1
+        return {topic_id: dict(ends) for topic_id, ends in self._positions.items()}
+
+    def _topics_of_round(self) -> list[str]:
+        """The topics that are alive, and the next of the quiet ones."""
+        for topic_id in self._log.topic_ids():
+            self._rounds_left.setdefault(topic_id, _ROUNDS_ALIVE)
+        alive = [topic_id for topic_id, rounds in self._rounds_left.items() if rounds > 0]
+        quiet = self._rounds_left.keys() - alive
+        self._quiet.extend(sorted(quiet.difference(self._quiet)))
+        turn = self._quiet.popleft() if self._quiet else None
+        return alive if turn is None or turn in alive else [*alive, turn]
+
+    def _advance_topic(self, topic_id: str, partitions: list[int], share: int) -> bool:
+        known = self._positions.setdefault(topic_id, {})
+        moved = False
+        for partition in partitions:
+            start = known.get(partition, 0)
+            end = self._advance(topic_id, partition, start, share)
+            moved |= end > start
+            known[partition] = max(start, end)
+        return moved
+
+    def _advance(self, topic_id: str, partition: int, start: int, share: int) -> int:
+        limit = start + share
+        if (topic_id, partition) not in self._aligned:
+            # A first position may have been chosen by somebody and lie inside an object.
+            start = self._log.aligned(topic_id, partition, start)
+            self._aligned.add((topic_id, partition))
+        return self._log.step(topic_id, partition, start, limit)

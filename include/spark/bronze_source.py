@@ -1,0 +1,259 @@
+"""The Spark data source ``bronze``: records by topic id, partition and Kafka offset, in batches and as a stream.
+
+    spark.read.format("bronze").option("domain", "profiles").option("start", "{...}").option("end", "{...}").load()
+    spark.readStream.format("bronze").option("domain", "transactions").option("checkpoint", location).load()
+
+Options:
+
+``domain``
+    A name in the registry of domains. Required.
+``start``
+    Where to begin, as the JSON of ``Positions``; the beginning of bronze when it is missing. For a stream: where a
+    *new* query begins, an old one goes on from its checkpoint.
+``end``
+    Batch only, exclusive; the end of bronze at the time of planning when it is missing.
+``maxRecordsPerBatch``
+    Stream only, default 20000. A micro-batch takes whole objects up to this number of offsets, and at least one object.
+``checkpoint``
+    Stream only: the query's ``checkpointLocation``. Spark tells a Python source nothing of the checkpoint when it asks
+    it for the first micro-batch after a restart; the source then reads there where the query left off.
+
+Where S3 is and the credentials come from the environment of the Spark processes, never from options, because Spark
+prints options in its plans and logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceStreamReader, InputPartition
+from pyspark.sql.types import BinaryType, IntegerType, LongType, StringType, StructField, StructType, TimestampType
+
+from include.domains import DOMAINS, Domain
+from include.lake.bronze_log import BronzeLog, ObjectContent
+from include.lake.positions import Positions, plain_positions, positions_from_json, positions_from_plain
+from include.lake.s3 import s3_client
+from include.settings import Settings
+from include.spark.bronze_batches import BatchPlanner
+from include.spark.checkpoint import checkpoint_positions
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+FORMAT = "bronze"
+DEFAULT_MAX_RECORDS = 20_000
+
+SCHEMA = StructType(
+    [
+        StructField("topic_id", StringType(), nullable=False),
+        StructField("partition", IntegerType(), nullable=False),
+        StructField("offset", LongType(), nullable=False),
+        StructField("timestamp", TimestampType(), nullable=False),
+        StructField("value", BinaryType(), nullable=True),
+    ]
+)
+_ARROW_SCHEMA = pa.schema(
+    [
+        pa.field("topic_id", pa.string(), nullable=False),
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("timestamp", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("value", pa.binary()),
+    ]
+)
+# One Arrow batch holds at most this much, so that a worker's memory does not depend on the size of the objects.
+_ROWS_PER_ARROW_BATCH = 5_000
+_BYTES_PER_ARROW_BATCH = 16 * 1024 * 1024
+
+
+class BronzeOptionError(ValueError):
+    """An option of the data source is missing or wrong; the message names it."""
+
+
+@dataclass
+class OffsetRange(InputPartition):
+    """One Spark partition: the records of one Kafka partition with offsets in [start, end)."""
+
+    topic_id: str
+    partition: int
+    start: int
+    end: int
+
+
+class BronzeDataSource(DataSource):
+    """Registers the source; see the module's documentation."""
+
+    options: dict[str, str]
+
+    @classmethod
+    def name(cls) -> str:
+        """The name for ``format``."""
+        return FORMAT
+
+    def schema(self) -> StructType:
+        """Topic id, partition, offset, Kafka's timestamp, and the value as it was produced (null: a tombstone)."""
+        return SCHEMA
+
+    def reader(self, schema: StructType) -> DataSourceReader:
+        """A batch reader."""
+        return BronzeReader(dict(self.options))
+
+    def streamReader(self, schema: StructType) -> DataSourceStreamReader:  # noqa: N802  # Spark's name
+        """A reader for one streaming query."""
+        return BronzeStreamReader(dict(self.options))
+
+
+class BronzeReader(DataSourceReader):
+    """Reads from ``start`` to ``end``."""
+
+    def __init__(self, options: dict[str, str]) -> None:
+        self._domain = _domain(options)
+        self._start = _positions(options, "start") or {}
+        self._end = _positions(options, "end")
+
+    def partitions(self) -> Sequence[InputPartition]:
+        """One per Kafka partition that has offsets to read."""
+        end = bronze_log(self._domain).end_positions() if self._end is None else self._end
+        return offset_ranges(self._start, end)
+
+    def read(self, partition: InputPartition | None) -> Iterator[pa.RecordBatch]:
+        """The records of one partition; Spark passes None when there is no partition."""
+        return read_range(self._domain, partition)
+
+
+class BronzeStreamReader(DataSourceStreamReader):
+    """Reads what comes, in micro-batches of bounded size.
+
+    Two copies of it exist: one, in a process of its own, plans for as long as the query lives; another is pickled
+    into each task and only reads.
+    """
+
+    def __init__(self, options: dict[str, str]) -> None:
+        self._domain = _domain(options)
+        self._start = _positions(options, "start") or {}
+        self._max_records = _max_records(options)
+        self._checkpoint = options.get("checkpoint")
+        self._planner: BatchPlanner | None = None
+
+    def initialOffset(self) -> dict[str, Any]:  # noqa: N802
+        """Where a new query begins."""
+        return plain_positions(self._start)
+
+    def latestOffset(self) -> dict[str, Any]:  # noqa: N802
+        """Where the next micro-batch ends; the same as the last time when nothing came."""
+        if self._planner is None:
+            done = None if self._checkpoint is None else checkpoint_positions(_s3(), self._checkpoint)
+            self._planner = self._planner_from(self._start if done is None else done)
+        return plain_positions(self._planner.next_end())
+
+    def partitions(self, start: dict[str, Any], end: dict[str, Any]) -> Sequence[InputPartition]:
+        """One per Kafka partition that moved between the two offsets.
+
+        Raises:
+            ValueError: an end lies before its start: something else wrote into this query's checkpoint.
+        """
+        end_positions = positions_from_plain(end)
+        if self._planner is None:  # a restarted query repeats its unfinished micro-batch first
+            self._planner = self._planner_from(end_positions)
+        return offset_ranges(positions_from_plain(start), end_positions)
+
+    def read(self, partition: InputPartition | None) -> Iterator[pa.RecordBatch]:
+        """The records of one partition."""
+        return read_range(self._domain, partition)
+
+    def commit(self, end: dict[str, Any]) -> None:
+        """Nothing to do: the checkpoint is the only place that remembers."""
+
+    def stop(self) -> None:
+        """Nothing to release."""
+
+    def _planner_from(self, positions: Positions) -> BatchPlanner:
+        return BatchPlanner(bronze_log(self._domain), positions, self._max_records)
+
+
+def offset_ranges(start: Positions, end: Positions) -> list[InputPartition]:
+    """What lies between two positions, one range per Kafka partition; partitions that did not move have none.
+
+    Raises:
+        ValueError: an end lies before its start.
+    """
+    ranges: list[InputPartition] = []
+    for topic_id, partitions in sorted(end.items()):
+        for partition, until in sorted(partitions.items()):
+            begin = start.get(topic_id, {}).get(partition, 0)
+            if until < begin:
+                raise ValueError(f"bronze {topic_id}/{partition}: cannot read from {begin} back to {until}")
+            if until > begin:
+                ranges.append(OffsetRange(topic_id, partition, begin, until))
+    return ranges
+
+
+def read_range(domain: Domain, wanted: InputPartition | None) -> Iterator[pa.RecordBatch]:
+    """The records of an ``OffsetRange`` as Arrow batches of bounded size."""
+    if not isinstance(wanted, OffsetRange):
+        return
+    contents = bronze_log(domain).contents(wanted.topic_id, wanted.partition, wanted.start, wanted.end)
+    for content in contents:
+        for first, last in _slices(content.values):
+            yield _arrow_batch(wanted, content, first, last)
+
+
+def _arrow_batch(wanted: OffsetRange, content: ObjectContent, first: int, last: int) -> pa.RecordBatch:
+    count = last - first
+    timestamps_us = [milliseconds * 1000 for milliseconds in content.timestamps_ms[first:last]]
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.repeat(pa.scalar(wanted.topic_id, pa.string()), count),
+            pa.repeat(pa.scalar(wanted.partition, pa.int32()), count),
+            pa.array(content.offsets[first:last], pa.int64()),
+            pa.array(timestamps_us, pa.timestamp("us", tz="UTC")),
+            pa.array(content.values[first:last], pa.binary()),
+        ],
+        schema=_ARROW_SCHEMA,
+    )
+
+
+def _slices(values: Sequence[bytes | None]) -> Iterator[tuple[int, int]]:
+    first = size = 0
+    for place, value in enumerate(values):
+        length = len(value or b"")
+        if place > first and (place - first >= _ROWS_PER_ARROW_BATCH or size + length > _BYTES_PER_ARROW_BATCH):
+            yield first, place
+            first, size = place, 0
+        size += length
+    if first < len(values):
+        yield first, len(values)
+
+
+def bronze_log(domain: Domain) -> BronzeLog:
+    """The domain's bronze, through this process's client."""
+    return BronzeLog(_s3(), domain)
+
+
+@cache
+def _s3() -> S3Client:
+    """One client per process: making one takes longer than reading an object, and Spark reuses its Python workers."""
+    return s3_client(Settings.from_environment())
+
+
+def _domain(options: dict[str, str]) -> Domain:
+    name = options.get("domain", "")
+    if name not in DOMAINS:
+        raise BronzeOptionError(f"option domain is {name!r}; it must be one of {', '.join(DOMAINS)}")
+    return DOMAINS[name]
+
+
+def _positions(options: dict[str, str], name: str) -> Positions | None:
+    text = options.get(name)
+    return None if text is None else positions_from_json(text)
+
+
+def _max_records(options: dict[str, str]) -> int:
+    text = options.get("maxRecordsPerBatch", str(DEFAULT_MAX_RECORDS))
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise BronzeOptionError(f"option maxRecordsPerBatch is {text!r}; it must be a number above 0")
+    return int(text)

@@ -1,0 +1,123 @@
+"""The Spark session of every job: where S3 and the Iceberg catalog are, and what makes both safe to write to.
+
+The jars come from the class path of ``spark-defaults.conf``, the credentials from the environment: neither a job nor
+``spark-submit``'s arguments hold any.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from pyspark.sql import SparkSession
+
+from include.domains import CHECKPOINTS_BUCKET, SILVER_BUCKET
+from include.settings import Settings
+from include.spark.bronze_source import BronzeDataSource
+
+CATALOG = "lake"
+CATALOG_SCHEMA = "lake_catalog"
+
+_SPARK = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.ui.enabled": "false",
+    # The data of one run is small: many partitions would be many small files and mostly overhead.
+    "spark.sql.shuffle.partitions": "4",
+    "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.catalog." + CATALOG: "org.apache.iceberg.spark.SparkCatalog",
+}
+# Plain Parquet writes: files appear when the job commits, without S3's missing rename.
+_COMMITTERS = {
+    "spark.hadoop.fs.s3a.committer.name": "magic",
+    "spark.hadoop.fs.s3a.committer.magic.enabled": "true",
+    "spark.sql.sources.commitProtocolClass": "org.apache.spark.internal.io.cloud.PathOutputCommitProtocol",
+    "spark.sql.parquet.output.committer.class": "org.apache.spark.internal.io.cloud.BindingParquetOutputCommitter",
+}
+# Streaming checkpoints: a file is uploaded whole when it is closed, or not at all, and is never renamed.
+_CHECKPOINTS = {
+    "spark.sql.streaming.checkpointFileManagerClass": (
+        "org.apache.spark.internal.io.cloud.AbortableStreamBasedCheckpointFileManager"
+    ),
+}
+
+
+def spark_session(app_name: str, settings: Settings) -> SparkSession:
+    """The session of this process, with the ``bronze`` data source and the Iceberg catalog ``lake``.
+
+    Creates the catalog's schema in the warehouse database when it is missing.
+
+    Raises:
+        psycopg.OperationalError: the warehouse database cannot be reached.
+    """
+    create_catalog_schema(settings)
+    builder = SparkSession.builder.appName(app_name)
+    for key, value in {**_SPARK, **_COMMITTERS, **_CHECKPOINTS, **_s3a(settings), **_catalog(settings)}.items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.dataSource.register(BronzeDataSource)
+    return spark
+
+
+def create_catalog_schema(settings: Settings) -> None:
+    """Create the schema of the Iceberg catalog's tables if it is missing; several callers at once do no harm."""
+    with psycopg.connect(settings.warehouse_dsn) as connection:
+        # IF NOT EXISTS alone fails when two sessions create it at the same moment.
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [CATALOG_SCHEMA])
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(CATALOG_SCHEMA)))
+
+
+def jdbc_url(dsn: str, schema: str) -> tuple[str, dict[str, str]]:
+    """A libpq connection string as a JDBC URL whose tables are in ``schema``, and the user and password.
+
+    Raises:
+        psycopg.ProgrammingError: it is no libpq connection string.
+        ValueError: it names no host and database; JDBC speaks TCP only.
+    """
+    parts = {key: str(value) for key, value in conninfo_to_dict(dsn).items()}
+    host, database = parts.get("host", ""), parts.get("dbname", "")
+    if not host or host.startswith("/") or not database:
+        raise ValueError("the warehouse's address must name a TCP host and a database for Spark to reach it")
+    options = {"currentSchema": schema}
+    if "sslmode" in parts:
+        options["sslmode"] = parts["sslmode"]
+    query = "&".join(f"{key}={quote(value)}" for key, value in options.items())
+    address = f"[{host}]" if ":" in host else host
+    url = f"jdbc:postgresql://{address}:{parts.get('port', '5432')}/{quote(database)}?{query}"
+    credentials = {key: value for key, value in parts.items() if key in {"user", "password"}}
+    return url, credentials
+
+
+def _s3a(settings: Settings) -> dict[str, str]:
+    options = {
+        "path.style.access": "true",
+        "access.key": settings.s3_access_key_id,
+        "secret.key": settings.s3_secret_access_key,
+        "aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+        "endpoint.region": settings.s3_region,
+    }
+    if settings.s3_endpoint_url:
+        options["endpoint"] = settings.s3_endpoint_url
+        options["connection.ssl.enabled"] = str(settings.s3_endpoint_url.startswith("https://")).lower()
+    return {f"spark.hadoop.fs.s3a.{key}": value for key, value in options.items()}
+
+
+def _catalog(settings: Settings) -> dict[str, str]:
+    url, credentials = jdbc_url(settings.warehouse_dsn, CATALOG_SCHEMA)
+    options = {
+        "type": "jdbc",
+        "uri": url,
+        "jdbc.schema-version": "V1",
+        "warehouse": f"s3a://{SILVER_BUCKET}",
+        "io-impl": "org.apache.iceberg.hadoop.HadoopFileIO",
+        **{f"jdbc.{key}": value for key, value in credentials.items()},
+    }
+    return {f"spark.sql.catalog.{CATALOG}.{key}": value for key, value in options.items()}
+
+
+def checkpoint_location(name: str) -> str:
+    """Where the streaming query ``name`` keeps its checkpoint."""
+    return f"s3a://{CHECKPOINTS_BUCKET}/{name}"
