@@ -110,7 +110,8 @@ class _Plan:
                 reasons.append(Reason(step.name, error.code, str(error)))
         if reasons:
             return Rejected(tuple(reasons))
-        return Valid({column: made[column] for column in self.columns})
+        # More than the columns are in it where a field of the record is only the source of others.
+        return Valid(made if len(made) == len(self.columns) else {column: made[column] for column in self.columns})
 
 
 def _future_message(moment: datetime) -> str:
