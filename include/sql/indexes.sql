@@ -22,9 +22,6 @@ CREATE INDEX IF NOT EXISTS fraudtransaction_scored_at_idx ON public.fraudtransac
 CREATE INDEX IF NOT EXISTS users_country_code_idx ON public.users (country_code);
 CREATE INDEX IF NOT EXISTS merchants_country_code_idx ON public.merchants (country_code);
 
--- The fraud stream reads the merchants of high risk again and again.
-CREATE INDEX IF NOT EXISTS merchants_high_risk_idx ON public.merchants (merchant_id) WHERE risk_level = 'High';
-
 -- The accounts of one user.
 CREATE INDEX IF NOT EXISTS accounts_user_id_idx ON public.accounts (user_id);
 

@@ -1,0 +1,211 @@
+"""Gold: carry what changed in silver into the warehouse's tables, in one transaction per load.
+
+A load locks the domain's watermark, asks silver for the rows after it, copies them to a staging table, merges them by
+id and moves the watermark, all in one transaction: readers see the table before it or after it, loads at the same
+time queue, and whatever fails leaves everything as it was.
+
+Silver's versions can be compared within one Iceberg table only. When the table is another one than last time (dropped
+and rebuilt), or went back, or there is no watermark, everything is sent and gold becomes what silver is: rows that
+silver does not hold go. Hence deleting a domain's row from ``ops.gold_watermark`` makes the next load a full one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import psycopg
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
+
+from include.domains import Domain
+from include.sql import load_sql
+from include.warehouse.tables import GOLD_COLUMNS
+
+log = logging.getLogger(__name__)
+
+PLANS = 3
+# Set by the database, not by silver.
+LOADED_AT = "loaded_at"
+
+
+class SilverMovedError(RuntimeError):
+    """Silver was rebuilt between the look at its state and the plan of what to read."""
+
+
+class IncompleteReadError(RuntimeError):
+    """Silver gave another number of rows than its snapshot holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot of silver; ``rows`` is all that it holds. Versions grow with each commit to one table."""
+
+    table_uuid: str
+    snapshot_id: int
+    silver_version: int
+    rows: int
+
+
+class Silver(Protocol):
+    """Where rows come from."""
+
+    def snapshot(self) -> Snapshot | None:
+        """The newest snapshot; None while silver has none."""
+
+    def rows_after(self, silver_version: int) -> tuple[Snapshot, Iterable[pa.RecordBatch]]:
+        """The rows of versions above ``silver_version`` (0: all) in the newest snapshot, and that snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """What was loaded last; all but the version is None before the first load."""
+
+    table_uuid: str | None
+    silver_version: int
+    snapshot_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GoldReport:
+    """What one load did. ``silver_version`` is the version gold is at now, None while there is no silver."""
+
+    rows_sent: int
+    inserted: int
+    updated: int
+    deleted: int
+    seconds: float
+    silver_version: int | None
+
+
+def load_from(silver: Silver, domain: Domain, conn: psycopg.Connection) -> GoldReport:
+    """Bring the gold table of ``domain`` to the newest snapshot of ``silver``.
+
+    When silver's files vanish under the read, because a newer run has replaced them, the load is planned again, three
+    times in all.
+
+    Raises:
+        FileNotFoundError: files were missing three times.
+        psycopg.Error: the database refused or was lost; nothing was changed.
+    """
+    for plan in range(1, PLANS):
+        try:
+            return _load_once(silver, domain, conn)
+        except (FileNotFoundError, SilverMovedError) as moved:
+            log.warning("%s: plan %s failed because silver moved on: %s", domain.name, plan, moved)
+    return _load_once(silver, domain, conn)
+
+
+def _load_once(silver: Silver, domain: Domain, conn: psycopg.Connection) -> GoldReport:
+    started = time.monotonic()
+    with conn.transaction():
+        watermark = _lock_watermark(conn, domain)
+        newest = silver.snapshot()
+        if newest is None or newest.snapshot_id == watermark.snapshot_id:
+            version = newest.silver_version if newest else None
+            log.info("%s: nothing new in silver (version %s)", domain.name, version)
+            return GoldReport(0, 0, 0, 0, time.monotonic() - started, version)
+        full = newest.table_uuid != watermark.table_uuid or newest.silver_version < watermark.silver_version
+        snapshot, batches = silver.rows_after(0 if full else watermark.silver_version)
+        if snapshot.table_uuid != newest.table_uuid:
+            raise SilverMovedError(f"table {newest.table_uuid} became {snapshot.table_uuid}")
+        statements = Statements(domain, mirror=full)
+        rows_sent = _stage(conn, statements, batches)
+        if full and rows_sent != snapshot.rows:
+            raise IncompleteReadError(f"{domain.name}: {rows_sent} rows came of the {snapshot.rows} in silver")
+        ((inserted, updated),) = conn.execute(statements.merge()).fetchall()
+        deleted = conn.execute(statements.delete_absent()).rowcount if full else 0
+        _advance_watermark(conn, domain, snapshot)
+    report = GoldReport(rows_sent, inserted, updated, deleted, time.monotonic() - started, snapshot.silver_version)
+    log.info("%s: %s load: %s", domain.name, "full" if full else "incremental", report)
+    return report
+
+
+def _lock_watermark(conn: psycopg.Connection, domain: Domain) -> Watermark:
+    name = {"domain": domain.name}
+    conn.execute("INSERT INTO ops.gold_watermark (domain) VALUES (%(domain)s) ON CONFLICT DO NOTHING", name)
+    (row,) = conn.execute(load_sql("lock_watermark"), name).fetchall()
+    return Watermark(*row)
+
+
+def _stage(conn: psycopg.Connection, statements: Statements, batches: Iterable[pa.RecordBatch]) -> int:
+    """Copy the batches to the staging table; return how many rows they had.
+
+    As CSV, which Arrow writes and PostgreSQL reads at a multiple of what rows as Python objects allow: text is always
+    quoted, so an empty string and a NULL stay different.
+    """
+    conn.execute(statements.stage())
+    rows = 0
+    with conn.cursor() as cursor, cursor.copy(statements.copy()) as copy:
+        for batch in batches:
+            buffer = pa.BufferOutputStream()
+            pa_csv.write_csv(_aligned(batch, statements.columns), buffer, pa_csv.WriteOptions(include_header=False))
+            copy.write(memoryview(buffer.getvalue()))
+            rows += batch.num_rows
+    # Nobody else analyses a temporary table, and without its size the merge is planned blindly.
+    conn.execute("ANALYZE gold_staging")
+    return rows
+
+
+def _aligned(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """The batch with exactly ``columns``; one that silver lacks is NULL, which the merge refuses if it is required."""
+    present = set(batch.schema.names)
+    arrays = [batch[name] if name in present else pa.nulls(batch.num_rows) for name in columns]
+    return pa.record_batch(arrays, names=list(columns))
+
+
+def _advance_watermark(conn: psycopg.Connection, domain: Domain, snapshot: Snapshot) -> None:
+    values = {
+        "domain": domain.name,
+        "table_uuid": snapshot.table_uuid,
+        "silver_version": snapshot.silver_version,
+        "snapshot_id": snapshot.snapshot_id,
+        "rows": snapshot.rows,
+    }
+    conn.execute(load_sql("advance_watermark"), values)
+
+
+class Statements:
+    """The statements of one domain's load, made from the templates in ``include/sql``."""
+
+    def __init__(self, domain: Domain, *, mirror: bool) -> None:
+        gold = (column.name for column in GOLD_COLUMNS if column.name != LOADED_AT)
+        self.columns = (*(field.name for field in domain.contract.columns), *gold)
+        self._order = (domain.event_time, "bronze_generation", "bronze_partition", "bronze_offset")
+        self._table = Identifier("public", domain.table)
+        self._key = Identifier(domain.key)
+        self._mirror = mirror
+
+    def stage(self) -> Composed:
+        """Make the staging table."""
+        return SQL(load_sql("stage_gold")).format(columns=self._list(self.columns), table=self._table)
+
+    def copy(self) -> Composed:
+        """Fill it."""
+        return SQL("COPY gold_staging ({}) FROM STDIN WITH (FORMAT csv)").format(self._list(self.columns))
+
+    def merge(self) -> Composed:
+        """Merge it; returns the rows inserted and updated."""
+        return SQL(load_sql("merge_gold")).format(
+            table=self._table,
+            key=self._key,
+            mirror=Literal(self._mirror),
+            columns=self._list(self.columns),
+            silver_columns=self._list(self.columns, "silver"),
+            gold_columns=self._list(self.columns, "gold"),
+            silver_order=self._list(self._order, "silver"),
+            gold_order=self._list(self._order, "gold"),
+        )
+
+    def delete_absent(self) -> Composed:
+        """Delete what silver does not hold."""
+        return SQL(load_sql("delete_absent")).format(table=self._table, key=self._key)
+
+    @staticmethod
+    def _list(columns: Iterable[str], alias: str | None = None) -> Composed:
+        names: list[Composable] = [Identifier(alias, name) if alias else Identifier(name) for name in columns]
+        return SQL(", ").join(names)

@@ -1,0 +1,118 @@
+"""A warehouse of one's own for a test: an empty database on the shared server, and rows for it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier
+
+from include.settings import Settings
+from include.warehouse.connect import connect
+from include.warehouse.gold import Snapshot
+
+
+@contextmanager
+def scratch_database(settings: Settings) -> Iterator[str]:
+    """The DSN of a new, empty database, which is dropped at the end."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with connect(settings.warehouse_dsn) as admin:
+        admin.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+    try:
+        yield make_conninfo(settings.warehouse_dsn, dbname=name)
+    finally:
+        with connect(settings.warehouse_dsn) as admin:
+            admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+def all_rows(conn: psycopg.Connection, table: str) -> list[tuple[Any, ...]]:
+    """Every column of every row, in order."""
+    return conn.execute(SQL("SELECT * FROM {} AS row ORDER BY row").format(Identifier(table))).fetchall()
+
+
+def user_row(user_id: str, **changes: Any) -> dict[str, Any]:
+    """One row of silver's users."""
+    moment: datetime = changes.get("timestamp", datetime(2026, 1, 31, 13, 45, tzinfo=UTC))
+    row = {
+        "user_id": user_id,
+        "name": "Ana Silva",
+        "title": None,
+        "first_name": "Ana",
+        "last_name": "Silva",
+        "suffix": None,
+        "email": None,
+        "city": "Porto",
+        "country_code": "PT",
+        "country": "Portugal",
+        "account_type": "Savings",
+        "credit_score": 700,
+        "status": "active",
+        "timestamp": moment,
+        "date": moment.date(),
+        "time": moment.strftime("%H:%M:%S"),
+        "month": moment.month,
+        "year": moment.year,
+        "bronze_topic_id": "AAAAAAAAAAAAAAAAAAAAAA",
+        "bronze_partition": 0,
+        "bronze_offset": int(user_id[1:]),
+        "bronze_generation": 0,
+        "silver_version": 1,
+    }
+    return row | changes
+
+
+def account_row(account_id: str, **changes: Any) -> dict[str, Any]:
+    """One row of silver's accounts."""
+    common = user_row("U1")
+    names = ("date", "time", "month", "year", "bronze_topic_id", "bronze_partition", "bronze_generation")
+    row = {name: common[name] for name in names} | {
+        "account_id": account_id,
+        "user_id": "U1",
+        "current_balance": Decimal("10.0000"),
+        "currency": "EUR",
+        "last_updated": common["timestamp"],
+        "bronze_offset": int(account_id[1:]),
+        "silver_version": 1,
+    }
+    return row | changes
+
+
+@dataclass
+class SilverTable:
+    """Rows by version, handed out as silver does: what gold does with them is what is tested."""
+
+    key: str
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    version: int = 0
+    table_uuid: str = "first"
+    batch_rows: int = 1000
+
+    def commit(self, *rows: dict[str, Any]) -> None:
+        """The next version, in which these rows are new or changed."""
+        self.version += 1
+        self.rows |= {row[self.key]: row | {"silver_version": self.version} for row in rows}
+
+    def rebuild(self, *rows: dict[str, Any]) -> None:
+        """Silver dropped and made anew."""
+        self.table_uuid, self.version, self.rows = uuid.uuid4().hex, 0, {}
+        self.commit(*rows)
+
+    def snapshot(self) -> Snapshot | None:
+        if not self.version:
+            return None
+        return Snapshot(self.table_uuid, hash((self.table_uuid, self.version)), self.version, len(self.rows))
+
+    def rows_after(self, silver_version: int) -> tuple[Snapshot, Iterable[pa.RecordBatch]]:
+        snapshot = self.snapshot()
+        assert snapshot is not None
+        changed = [row for row in self.rows.values() if row["silver_version"] > silver_version]
+        chunks = (changed[start : start + self.batch_rows] for start in range(0, len(changed), self.batch_rows))
+        return snapshot, (pa.RecordBatch.from_pylist(chunk) for chunk in chunks)
