@@ -1,0 +1,106 @@
+"""The ledger of micro-batches: what each checkpoint of the stream has committed, entered with the batch's own rows.
+
+The ledger, not the checkpoint, says what was written. A checkpoint that disagrees (it was restored, edited, or belongs
+to another warehouse) is refused rather than believed: it could skip records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from include.fraud.checkpoint import CheckpointError
+from include.fraud.settle import Counts
+from include.lake.positions import Positions, plain_positions, positions_from_plain
+from include.lake.records import BronzeRecord
+from include.sql import load_sql
+
+HasRecords = Callable[[str, int, int, int], bool]
+"""Whether bronze has a record of (topic id, partition) with an offset in [start, end)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The newest batch of a checkpoint; ``positions`` are those of all partitions it ever read."""
+
+    batch_id: int
+    positions: Positions
+
+
+def newest_entry(conn: psycopg.Connection, checkpoint_id: str) -> Entry | None:
+    """What the ledger knows of a checkpoint; None for one that has committed nothing yet."""
+    row = conn.execute(load_sql("newest_batch"), {"checkpoint_id": checkpoint_id}).fetchone()
+    return None if row is None else Entry(row[0], positions_from_plain(row[1]))
+
+
+def is_replay(entry: Entry | None, batch_id: int, records: Iterable[BronzeRecord]) -> bool:
+    """Whether this batch was committed before (and the driver died before its checkpoint knew).
+
+    Raises:
+        CheckpointError: a batch of this number was committed, but with other records.
+    """
+    if entry is None or batch_id > entry.batch_id:
+        return False
+    for record in records:
+        if record.offset >= entry.positions.get(record.topic_id, {}).get(record.partition, 0):
+            raise CheckpointError(
+                f"batch {batch_id} was committed already, but the checkpoint now puts offset {record.offset} of"
+                f" partition {record.partition}, topic {record.topic_id}, into it, which was never read"
+            )
+    return True
+
+
+def advance(known: Positions, records: Iterable[BronzeRecord], has_records: HasRecords) -> Positions:
+    """The positions after a batch that starts from ``known``.
+
+    Raises:
+        CheckpointError: bronze has records between the known position of a partition and the batch's first record.
+    """
+    ends = {topic_id: dict(partitions) for topic_id, partitions in known.items()}
+    for (topic_id, partition), (first, last) in _ranges(records).items():
+        start = known.get(topic_id, {}).get(partition, 0)
+        # Kafka's offsets have gaps, so a jump alone proves nothing.
+        if first > start and has_records(topic_id, partition, start, first):
+            raise CheckpointError(
+                f"the checkpoint skips offsets {start} to {first - 1} of partition {partition}, topic {topic_id}:"
+                " bronze has records there of which the warehouse's ledger knows nothing"
+            )
+        ends.setdefault(topic_id, {})[partition] = max(start, last + 1)
+    return ends
+
+
+def enter(
+    conn: psycopg.Connection,
+    checkpoint_id: str,
+    batch_id: int,
+    epoch: int,
+    positions: tuple[Positions, Positions],
+    counts: Counts,
+) -> None:
+    """Enter a batch with the positions before and after it.
+
+    Raises:
+        psycopg.errors.CheckViolation: the counts do not add up; the whole batch must not be committed then.
+    """
+    start, end = positions
+    values = {
+        "checkpoint_id": checkpoint_id,
+        "batch_id": batch_id,
+        "epoch": epoch,
+        "start": Jsonb(plain_positions(start)),
+        "end": Jsonb(plain_positions(end)),
+    }
+    conn.execute(load_sql("enter_batch"), values | asdict(counts))
+
+
+def _ranges(records: Iterable[BronzeRecord]) -> dict[tuple[str, int], tuple[int, int]]:
+    """First and last offset by topic id and partition."""
+    ranges: dict[tuple[str, int], tuple[int, int]] = {}
+    for record in records:
+        key = (record.topic_id, record.partition)
+        first, last = ranges.get(key, (record.offset, record.offset))
+        ranges[key] = (min(first, record.offset), max(last, record.offset))
+    return ranges

@@ -1,0 +1,115 @@
+"""One micro-batch, one database transaction: all of it is in the warehouse, or nothing is.
+
+Promise: whatever is killed when, each record of a batch ends in exactly one place, once. The transaction holds the
+lease, so a driver that is not the newest writes nothing; it enters the batch in the ledger, so a batch that Spark
+replays after a crash is recognised; and it claims each ``txn_id``, so even the same records under a new checkpoint
+change nothing. Losing the connection, also while committing, is therefore answered by doing the batch again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+import psycopg
+
+from include.fraud import ledger
+from include.fraud.lease import APPLICATION_NAME, Lease, hold
+from include.fraud.rules import Rules
+from include.fraud.settle import Classified, Counts, open_staging, settle, stored_frauds
+from include.warehouse.connect import connect
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 15.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The records of one micro-batch; ``checkpoint_id`` is the streaming query's id, which lives in its checkpoint."""
+
+    checkpoint_id: str
+    batch_id: int
+    records: Sequence[Classified]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What writing a batch did: its counts (None for a replay), and the rows of FraudTransaction to show."""
+
+    counts: Counts | None
+    frauds: list[dict[str, Any]]
+
+
+class Sink:
+    """Writes batches for the driver that holds ``lease``, over one connection that is renewed when it is lost.
+
+    ``patience`` is for how many seconds a batch is tried again while the database is away. ``stop`` ends the waiting.
+    """
+
+    def __init__(
+        self, dsn: str, lease: Lease, rules: Rules, has_records: ledger.HasRecords, stop: Event, patience: float = 300.0
+    ) -> None:
+        self._dsn = dsn
+        self._lease = lease
+        self._rules = rules
+        self._has_records = has_records
+        self._stop = stop
+        self._patience = patience
+        self._conn: psycopg.Connection | None = None
+
+    def write(self, batch: Batch) -> Written:
+        """Write the batch, or find that it is written.
+
+        Raises:
+            StaleLeaseError: a newer driver is at work; nothing was written.
+            CheckpointError: the checkpoint and the ledger contradict each other; nothing was written.
+            psycopg.Error: the database stayed away for longer than ``patience``, or refused the batch.
+        """
+        deadline = time.monotonic() + self._patience
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return self._write_once(self._connection(), batch)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                self.close()
+                if time.monotonic() + pause > deadline or self._stop.is_set():
+                    raise
+                log.warning("batch %d: %s; trying again in %.1f s", batch.batch_id, _one_line(error), pause)
+                self._stop.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    def close(self) -> None:
+        """Give the connection back; the next batch opens another one."""
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
+    def _connection(self) -> psycopg.Connection:
+        if self._conn is None or self._conn.closed:
+            self._conn = connect(self._dsn, APPLICATION_NAME)
+            open_staging(self._conn)
+        return self._conn
+
+    def _write_once(self, conn: psycopg.Connection, batch: Batch) -> Written:
+        records = [one.record for one in batch.records]
+        with conn.transaction():
+            hold(conn, self._lease)
+            entry = ledger.newest_entry(conn, batch.checkpoint_id)
+            if ledger.is_replay(entry, batch.batch_id, records):
+                # The driver may have died before it showed these.
+                return Written(None, stored_frauds(conn, batch.records))
+            known = entry.positions if entry else {}
+            positions = known, ledger.advance(known, records, self._has_records)
+            settled = settle(conn, batch.records, self._rules)
+            ledger.enter(conn, batch.checkpoint_id, batch.batch_id, self._lease.epoch, positions, settled.counts)
+        return Written(settled.counts, settled.frauds)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

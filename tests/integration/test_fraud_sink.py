@@ -1,0 +1,358 @@
+"""The fraud sink on a real PostgreSQL: one place for each record, once, whatever is repeated or interrupted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from threading import Event, Timer
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier
+
+from include.domains import TRANSACTIONS
+from include.fraud.checkpoint import CheckpointError
+from include.fraud.lease import APPLICATION_NAME, Lease, StaleLeaseError, acquire, hold
+from include.fraud.rules import RULES_FILE, Rules, load_rules
+from include.fraud.settle import Classified, Counts
+from include.fraud.sink import Batch, Sink, Written
+from include.lake.records import BronzeRecord
+from include.quality import classify
+from include.settings import Settings
+from include.warehouse.connect import connect
+from include.warehouse.schema import apply_schema
+
+pytestmark = pytest.mark.integration
+
+TOPIC_ID = "topic-one-------------"
+# 2026-02-01 12:00:00 UTC, after every time that the records state.
+ARRIVED_MS = 1_769_947_200_000
+
+
+@pytest.fixture
+def dsn(settings: Settings) -> Iterator[str]:
+    """A warehouse of its own, with every table, dropped afterwards."""
+    name = f"fraud_{uuid4().hex[:12]}"
+    with connect(settings.warehouse_dsn) as admin:
+        admin.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        dsn = make_conninfo(settings.warehouse_dsn, dbname=name)
+        try:
+            with connect(dsn) as conn:
+                apply_schema(conn)
+            yield dsn
+        finally:
+            admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+@pytest.fixture
+def conn(dsn: str) -> Iterator[psycopg.Connection]:
+    with connect(dsn) as conn:
+        yield conn
+
+
+@pytest.fixture(scope="module")
+def rules() -> Rules:
+    return load_rules(RULES_FILE)
+
+
+@pytest.fixture
+def lease(conn: psycopg.Connection) -> Lease:
+    return acquire(conn, "test")
+
+
+def no_records(_topic_id: str, _partition: int, _start: int, _end: int) -> bool:
+    return False
+
+
+def some_records(_topic_id: str, _partition: int, _start: int, _end: int) -> bool:
+    return True
+
+
+@pytest.fixture
+def sink(dsn: str, lease: Lease, rules: Rules) -> Iterator[Sink]:
+    sink = Sink(dsn, lease, rules, no_records, Event(), patience=10)
+    yield sink
+    sink.close()
+
+
+def body(txn_id: str, **changes: Any) -> dict[str, Any]:
+    plain = {
+        "txn_id": txn_id,
+        "user_id": "U0001",
+        "amount": 12.5,
+        "merchant_id": "M0001",
+        "channel": "POS",
+        "location": "Berlin",
+        "timestamp": "2026-01-31 13:45:00",
+    }
+    return plain | changes
+
+
+def record(offset: int, value: dict[str, Any] | bytes | None, partition: int = 0) -> Classified:
+    raw = json.dumps(value).encode() if isinstance(value, dict) else value
+    bronze = BronzeRecord(TOPIC_ID, partition, offset, ARRIVED_MS, raw)
+    return Classified(bronze, classify(TRANSACTIONS, bronze))
+
+
+def batch(batch_id: int, *records: Classified, checkpoint: str = "checkpoint-1") -> Batch:
+    return Batch(checkpoint, batch_id, records)
+
+
+TABLES = (
+    "fraudtransaction",
+    "genuinetransaction",
+    "ops.transaction_seen",
+    "ops.transaction_duplicate",
+    "ops.quarantine",
+)
+
+
+def contents(conn: psycopg.Connection) -> dict[str, list[Any]]:
+    """Every row of every table that a batch writes to, times of writing included."""
+    return {
+        table: conn.execute(f"SELECT to_jsonb(t) FROM {table} AS t ORDER BY to_jsonb(t)::text").fetchall()  # noqa: S608
+        for table in TABLES
+    }
+
+
+def txn_ids(conn: psycopg.Connection, table: str) -> list[str]:
+    return [txn_id for (txn_id,) in conn.execute(f"SELECT txn_id FROM {table} ORDER BY txn_id")]  # noqa: S608
+
+
+def ledger(conn: psycopg.Connection) -> list[tuple[Any, ...]]:
+    return conn.execute(
+        "SELECT checkpoint_id, batch_id, start_positions, end_positions FROM ops.stream_batch ORDER BY 1, 2"
+    ).fetchall()
+
+
+MIXED = (
+    record(0, body("T0001")),
+    record(1, body("T0002", amount="30000.0001", channel="online")),
+    record(2, b"not json"),
+    record(3, None),
+    record(4, body("T0001", amount=99)),
+    record(5, body("T0003", location=" tehran ", merchant_id="M9999", amount=100_000.01)),
+)
+MIXED_COUNTS = Counts(records=6, fraud=2, genuine=1, duplicates=1, quarantined=1, tombstones=1)
+
+
+def test_each_record_of_a_batch_gets_its_one_place(conn: psycopg.Connection, sink: Sink) -> None:
+    written = sink.write(batch(0, *MIXED))
+    assert written.counts == MIXED_COUNTS
+    assert [row["txn_id"] for row in written.frauds] == ["T0002", "T0003"]
+    assert txn_ids(conn, "genuinetransaction") == ["T0001"]
+    assert txn_ids(conn, "fraudtransaction") == ["T0002", "T0003"]
+    assert ledger(conn) == [("checkpoint-1", 0, {}, {TOPIC_ID: {"0": 6}})]
+    reasons = conn.execute("SELECT record_offset, raw, reasons FROM ops.quarantine").fetchall()
+    assert [(offset, raw, reason[0]["code"]) for offset, raw, reason in reasons] == [(2, b"not json", "not_json")]
+
+
+def test_a_fraud_is_stored_with_every_rule_that_fired(conn: psycopg.Connection, sink: Sink, rules: Rules) -> None:
+    sink.write(batch(0, *MIXED))
+    row = conn.execute(
+        "SELECT reasons, evidence, rules_version, amount::text, bronze_topic_id, bronze_partition, bronze_offset"
+        " FROM fraudtransaction WHERE txn_id = 'T0003'"
+    ).fetchone()
+    assert row is not None
+    reasons, evidence, *rest = row
+    assert reasons == ["suspicious_merchant", "risky_location", "huge_amount"]
+    assert [fired["rule"] for fired in evidence] == reasons
+    assert evidence[2]["values"] == {"amount": "100000.0100", "limit": "100000"}
+    assert rest == [rules.version, "100000.0100", TOPIC_ID, 0, 5]
+
+
+def test_a_merchant_of_high_risk_is_known_from_the_warehouse(conn: psycopg.Connection, sink: Sink) -> None:
+    assert sink.write(batch(0, record(0, body("T0001", merchant_id="M0007")))).frauds == []
+    columns = [
+        name
+        for (name,) in conn.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = 'merchants'"
+            " AND is_nullable = 'NO' AND column_default IS NULL"
+        )
+    ]
+    known = {
+        "merchant_id": "M0007",
+        "merchant_name": "Lucky Wheel",
+        "category": "Retail",
+        "risk_level": "High",
+        "country": "Germany",
+        "country_code": "DE",
+        "timestamp": "2026-01-01 00:00:00+00",
+        "date": "2026-01-01",
+        "time": "00:00:00",
+        "month": 1,
+        "year": 2026,
+        "bronze_topic_id": "t",
+        "bronze_partition": 0,
+        "bronze_offset": 0,
+        "bronze_generation": 0,
+    }
+    conn.execute(
+        SQL("INSERT INTO merchants ({}) VALUES ({})").format(
+            SQL(", ").join(map(Identifier, columns)), SQL(", ").join(SQL("%s") for _ in columns)
+        ),
+        [known[column] for column in columns],
+    )
+    written = sink.write(batch(1, record(1, body("T0002", merchant_id="M0007"))))
+    assert [row["evidence"][0]["values"]["risk_level"] for row in written.frauds] == ["High"]
+
+
+def test_a_replayed_batch_changes_nothing_and_shows_its_frauds_again(conn: psycopg.Connection, sink: Sink) -> None:
+    first = sink.write(batch(0, *MIXED))
+    before, entered = contents(conn), ledger(conn)
+    again = sink.write(batch(0, *MIXED))
+    assert again == Written(None, first.frauds)
+    assert contents(conn) == before
+    assert ledger(conn) == entered
+
+
+def test_a_lost_checkpoint_changes_nothing(conn: psycopg.Connection, sink: Sink) -> None:
+    sink.write(batch(0, *MIXED[:3]))
+    sink.write(batch(1, *MIXED[3:]))
+    before = contents(conn)
+    # Another cut into batches, too.
+    assert sink.write(batch(0, *MIXED, checkpoint="checkpoint-2")) == Written(MIXED_COUNTS, [])
+    assert contents(conn) == before
+
+
+def test_new_rules_do_not_move_what_has_a_verdict(
+    conn: psycopg.Connection, sink: Sink, dsn: str, lease: Lease, rules: Rules
+) -> None:
+    sink.write(batch(0, *MIXED))
+    before = contents(conn)
+    strict = rules.model_validate(
+        rules.model_dump() | {"version": "2", "high_online_amount": {"above": "1"}, "huge_amount": {"above": "2"}}
+    )
+    other = Sink(dsn, lease, strict, no_records, Event())
+    assert other.write(batch(0, *MIXED, checkpoint="checkpoint-2")) == Written(MIXED_COUNTS, [])
+    other.close()
+    assert contents(conn) == before
+
+
+def test_a_txn_id_that_comes_again_is_kept_as_a_duplicate(conn: psycopg.Connection, sink: Sink) -> None:
+    sink.write(batch(0, record(0, body("T0001", amount=50_000, channel="Online"))))
+    written = sink.write(
+        batch(
+            1,
+            record(1, body("T0001", amount="50000.00", channel=" ONLINE ", timestamp="2026-01-31T13:45:00Z")),
+            record(2, body("T0001", amount=50_000, channel="Online", location="Paris")),
+        )
+    )
+    assert written == Written(Counts(2, 0, 0, 2, 0, 0), [])
+    noted = conn.execute("SELECT record_offset, same_body FROM ops.transaction_duplicate ORDER BY 1").fetchall()
+    assert noted == [(1, True), (2, False)]
+    assert conn.execute("SELECT raw FROM ops.transaction_duplicate WHERE record_offset = 2").fetchone() == (
+        json.dumps(body("T0001", amount=50_000, channel="Online", location="Paris")).encode(),
+    )
+    assert txn_ids(conn, "fraudtransaction") == ["T0001"]
+    assert txn_ids(conn, "genuinetransaction") == []
+
+
+def test_within_a_batch_the_first_offset_wins_whatever_the_order(conn: psycopg.Connection, sink: Sink) -> None:
+    written = sink.write(batch(0, record(7, body("T0001", amount=200_000)), record(6, body("T0001", amount=1))))
+    assert written == Written(Counts(2, 0, 1, 1, 0, 0), [])
+    assert conn.execute("SELECT bronze_offset, amount FROM genuinetransaction").fetchall() == [(6, 1)]
+
+
+@pytest.mark.parametrize("time", ["2025-01-31 13:45:00", "2026-01-24T13:45:00Z"])
+def test_late_transactions_are_scored(conn: psycopg.Connection, sink: Sink, time: str) -> None:
+    sink.write(batch(0, record(0, body("T0009", timestamp="2026-02-01 11:00:00"))))
+    sink.write(batch(1, record(1, body("T0001", timestamp=time)), record(2, body("T0002", amount=1e6, timestamp=time))))
+    assert txn_ids(conn, "genuinetransaction") == ["T0001", "T0009"]
+    assert txn_ids(conn, "fraudtransaction") == ["T0002"]
+
+
+def test_only_the_newest_driver_writes(conn: psycopg.Connection, sink: Sink) -> None:
+    sink.write(batch(0, *MIXED[:3]))
+    acquire(conn, "newer")
+    before = contents(conn)
+    with pytest.raises(StaleLeaseError, match="epoch 2, this driver has epoch 1"):
+        sink.write(batch(1, *MIXED[3:]))
+    assert contents(conn) == before
+    assert len(ledger(conn)) == 1
+
+
+def test_a_batch_that_is_being_committed_is_waited_for(dsn: str, conn: psycopg.Connection, lease: Lease) -> None:
+    with connect(dsn, APPLICATION_NAME) as older:
+        older.execute("BEGIN")
+        hold(older, lease)
+        commit = Timer(0.5, older.execute, ["COMMIT"])
+        commit.start()
+        assert acquire(conn, "newer", patience=30) == replace(lease, epoch=2)
+        commit.join()
+        with pytest.raises(StaleLeaseError):
+            hold(older, lease)
+
+
+def test_a_driver_paused_in_its_transaction_does_not_block_the_next(
+    dsn: str, conn: psycopg.Connection, lease: Lease
+) -> None:
+    with connect(dsn, APPLICATION_NAME) as paused:
+        paused.execute("BEGIN")
+        hold(paused, lease)
+        assert acquire(conn, "newer", patience=0.2) == replace(lease, epoch=2)
+        with pytest.raises(psycopg.OperationalError):
+            paused.execute("COMMIT")
+
+
+def test_a_lost_connection_is_replaced_and_the_batch_done_once(dsn: str, conn: psycopg.Connection, sink: Sink) -> None:
+    sink.write(batch(0, *MIXED[:3]))
+    ended = conn.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE application_name = %s AND datname = current_database()",
+        (APPLICATION_NAME,),
+    ).fetchall()
+    assert len(ended) == 1
+    assert sink.write(batch(1, *MIXED[3:])).counts == Counts(3, 1, 0, 1, 0, 1)
+    assert len(ledger(conn)) == 2
+
+
+def test_a_database_that_stays_away_is_given_up(lease: Lease, rules: Rules) -> None:
+    sink = Sink("postgresql://nobody@127.0.0.1:1/nowhere", lease, rules, no_records, Event(), patience=1)
+    with pytest.raises(psycopg.OperationalError):
+        sink.write(batch(0, *MIXED))
+
+
+def test_a_failed_batch_leaves_nothing_behind(conn: psycopg.Connection, sink: Sink) -> None:
+    before = contents(conn)
+    conn.execute("ALTER TABLE genuinetransaction ADD CONSTRAINT refuse CHECK (txn_id <> 'T0001')")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        sink.write(batch(0, *MIXED))
+    assert contents(conn) == before
+    assert ledger(conn) == []
+    conn.execute("ALTER TABLE genuinetransaction DROP CONSTRAINT refuse")
+    assert sink.write(batch(0, *MIXED)).counts == MIXED_COUNTS
+
+
+def test_a_checkpoint_that_skips_records_is_refused(
+    conn: psycopg.Connection, dsn: str, lease: Lease, rules: Rules
+) -> None:
+    sink = Sink(dsn, lease, rules, some_records, Event())
+    sink.write(batch(0, *MIXED[:2]))
+    with pytest.raises(CheckpointError, match=r"skips offsets 2 to 2 of partition 0.*delete every object"):
+        sink.write(batch(1, *MIXED[3:]))
+    sink.close()
+    assert len(ledger(conn)) == 1
+
+
+def test_a_gap_in_kafkas_offsets_is_no_reason_to_stop(conn: psycopg.Connection, sink: Sink) -> None:
+    sink.write(batch(0, record(5, body("T0001"))))
+    sink.write(batch(1, record(9, body("T0002")), record(3, body("T0003"), partition=1)))
+    assert ledger(conn)[-1] == ("checkpoint-1", 1, {TOPIC_ID: {"0": 6}}, {TOPIC_ID: {"0": 10, "1": 4}})
+
+
+def test_a_batch_number_used_for_other_records_is_refused(conn: psycopg.Connection, sink: Sink) -> None:
+    sink.write(batch(0, *MIXED[:3]))
+    before = contents(conn)
+    with pytest.raises(CheckpointError, match="batch 0 was committed already"):
+        sink.write(batch(0, *MIXED))
+    assert contents(conn) == before
+
+
+def test_an_empty_batch_is_entered(conn: psycopg.Connection, sink: Sink) -> None:
+    assert sink.write(batch(0)) == Written(Counts(0, 0, 0, 0, 0, 0), [])
+    assert ledger(conn) == [("checkpoint-1", 0, {}, {})]
