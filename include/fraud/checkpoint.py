@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from include.domains import CHECKPOINTS_BUCKET
-from include.spark import checkpoint as spark_checkpoint
+from include.lake.positions import InvalidPositionsError, positions_from_json
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -29,36 +29,39 @@ class CheckpointError(RuntimeError):
 def check_checkpoint(s3: S3Client, name: str = CHECKPOINT) -> None:
     """Make sure that Spark can go on from the checkpoint, or that there is none at all.
 
+    Spark writes its files in this order: metadata once; for each micro-batch offsets, then commits.
+
     Raises:
         CheckpointError: a file of it that Spark needs is damaged or missing.
     """
     metadata = _read(s3, f"{name}/metadata")
-    try:
-        positions = spark_checkpoint.checkpoint_positions(s3, f"s3a://{CHECKPOINTS_BUCKET}/{name}")
-    except spark_checkpoint.CheckpointError as error:
-        raise CheckpointError(str(error)) from error
+    offsets = _newest_of_log(s3, f"{name}/offsets/")
     if metadata is None:
-        if positions is not None:
-            raise CheckpointError("it holds offsets but no metadata")
+        if offsets is not None:
+            raise CheckpointError("it has offsets but no metadata")
         return
     if not _has_id(metadata):
-        raise CheckpointError(f"s3://{CHECKPOINTS_BUCKET}/{name}/metadata is not what Spark wrote")
-    _check_commits(s3, name)
+        raise _damaged(f"{name}/metadata")
+    if offsets is not None and not _are_offsets(_read(s3, offsets) or b""):
+        raise _damaged(offsets)
+    commits = _newest_of_log(s3, f"{name}/commits/")
+    if commits is not None and not _is_commit(_read(s3, commits) or b""):
+        raise _damaged(commits)
 
 
-def _check_commits(s3: S3Client, name: str) -> None:
-    keys = [
-        entry["Key"]
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=CHECKPOINTS_BUCKET, Prefix=f"{name}/commits/")
+def _damaged(key: str) -> CheckpointError:
+    return CheckpointError(f"s3://{CHECKPOINTS_BUCKET}/{key} is not what Spark wrote")
+
+
+def _newest_of_log(s3: S3Client, prefix: str) -> str | None:
+    """The key of the newest batch in one of the checkpoint's logs, whose files are named by batch number."""
+    batches = [
+        int(number)
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=CHECKPOINTS_BUCKET, Prefix=prefix)
         for entry in page.get("Contents", [])
-        if entry["Key"].rpartition("/")[2].isdigit()
+        if (number := entry["Key"].removeprefix(prefix)).isdigit()
     ]
-    if not keys:
-        return
-    newest = max(keys, key=lambda key: int(key.rpartition("/")[2]))
-    version, _, body = (_read(s3, newest) or b"").partition(b"\n")
-    if not version.startswith(b"v") or not _is_object(body):
-        raise CheckpointError(f"s3://{CHECKPOINTS_BUCKET}/{newest} is not what Spark wrote")
+    return f"{prefix}{max(batches)}" if batches else None
 
 
 def _read(s3: S3Client, key: str) -> bytes | None:
@@ -70,6 +73,23 @@ def _read(s3: S3Client, key: str) -> bytes | None:
 
 def _has_id(metadata: bytes) -> bool:
     return _is_object(metadata) and isinstance(json.loads(metadata).get("id"), str)
+
+
+def _are_offsets(text: bytes) -> bool:
+    """A version, one line about the batch, and one line for each source, of which we have one."""
+    lines = text.splitlines()
+    if len(lines) != 3 or not lines[0].startswith(b"v") or not _is_object(lines[1]):
+        return False
+    try:
+        positions_from_json(lines[2].decode("utf-8", "replace"))
+    except InvalidPositionsError:
+        return False
+    return True
+
+
+def _is_commit(text: bytes) -> bool:
+    version, _, body = text.partition(b"\n")
+    return version.startswith(b"v") and _is_object(body)
 
 
 def _is_object(text: bytes) -> bool:

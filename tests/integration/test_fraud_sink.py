@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from threading import Event, Timer
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from include.domains import TRANSACTIONS
@@ -24,7 +22,7 @@ from include.lake.records import BronzeRecord
 from include.quality import classify
 from include.settings import Settings
 from include.warehouse.connect import connect
-from include.warehouse.schema import apply_schema
+from tests.fraud import warehouse_copy, warehouse_template
 
 pytestmark = pytest.mark.integration
 
@@ -33,19 +31,16 @@ TOPIC_ID = "topic-one-------------"
 ARRIVED_MS = 1_769_947_200_000
 
 
+@pytest.fixture(scope="module")
+def template(settings: Settings) -> Iterator[str]:
+    with warehouse_template(settings) as dsn:
+        yield dsn
+
+
 @pytest.fixture
-def dsn(settings: Settings) -> Iterator[str]:
-    """A warehouse of its own, with every table, dropped afterwards."""
-    name = f"fraud_{uuid4().hex[:12]}"
-    with connect(settings.warehouse_dsn) as admin:
-        admin.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-        dsn = make_conninfo(settings.warehouse_dsn, dbname=name)
-        try:
-            with connect(dsn) as conn:
-                apply_schema(conn)
-            yield dsn
-        finally:
-            admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+def dsn(template: str) -> Iterator[str]:
+    with warehouse_copy(template) as dsn:
+        yield dsn
 
 
 @pytest.fixture

@@ -1,0 +1,196 @@
+"""The fraud stream: bronze transactions in, a verdict for each in the warehouse, fraud on the console.
+
+    spark-submit include/spark/fraud_stream.py
+
+The workers classify, the driver writes: each micro-batch is collected and goes into the warehouse in one transaction
+(see ``include/fraud/sink.py``, which also states what is promised). Spark's checkpoint only says where to go on.
+
+SIGTERM to this process ends it after the batch in hand, with code 0. SIGTERM to the JVM ends both; so does the end of
+the process that started them, unless ``--detached`` is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import pickle
+import socket
+import sys
+from collections.abc import Iterable, Iterator
+from threading import Event
+
+import pyarrow as pa
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
+
+from include.domains import TRANSACTIONS
+from include.fraud.checkpoint import CheckpointError, check_checkpoint
+from include.fraud.console import fraud_line
+from include.fraud.lease import APPLICATION_NAME, StaleLeaseError, acquire
+from include.fraud.lifetime import die_with_parent, stop_on_signals, watch_grandparent
+from include.fraud.progress import Progress
+from include.fraud.rules import Rules, RulesError, load_rules
+from include.fraud.settle import Classified
+from include.fraud.sink import Batch, Sink
+from include.lake.bronze_log import BronzeLog
+from include.lake.records import BronzeRecord
+from include.lake.s3 import s3_client
+from include.quality import classify
+from include.settings import MissingSettingError, Settings
+from include.spark.session import checkpoint_location, spark_session
+from include.warehouse.connect import connect
+from include.warehouse.schema import apply_schema
+
+EXIT_REFUSED = 2
+"""Settings, rules or the checkpoint need a person."""
+EXIT_STALE = 3
+"""A newer driver took over."""
+
+QUERY_ID = "sql.streaming.queryId"
+STOP_GRACE = 30.0
+
+log = logging.getLogger("fraud_stream")
+
+
+def classify_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Classify the rows of ``bronze``; each Arrow batch becomes one row that holds a pickled list of `Classified`.
+
+    Pickled, because an outcome is a Python object on both sides: one column per field would be built and taken apart
+    again for nothing.
+    """
+    for batch in batches:
+        classified = [Classified(record, classify(TRANSACTIONS, record)) for record in _records(batch)]
+        yield pa.record_batch({"chunk": [pickle.dumps(classified, pickle.HIGHEST_PROTOCOL)]})
+
+
+def _records(batch: pa.RecordBatch) -> Iterator[BronzeRecord]:
+    columns = batch.to_pydict() | {"timestamp": batch["timestamp"].cast(pa.int64()).to_pylist()}
+    names = ("topic_id", "partition", "offset", "timestamp", "value")
+    for topic_id, partition, offset, microseconds, value in zip(*(columns[name] for name in names), strict=True):
+        yield BronzeRecord(topic_id, partition, offset, microseconds // 1000, value)
+
+
+class BatchWriter:
+    """What ``foreachBatch`` calls. ``failure`` keeps the error that ended it; Spark only passes its text on."""
+
+    def __init__(self, sink: Sink, progress: Progress) -> None:
+        self._sink = sink
+        self._progress = progress
+        self.failure: BaseException | None = None
+
+    def __call__(self, frame: DataFrame, batch_id: int) -> None:
+        """Classify, write and show one micro-batch."""
+        try:
+            self._write(frame, batch_id)
+        except BaseException as error:
+            self.failure = error
+            raise
+
+    def _write(self, frame: DataFrame, batch_id: int) -> None:
+        # The query's id is kept in its checkpoint, so it names the checkpoint.
+        checkpoint_id = frame.sparkSession.sparkContext.getLocalProperty(QUERY_ID)
+        if not checkpoint_id:
+            raise RuntimeError(f"Spark does not tell the query's id in {QUERY_ID}")
+        chunks = frame.mapInArrow(classify_batches, "chunk binary").toArrow()["chunk"].to_pylist()
+        records: list[Classified] = []
+        for chunk in chunks:
+            records += pickle.loads(chunk)  # noqa: S301 - our own workers made it
+        written = self._sink.write(Batch(checkpoint_id, batch_id, records))
+        if written.frauds:
+            print("\n".join(map(fraud_line, written.frauds)), flush=True)
+        self._progress.add(written.counts, max((one.record.timestamp_ms for one in records), default=None))
+
+
+def start_query(spark: SparkSession, writer: BatchWriter, options: argparse.Namespace) -> StreamingQuery:
+    """Start the query from its checkpoint, or at the beginning of bronze."""
+    checkpoint = checkpoint_location(options.checkpoint)
+    return (
+        spark.readStream.format("bronze")
+        .option("domain", TRANSACTIONS.name)
+        .option("maxRecordsPerBatch", str(options.max_records))
+        .load()
+        .writeStream.queryName(options.checkpoint)
+        .option("checkpointLocation", checkpoint)
+        .trigger(processingTime=f"{round(options.trigger_seconds * 1000)} milliseconds")
+        .foreachBatch(writer)
+        .start()
+    )
+
+
+def run(settings: Settings, rules: Rules, options: argparse.Namespace, stop: Event) -> None:
+    """Run the stream until ``stop`` is set.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged or contradicts the warehouse.
+        StaleLeaseError: another driver was started after this one.
+        psycopg.Error: the warehouse stayed away, or refused a batch.
+        StreamingQueryException: Spark failed, for instance because S3 stayed away.
+    """
+    s3 = s3_client(settings)
+    bronze = BronzeLog(s3, TRANSACTIONS)
+    check_checkpoint(s3, options.checkpoint)
+    spark = spark_session("paylake fraud stream", settings)
+    spark.sparkContext.setLogLevel("WARN")
+    # PySpark set handlers of its own.
+    stop_on_signals(stop)
+    with connect(settings.warehouse_dsn, APPLICATION_NAME) as conn:
+        apply_schema(conn)
+        lease = acquire(conn, f"{socket.gethostname()}:{os.getpid()}")
+    log.info("driver with epoch %d, rules version %s", lease.epoch, rules.version)
+
+    def has_records(topic_id: str, partition: int, start: int, end: int) -> bool:
+        return any(True for _ in bronze.read(topic_id, partition, start, end))
+
+    sink = Sink(settings.warehouse_dsn, lease, rules, has_records, stop, options.patience_seconds)
+    writer = BatchWriter(sink, Progress())
+    query = start_query(spark, writer, options)
+    try:
+        while not stop.is_set() and not query.awaitTermination(1):
+            pass
+        query.stop()
+    except StreamingQueryException:
+        if writer.failure is None:
+            raise
+    finally:
+        sink.close()
+    if writer.failure is not None and not stop.is_set():
+        raise writer.failure
+
+
+def parse_options(arguments: list[str]) -> argparse.Namespace:
+    """The command line's options."""
+    parser = argparse.ArgumentParser(description="Give every transaction its fraud verdict.")
+    parser.add_argument("--checkpoint", default="fraud", help="folder in the bucket checkpoints (default: fraud)")
+    parser.add_argument("--max-records", type=int, default=20_000, help="most records in a micro-batch (20000)")
+    parser.add_argument("--trigger-seconds", type=float, default=0.5, help="shortest time between micro-batches (0.5)")
+    parser.add_argument(
+        "--patience-seconds", type=float, default=300.0, help="how long to wait for a warehouse that is away (300)"
+    )
+    parser.add_argument("--detached", action="store_true", help="go on when the process that started this one ends")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the stream; return the process's exit code."""
+    options = parse_options(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stop = Event()
+    die_with_parent()
+    if not options.detached:
+        watch_grandparent(stop, STOP_GRACE)
+    try:
+        run(Settings.from_environment(), load_rules(), options, stop)
+    except (MissingSettingError, RulesError, CheckpointError) as error:
+        log.error("%s", error)
+        return EXIT_REFUSED
+    except StaleLeaseError as error:
+        log.error("%s", error)
+        return EXIT_STALE
+    log.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
