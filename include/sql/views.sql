@@ -136,8 +136,8 @@ SELECT
     domain,
     reason ->> 'code' AS code,
     reason ->> 'field' AS field,
-    count(*) AS records,
-    count(*) FILTER (WHERE redriven_at IS NULL) AS waiting,
+    count(DISTINCT (topic_id, partition_id, record_offset)) AS records,
+    count(DISTINCT (topic_id, partition_id, record_offset)) FILTER (WHERE redriven_at IS NULL) AS waiting,
     min(quarantined_at) AS first_quarantined_at,
     max(quarantined_at) AS last_quarantined_at
 FROM ops.quarantine
