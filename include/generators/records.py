@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import TypeAlias
 
 JsonValue: TypeAlias = str | int | bool | Decimal | list[str] | None
 Record: TypeAlias = Mapping[str, JsonValue]
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False)  # made once: json.dumps makes one for each call
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ def money(cents: int) -> Decimal:
 
 def encode(record: Record) -> bytes:
     """The record as a JSON object in UTF-8 on one line; decimal numbers keep every digit they have."""
-    return ("{" + ", ".join(f"{json.dumps(name)}: {_token(value)}" for name, value in record.items()) + "}").encode()
+    return ("{" + ", ".join([f"{_name(name)}: {_token(value)}" for name, value in record.items()]) + "}").encode()
 
 
 def iso(moment: datetime) -> str:
@@ -43,5 +46,10 @@ def plain(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
+@cache
+def _name(name: str) -> str:
+    return _ENCODER.encode(name)
+
+
 def _token(value: JsonValue) -> str:
-    return format(value, "f") if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
+    return format(value, "f") if isinstance(value, Decimal) else _ENCODER.encode(value)

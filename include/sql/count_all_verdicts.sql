@@ -1,0 +1,1 @@
+SELECT (SELECT count(*) FROM fraudtransaction) + (SELECT count(*) FROM genuinetransaction)

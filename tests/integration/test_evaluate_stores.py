@@ -1,0 +1,117 @@
+"""The evaluation on a real Kafka and a real warehouse: what counts, and what must not."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from confluent_kafka.admin import AdminClient
+from psycopg.sql import SQL, Identifier
+
+from include.evaluate import RuleScore, ScenarioScore, evaluate
+from include.generators.producer import RecordProducer
+from include.generators.records import encode
+from include.kafka.topics import TOPICS, TopicSpec, UnknownTopicError, ensure_topics
+from include.settings import Settings
+from include.warehouse.connect import connect
+from include.warehouse.schema import apply_schema
+from tests.warehouse import scratch_database
+
+pytestmark = pytest.mark.integration
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def warehouse(settings: Settings) -> Iterator[Settings]:
+    """The settings with an empty warehouse of the test's own."""
+    with scratch_database(settings) as dsn:
+        with connect(dsn) as conn:
+            apply_schema(conn)
+        yield dataclasses.replace(settings, warehouse_dsn=dsn)
+
+
+@pytest.fixture
+def labels(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A topic of labels of the test's own."""
+    topic = f"test_labels_{os.urandom(4).hex()}"
+    monkeypatch.setitem(TOPICS, topic, TopicSpec(topic, 3))
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    ensure_topics(admin, [topic])
+    yield topic
+    admin.delete_topics([topic])[topic].result()
+
+
+def send(settings: Settings, topic: str, *values: bytes | tuple[str, str | None]) -> None:
+    with RecordProducer({"bootstrap.servers": settings.kafka_bootstrap_servers}) as producer:
+        for value in values:
+            if isinstance(value, tuple):
+                txn_id, scenario = value
+                value = encode({"txn_id": txn_id, "scenario": scenario, "is_fraud": scenario is not None})
+            producer.send(topic, None, value)
+
+
+def judge(settings: Settings, txn_id: str, *reasons: str) -> None:
+    """Store a verdict: fraud for the reasons given, genuine without one."""
+    row: dict[str, object] = {
+        "txn_id": txn_id, "user_id": "U1", "amount": 10, "merchant_id": "M1", "channel": "POS", "location": "Rome",
+        "timestamp": NOON, "date": NOON.date(), "time": NOON.time(), "month": 1, "year": 2026, "rules_version": "1",
+        "bronze_topic_id": "t", "bronze_partition": 0, "bronze_offset": 0,
+    }  # fmt: skip
+    if reasons:
+        row |= {"reasons": list(reasons), "evidence": psycopg.types.json.Jsonb([{"rule": r} for r in reasons])}
+    with connect(settings.warehouse_dsn) as conn:
+        conn.execute(
+            SQL("INSERT INTO {} ({}) VALUES ({})").format(
+                Identifier("fraudtransaction" if reasons else "genuinetransaction"),
+                SQL(", ").join(map(Identifier, row)),
+                SQL(", ").join([SQL("%s")] * len(row)),
+            ),
+            list(row.values()),
+        )
+
+
+def test_labels_and_verdicts_are_compared_and_the_rest_is_not_counted(warehouse: Settings, labels: str) -> None:
+    send(
+        warehouse,
+        labels,
+        ("T1", "huge_amount"),
+        ("T2", "huge_amount"),
+        ("T2", "huge_amount"),  # the same label twice
+        ("T3", "card_testing"),
+        ("T4", "card_testing"),  # without a verdict
+        ("T5", None),
+        ("T6", None),
+        ("T7", None),  # without a verdict
+        b"{",
+        b"",
+    )
+    judge(warehouse, "T1", "huge_amount")
+    judge(warehouse, "T2", "huge_amount", "high_online_amount")
+    judge(warehouse, "T3")
+    judge(warehouse, "T5")
+    judge(warehouse, "T6", "huge_amount")  # a false alarm
+    judge(warehouse, "T8")  # without a label
+    judge(warehouse, "T9", "risky_location")  # without a label
+    result = evaluate(warehouse, labels)
+    assert result.scenarios == (ScenarioScore("card_testing", 2, 0, 1), ScenarioScore("huge_amount", 2, 2, 0))
+    assert result.rules == (RuleScore("high_online_amount", 1, 1), RuleScore("huge_amount", 3, 2))
+    assert (result.labels, result.labels_without_verdict, result.unreadable_labels) == (7, 2, 2)
+    assert result.verdicts_without_label == 2
+    assert (result.genuine_passed, result.genuine_alarmed) == (1, 1)
+    assert result.precision == pytest.approx(2 / 3)
+    assert result.recall == pytest.approx(2 / 3)
+
+
+def test_no_labels_is_an_empty_evaluation(warehouse: Settings, labels: str) -> None:
+    judge(warehouse, "T1", "huge_amount")
+    result = evaluate(warehouse, labels)
+    assert (result.labels, result.verdicts_without_label, result.precision) == (0, 1, None)
+
+
+def test_no_topic_is_an_error_that_names_it(warehouse: Settings) -> None:
+    with pytest.raises(UnknownTopicError, match="no_labels_here"):
+        evaluate(warehouse, "no_labels_here")
