@@ -1,0 +1,45 @@
+"""Kafka to bronze: one DAG per domain.
+
+The topics of reference data are drained when something arrived; transactions are followed without a pause.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, AssetOrTimeSchedule
+
+from include.domains import DOMAINS, REFERENCE_DOMAINS
+from paylake_airflow import assets, defaults
+from paylake_airflow.operators.ingest import FollowOperator, IngestOperator
+
+DRAIN = """\
+Brings everything that the topic **{topic}** holds into the folder `{folder}` of the bucket `bronze`.
+
+**Fires** when the topic's end offsets moved, whoever produced: a trigger in the triggerer watches them (the asset
+`{topic}`). Also twice an hour, in case an event came to nothing because Kafka or MinIO was away for longer than all
+retries took.
+
+What there is to do is read from bronze itself, so a run too many finds nothing, skips, and wakes nobody.
+"""
+FOLLOW = """\
+Brings the topic **{topic}** into the folder `{folder}` of the bucket `bronze` as it comes, so that the fraud stream can
+judge each transaction within seconds.
+
+**Fires** always: one run, one task, without end. When the task is stopped or dies, it is tried again, and then the next
+run goes on where bronze ends. Nothing is lost or doubled by killing it.
+"""
+
+for domain in DOMAINS.values():
+    names = {"topic": domain.topic, "folder": domain.bronze_folder}
+    edges = {"inlets": [assets.topic(domain)], "outlets": [assets.bronze(domain)]}
+    common = {"dag_id": f"bronze_{domain.name}", "catchup": False, "max_active_runs": 1, "tags": [assets.BRONZE]}
+    if domain.name in REFERENCE_DOMAINS:
+        with DAG(
+            **common,
+            schedule=AssetOrTimeSchedule(assets=assets.topic(domain), timetable=defaults.every_half_hour(5)),
+            default_args=defaults.BATCH,
+            doc_md=DRAIN.format(**names),
+        ):
+            IngestOperator(task_id="ingest", domain=domain.name, **edges)
+    else:
+        with DAG(**common, schedule="@continuous", default_args=defaults.STREAM, doc_md=FOLLOW.format(**names)):
+            FollowOperator(task_id="ingest", domain=domain.name, **edges)

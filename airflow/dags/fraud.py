@@ -1,0 +1,35 @@
+"""A verdict on every transaction, within seconds."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from include.domains import MERCHANTS, TRANSACTIONS
+from paylake_airflow import assets, defaults
+from paylake_airflow.operators.spark import SparkJobOperator
+
+DOC = """\
+Judges every transaction in bronze by the rules in `include/fraud/rules.yaml` and writes it to **FraudTransaction** or
+**GenuineTransaction**; each fraud is printed in the task's log, with its reasons. Which merchants are of high risk, it
+looks up in MERCHANTS.
+
+**Fires** always: one Spark Structured Streaming query, as one task without end. When the task is stopped or dies, its
+driver dies with it, it is tried again, and then the next run goes on from the checkpoint. A driver that was left behind
+somewhere writes nothing more: the lease in the warehouse belongs to the newest.
+"""
+
+with DAG(
+    dag_id="fraud_stream",
+    schedule="@continuous",
+    catchup=False,
+    max_active_runs=1,
+    default_args=defaults.STREAM,
+    tags=[assets.FRAUD],
+    doc_md=DOC,
+):
+    SparkJobOperator(
+        task_id="judge",
+        job="fraud_stream",
+        inlets=[assets.bronze(TRANSACTIONS), assets.gold(MERCHANTS)],
+        outlets=[assets.FRAUD_TRANSACTION, assets.GENUINE_TRANSACTION],
+    )

@@ -1,0 +1,35 @@
+"""Silver to gold: one DAG per domain of reference data."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, AssetOrTimeSchedule
+
+from include.domains import REFERENCE_DOMAINS
+from paylake_airflow import assets, defaults
+from paylake_airflow.operators.gold import GoldLoadOperator
+
+DOC = """\
+Loads the rows of `silver/{folder}` that changed into the table **{table}** of the warehouse, in one transaction.
+
+**Fires** when silver told of changes (the asset `silver/{folder}`). Also twice an hour, in case an event came to
+nothing because a server was away for longer than all retries took.
+
+The watermark in the warehouse says which rows it has; a run too many sends none and skips.
+"""
+
+for domain in REFERENCE_DOMAINS.values():
+    with DAG(
+        dag_id=f"gold_{domain.name}",
+        schedule=AssetOrTimeSchedule(assets=assets.silver(domain), timetable=defaults.every_half_hour(25)),
+        catchup=False,
+        max_active_runs=1,
+        default_args=defaults.BATCH,
+        tags=[assets.GOLD],
+        doc_md=DOC.format(folder=domain.silver_folder, table=domain.table.upper()),
+    ):
+        GoldLoadOperator(
+            task_id="load",
+            domain=domain.name,
+            inlets=[assets.silver(domain)],
+            outlets=[assets.gold(domain)],
+        )

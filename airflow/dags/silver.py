@@ -1,0 +1,37 @@
+"""Bronze to silver: one DAG per domain of reference data."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, AssetOrTimeSchedule
+
+from include.domains import REFERENCE_DOMAINS
+from paylake_airflow import assets, defaults
+from paylake_airflow.operators.spark import SilverOperator
+
+DOC = """\
+Cleans what bronze has got of **{topic}** and merges it by `{key}` into the Iceberg table whose Parquet files are in the
+folder `{folder}` of the bucket `silver`. Records that break the contract go to quarantine with every reason.
+
+**Fires** when bronze told of new records (the asset `bronze/{bronze}`). Also twice an hour, in case an event came to
+nothing because a server was away for longer than all retries took.
+
+A run reads from where the table says it is to where bronze ends. When that is the same place, Spark is not started.
+"""
+
+for domain in REFERENCE_DOMAINS.values():
+    with DAG(
+        dag_id=f"silver_{domain.name}",
+        schedule=AssetOrTimeSchedule(assets=assets.bronze(domain), timetable=defaults.every_half_hour(15)),
+        catchup=False,
+        max_active_runs=1,
+        default_args=defaults.BATCH,
+        tags=[assets.SILVER],
+        doc_md=DOC.format(topic=domain.topic, key=domain.key, folder=domain.silver_folder, bronze=domain.bronze_folder),
+    ):
+        SilverOperator(
+            task_id="clean",
+            domain=domain.name,
+            pool=defaults.SPARK_POOL,
+            inlets=[assets.bronze(domain)],
+            outlets=[assets.silver(domain)],
+        )

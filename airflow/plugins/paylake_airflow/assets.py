@@ -1,0 +1,109 @@
+"""The assets: one per topic, lake folder and table, made from the registry of domains.
+
+They are made here and nowhere else. Airflow takes the watchers of an asset from whichever DAG file it parsed last, so a
+second definition without the watcher would remove it.
+
+The hosts in the URIs are names of roles, not addresses: an asset stays the same when its server moves.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from airflow.sdk import Asset, AssetWatcher
+
+from include.domains import BRONZE_BUCKET, DOMAINS, REFERENCE_DOMAINS, SILVER_BUCKET, TRANSACTIONS, Domain
+from paylake_airflow.triggers import KafkaEndOffsetsTrigger
+
+KAFKA = "kafka"
+BRONZE = "bronze"
+SILVER = "silver"
+GOLD = "gold"
+FRAUD = "fraud"
+
+_TABLE_URI = "postgres://warehouse:5432/warehouse/public/{}"
+
+
+@cache
+def topic(domain: Domain) -> Asset:
+    """The domain's Kafka topic; those of reference domains are watched, so that any producer wakes bronze.
+
+    Transactions need no waking: the stream that reads them never sleeps.
+    """
+    watchers = []
+    if domain.name in REFERENCE_DOMAINS:
+        trigger = KafkaEndOffsetsTrigger(topic=domain.topic)
+        watchers.append(AssetWatcher(name=f"{domain.topic}_end_offsets", trigger=trigger))
+    return Asset(
+        name=domain.topic,
+        uri=f"kafka://kafka/{domain.topic}",
+        group=KAFKA,
+        extra=_about(domain, f"{domain.contract.name} as they are produced, one JSON object per message."),
+        watchers=watchers,
+    )
+
+
+@cache
+def bronze(domain: Domain) -> Asset:
+    """The domain's folder in the bucket ``bronze``."""
+    return Asset(
+        name=f"bronze/{domain.bronze_folder}",
+        uri=f"s3://{BRONZE_BUCKET}/{domain.bronze_folder}/",
+        group=BRONZE,
+        extra=_about(
+            domain, f"Every message of {domain.topic}, byte by byte, named by topic id, partition and offset."
+        ),
+    )
+
+
+@cache
+def silver(domain: Domain) -> Asset:
+    """The reference domain's folder in the bucket ``silver``."""
+    return Asset(
+        name=f"silver/{domain.silver_folder}",
+        uri=f"s3://{SILVER_BUCKET}/{domain.silver_folder}/",
+        group=SILVER,
+        extra=_about(
+            domain, f"{domain.contract.name}, valid and cleaned, the newest of each {domain.key}, as Parquet."
+        ),
+    )
+
+
+@cache
+def gold(domain: Domain) -> Asset:
+    """The reference domain's table in the warehouse."""
+    return Asset(
+        name=f"gold/{domain.table.upper()}",
+        uri=_TABLE_URI.format(domain.table.lower()),
+        group=GOLD,
+        extra=_about(domain, domain.contract.table_description),
+    )
+
+
+def _verdict(table: str, description: str) -> Asset:
+    return Asset(
+        name=f"fraud/{table}",
+        uri=_TABLE_URI.format(table.lower()),
+        group=FRAUD,
+        extra=_about(TRANSACTIONS, description),
+    )
+
+
+def _about(domain: Domain, description: str) -> dict[str, Any]:
+    contract = domain.contract
+    return {"description": description, "contract": contract.id, "contract_version": contract.version}
+
+
+LABELS = Asset(
+    name="transaction_labels",
+    uri="kafka://kafka/transaction_labels",
+    group=KAFKA,
+    extra={
+        "description": "The truth about generated transactions, for ./paylake evaluate; the detector never reads it."
+    },
+)
+FRAUD_TRANSACTION = _verdict("FraudTransaction", "Transactions on which at least one rule fired, with the evidence.")
+GENUINE_TRANSACTION = _verdict("GenuineTransaction", "Valid transactions on which no rule fired.")
+
+TOPICS = {name: topic(domain) for name, domain in DOMAINS.items()}

@@ -1,0 +1,41 @@
+"""What all DAGs have in common."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import CronTriggerTimetable
+
+OWNER = "paylake"
+
+STREAMS_POOL = "streams"
+SPARK_POOL = "spark_batch"
+
+# Long enough for a server that restarts, short enough that data is not late once it is back.
+BATCH: dict[str, Any] = {
+    "owner": OWNER,
+    "retries": 5,
+    "retry_delay": timedelta(seconds=10),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=5),
+    "execution_timeout": timedelta(minutes=30),
+}
+# A stream has no end, so no time limit. After its retries are used up its run fails and the next one begins at once:
+# with the growing pauses between the tries, a stream that cannot start is started a few times per minute at most.
+STREAM: dict[str, Any] = {
+    "owner": OWNER,
+    "pool": STREAMS_POOL,
+    "retries": 8,
+    "retry_delay": timedelta(seconds=5),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=1),
+}
+
+
+def every_half_hour(minute: int) -> CronTriggerTimetable:
+    """Twice an hour, at ``minute`` and half an hour later: the second look of a DAG that events wake.
+
+    An event whose run failed for good (an outage longer than all retries) wakes nobody again.
+    """
+    return CronTriggerTimetable(f"{minute},{minute + 30} * * * *", timezone="UTC")

@@ -1,0 +1,103 @@
+"""Airflow's connections as what Paylake's own code takes: a Kafka configuration, an S3 client, ``Settings``.
+
+All go through the providers' hooks, so everything that a connection can say (TLS, SASL, roles, callbacks) counts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from include.settings import Settings
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+    from mypy_boto3_s3 import S3Client
+
+KAFKA_CONN_ID = "kafka_default"
+LAKE_CONN_ID = "lake_s3"
+WAREHOUSE_CONN_ID = "warehouse"
+SPARK_CONN_ID = "spark_default"
+
+
+def kafka_config(conn_id: str = KAFKA_CONN_ID) -> dict[str, Any]:
+    """The connection's librdkafka configuration.
+
+    Raises:
+        ValueError: it names no ``bootstrap.servers``.
+    """
+    from airflow.providers.apache.kafka.hooks.base import KafkaBaseHook
+
+    class ConfigHook(KafkaBaseHook):
+        """A hook whose "client" is the checked configuration itself."""
+
+        def _get_client(self, config: dict[str, Any]) -> dict[str, Any]:
+            return config
+
+    return dict(ConfigHook(kafka_config_id=conn_id).get_conn)  # type: ignore[no-untyped-call]
+
+
+def kafka_admin(conn_id: str = KAFKA_CONN_ID) -> AdminClient:
+    """A client for topics that does not write to the log on its own: who calls it reports what went wrong."""
+    from confluent_kafka.admin import AdminClient
+
+    return AdminClient({"log_level": 0, **kafka_config(conn_id)})
+
+
+def lake_s3(conn_id: str = LAKE_CONN_ID) -> S3Client:
+    """A client for the lake."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    client: S3Client = S3Hook(aws_conn_id=conn_id).get_conn()
+    return client
+
+
+def warehouse_dsn(conn_id: str = WAREHOUSE_CONN_ID) -> str:
+    """The warehouse's address and login as a libpq URI, with the connection's extras (``sslmode`` and the like)."""
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    hook = PostgresHook(postgres_conn_id=conn_id)
+    extras = hook.connection.extra_dejson
+    parameters = {key: str(value) for key, value in extras.items() if key not in PostgresHook.ignored_extra_options}
+    url = hook.sqlalchemy_url.set(drivername="postgresql", query=parameters)
+    return url.render_as_string(hide_password=False)
+
+
+def stack_environment() -> dict[str, str]:
+    """Paylake's settings as environment variables, named as ``./paylake env`` prints them, from the connections."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    s3 = S3Hook(aws_conn_id=LAKE_CONN_ID)
+    credentials = s3.get_credentials()
+    known = {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka_config()["bootstrap.servers"],
+        "S3_ENDPOINT_URL": s3.conn_config.get_service_endpoint_url("s3"),
+        "AWS_ACCESS_KEY_ID": credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+        "AWS_SESSION_TOKEN": credentials.token,
+        "AWS_REGION": s3.conn_region_name,
+        "WAREHOUSE_DSN": warehouse_dsn(),
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def stack_settings() -> Settings:
+    """Paylake's settings from the connections."""
+    return Settings.from_environment(stack_environment())
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables of this process for the length of the block; what it starts inherits them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,45 @@
+"""From silver to the warehouse."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from include.domains import REFERENCE_DOMAINS
+from paylake_airflow import assets, hooks
+from paylake_airflow.events import announce
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+
+class GoldLoadOperator(BaseOperator):
+    """Bring the reference domain ``domain``'s table up to silver, in one transaction.
+
+    Skips when silver holds no row that the table lacks. Metadata of the event: the fields of the load's report, among
+    them ``rows_sent``, ``inserted``, ``updated``, ``seconds`` and ``silver_version``.
+    """
+
+    template_fields: Sequence[str] = ("domain",)
+
+    def __init__(self, *, domain: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.domain = domain
+
+    def execute(self, context: Context) -> None:
+        """Load and tell."""
+        from include.warehouse.connect import connect
+        from include.warehouse.gold import load
+
+        domain, settings = REFERENCE_DOMAINS[self.domain], hooks.stack_settings()
+        with connect(settings.warehouse_dsn, "paylake gold") as connection:
+            report = load(domain, connection, settings)
+        self.log.info("loaded %s", report)
+        if not (report.rows_sent or report.deleted):
+            raise AirflowSkipException(f"silver of {domain.name} holds no row that {domain.table} lacks")
+        announce(context, assets.gold(domain), asdict(report))

@@ -1,0 +1,99 @@
+"""From Kafka to bronze."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from include.domains import DOMAINS
+from paylake_airflow import assets, hooks
+from paylake_airflow.events import announce, last_extra
+from paylake_airflow.processes import die_with_parent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from include.ingest import IngestReport
+
+
+class IngestOperator(BaseOperator):
+    """Bring everything that ``domain``'s topic holds at the start into bronze, then end.
+
+    Skips, and so wakes nobody, when there is no such topic, and when bronze holds nothing that its newest event did not
+    tell already.
+
+    Metadata of the event: ``records``, ``objects``, ``bytes``, ``seconds`` of this run and ``positions``, where each
+    partition of each topic now ends in bronze.
+    """
+
+    template_fields: Sequence[str] = ("domain",)
+
+    def __init__(self, *, domain: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.domain = domain
+
+    def execute(self, context: Context) -> None:
+        """Ingest and tell."""
+        from include.ingest import TopicMissingError, ingest
+        from include.lake.bronze_log import BronzeLog
+        from include.lake.positions import plain_positions
+
+        domain, s3 = DOMAINS[self.domain], hooks.lake_s3()
+        try:
+            report = ingest(domain, consumer_config=hooks.kafka_config(), s3=s3, stop=_never)
+        except TopicMissingError as missing:
+            raise AirflowSkipException(str(missing)) from missing
+        self.log.info("ingested %s", report)
+        positions = plain_positions(BronzeLog(s3, domain).end_positions())
+        asset = assets.bronze(domain)
+        if positions == last_extra(asset).get("positions", {}):
+            raise AirflowSkipException(f"{domain.topic} holds nothing that bronze did not have and tell already")
+        announce(context, asset, {**_numbers(report), "positions": positions})
+
+
+class FollowOperator(BaseOperator):
+    """Bring ``domain``'s topic into bronze as it comes, until the task is told to stop.
+
+    Metadata of the event, at the end: ``records``, ``objects``, ``bytes``, ``seconds`` of this run.
+    """
+
+    template_fields: Sequence[str] = ("domain",)
+
+    def __init__(self, *, domain: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.domain = domain
+        self._told = threading.Event()
+
+    def execute(self, context: Context) -> None:
+        """Follow; ends after ``on_kill``, when what was fetched is written."""
+        from include.ingest import ingest
+
+        die_with_parent()
+        domain = DOMAINS[self.domain]
+        report = ingest(
+            domain, consumer_config=hooks.kafka_config(), s3=hooks.lake_s3(), stop=self._told.is_set, follow=True
+        )
+        self.log.info("told to stop; ingested %s", report)
+        announce(context, assets.bronze(domain), _numbers(report))
+
+    def on_kill(self) -> None:
+        """Tell the writer to write what it has in hand and end."""
+        self._told.set()
+
+
+def _never() -> bool:
+    return False
+
+
+def _numbers(report: IngestReport) -> dict[str, Any]:
+    return {
+        "records": report.records,
+        "objects": report.objects,
+        "bytes": report.bytes,
+        "seconds": round(report.seconds, 3),
+    }

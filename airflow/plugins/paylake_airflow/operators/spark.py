@@ -1,0 +1,127 @@
+"""Spark jobs: ``SparkSubmitOperator`` on the connection ``spark_default``, told where the stack is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+import include
+from include.domains import REFERENCE_DOMAINS, Domain
+from paylake_airflow import assets, hooks
+from paylake_airflow.events import announce, last_extra
+from paylake_airflow.processes import die_with_parent
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from include.lake.catalog import SilverState
+    from include.settings import Settings
+
+INCLUDE = Path(include.__file__).parent
+JOBS = INCLUDE / "spark"
+SUBMIT = JOBS / "bin"
+
+
+class SparkJobOperator(SparkSubmitOperator):
+    """Run ``include/spark/<job>.py``; its driver dies with this task, however the task dies.
+
+    Addresses and credentials come from the connections and reach the job as its environment, which it inherits from
+    this process: not as arguments, which every user of the machine can read, and not as the provider's ``env_vars``,
+    which are kept as a rendered template and become arguments on YARN and Kubernetes. (A driver that runs *inside* a
+    cluster gets its environment from the cluster.)
+    """
+
+    def __init__(self, *, job: str, **kwargs: Any) -> None:
+        super().__init__(
+            application=str(JOBS / f"{job}.py"), conn_id=hooks.SPARK_CONN_ID, name=f"paylake_{job}", **kwargs
+        )
+
+    def execute(self, context: Context) -> None:
+        """Submit and wait for the end; the job's output goes to the task's log."""
+        die_with_parent()
+        with hooks.environment({**hooks.stack_environment(), **_driver_environment()}):
+            super().execute(context)
+
+
+def _driver_environment() -> dict[str, str]:
+    """What a driver on this machine needs besides: our ``spark-submit``, this Python, and the package ``include``."""
+    path = os.pathsep.join([str(SUBMIT), os.environ.get("PATH", os.defpath)])
+    modules = [str(INCLUDE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        "PATH": path,
+        "PYTHONPATH": os.pathsep.join(modules),
+        "PYSPARK_PYTHON": sys.executable,
+        "PAYLAKE_TASK_PID": str(os.getpid()),
+    }
+
+
+class SilverOperator(SparkJobOperator):
+    """Bring the reference domain ``domain``'s silver up to all that bronze holds.
+
+    Does not start Spark when silver is there already, and skips, so that gold is not woken, when silver's newest event
+    told of it too.
+
+    Metadata of the event: ``rows`` in the table; what became of the records since the event before: ``valid``,
+    ``duplicates``, ``rejected``, ``tombstones``; the same since the beginning as ``totals``; ``reasons``, the records
+    now in quarantine by reason; ``positions``, ``silver_version`` and ``snapshot_id``.
+    """
+
+    def __init__(self, *, domain: str, **kwargs: Any) -> None:
+        super().__init__(job="silver", application_args=[domain], **kwargs)
+        self.domain = domain
+
+    def execute(self, context: Context) -> None:
+        """Run the job if there is something to do, and tell."""
+        domain, settings = REFERENCE_DOMAINS[self.domain], hooks.stack_settings()
+        if _is_behind(domain, settings):
+            super().execute(context)
+        else:
+            self.log.info("silver holds all of bronze: no job to run")
+        asset = assets.silver(domain)
+        state, told = _silver_state(domain, settings), last_extra(asset)
+        if state is None or str(state.snapshot_id) == told.get("snapshot_id"):
+            raise AirflowSkipException(f"silver of {domain.name} holds nothing that it did not tell already")
+        announce(context, asset, _silver_extra(domain, settings, state, told.get("totals", {})))
+
+
+def _is_behind(domain: Domain, settings: Settings) -> bool:
+    from include.lake.bronze_log import BronzeLog
+
+    state = _silver_state(domain, settings)
+    return BronzeLog(hooks.lake_s3(), domain).end_positions() != (state.position if state else {})
+
+
+def _silver_state(domain: Domain, settings: Settings) -> SilverState | None:
+    from include.lake.catalog import silver_state
+
+    return silver_state(settings, domain)
+
+
+def _silver_extra(domain: Domain, settings: Settings, state: SilverState, told: dict[str, int]) -> dict[str, Any]:
+    from include.lake.positions import plain_positions
+    from include.warehouse.connect import connect
+    from include.warehouse.quarantine import counts
+
+    totals = {
+        "valid": state.counts.valid,
+        "duplicates": state.counts.duplicates,
+        "rejected": state.counts.quarantined,
+        "tombstones": state.counts.tombstones,
+    }
+    with connect(settings.warehouse_dsn, "paylake silver") as connection:
+        reasons = counts(connection, domain.name)
+    return {
+        "rows": state.rows,
+        **{name: total - told.get(name, 0) for name, total in totals.items()},
+        "totals": totals,
+        "reasons": reasons,
+        "positions": plain_positions(state.position),
+        "silver_version": state.silver_version,
+        # As text: it has 63 bits, more than a browser's numbers have.
+        "snapshot_id": str(state.snapshot_id),
+    }
