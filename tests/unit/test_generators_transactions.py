@@ -1,0 +1,224 @@
+"""The stream of transactions: honest traffic within habits, frauds with their labels, and when each is due."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import islice, pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from include.domains import TRANSACTIONS
+from include.fraud.rules import load_rules
+from include.generators.pace import MAX_BACKLOG_SECONDS, turns
+from include.generators.places import COUNTRIES, distance_km
+from include.generators.population import Population
+from include.generators.records import encode
+from include.generators.scenarios import SCENARIO_NAMES
+from include.generators.transactions import Transaction, TransactionSource
+from include.lake.records import BronzeRecord
+from include.quality.classify import Valid, classify
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+RULES = load_rules()
+CAUGHT = {"high_online_amount", "suspicious_merchant", "risky_location", "huge_amount"}
+PLACES = {place.city: place for country in COUNTRIES for place in country.cities}
+
+
+class Clock:
+    """A clock that goes on a fixed step each time it is read."""
+
+    def __init__(self, step: timedelta) -> None:
+        self.now, self.step = NOON, step
+
+    def __call__(self) -> datetime:
+        self.now += self.step
+        return self.now
+
+
+def source(
+    population: Population, fraud_share: float = 0.02, run_id: str = "run", step: float = 0.1
+) -> TransactionSource:
+    clock = Clock(timedelta(seconds=step))
+    return TransactionSource(population, RULES, run_id=run_id, fraud_share=fraud_share, clock=clock)
+
+
+def take(count: int, fraud_share: float = 0.02, run_id: str = "run", step: float = 0.1) -> list[Transaction]:
+    return list(islice(source(Population(5, 300, 100), fraud_share, run_id, step), count))
+
+
+def fired(population: Population, transaction: Transaction) -> set[str]:
+    record = transaction.record
+    number = int(str(record["merchant_id"])[1:])
+    risk = population.merchants[number - 1].risk_level if number <= population.merchant_count else None
+    return {rule.rule for rule in RULES.verdict(record, risk)}
+
+
+@given(st.integers(0, 2**31), st.integers(1, 40), st.integers(10, 40), st.floats(0, 0.5))
+@settings(max_examples=30, deadline=None)
+def test_each_transaction_fits_the_population_and_its_contract(
+    seed: int, users: int, merchants: int, fraud_share: float
+) -> None:
+    population = Population(seed, users, merchants)
+    active = {user.user_id for user in population.users if user.status == "active"}
+    known = {merchant.merchant_id for merchant in population.merchants} | RULES.suspicious_merchant.merchants
+    for transaction in islice(source(population, fraud_share), 60):
+        record = transaction.record
+        assert record["user_id"] in active
+        assert record["merchant_id"] in known
+        assert record["location"] in PLACES or record["location"] in RULES.risky_location.cities
+        assert isinstance(record["amount"], Decimal)
+        assert transaction.label["txn_id"] == record["txn_id"]
+        assert transaction.label["is_fraud"] is (transaction.scenario is not None)
+        stamp = int((NOON + timedelta(hours=1)).timestamp() * 1000)
+        assert isinstance(classify(TRANSACTIONS, BronzeRecord("t", 0, 0, stamp, encode(record))), Valid)
+
+
+def test_the_share_of_frauds_is_the_one_asked_for() -> None:
+    for share in (0.0, 0.02, 0.3):
+        frauds = sum(transaction.scenario is not None for transaction in take(20_000, share))
+        assert frauds / 20_000 == pytest.approx(share, rel=0.2)
+
+
+def test_todays_rules_catch_four_scenarios_and_miss_two() -> None:
+    population = Population(5, 300, 100)
+    caught: dict[str, Counter[bool]] = defaultdict(Counter)
+    for transaction in take(20_000, 0.3):
+        if transaction.scenario:
+            caught[transaction.scenario][bool(fired(population, transaction))] += 1
+            if transaction.scenario in CAUGHT:
+                assert transaction.scenario in fired(population, transaction)
+    assert set(caught) == set(SCENARIO_NAMES)
+    assert all(caught[scenario][False] == 0 for scenario in CAUGHT)
+    assert all(caught[scenario][True] == 0 for scenario in set(SCENARIO_NAMES) - CAUGHT)
+
+
+def test_honest_people_look_like_frauds_rarely_but_do() -> None:
+    population = Population(5, 2_000, 100)
+    days = source(population, fraud_share=0, step=60)
+    alarms = Counter(rule for transaction in islice(days, 40_000) for rule in fired(population, transaction))
+    assert 0.001 < alarms.total() / 40_000 < 0.006
+    assert set(alarms) >= {"high_online_amount", "suspicious_merchant", "risky_location"}
+
+
+def test_amounts_and_places_are_those_of_the_users_habits() -> None:
+    population = Population(5, 300, 100)
+    users = {user.user_id: user for user in population.users}
+    at_home, near_median, count = 0, 0, 0
+    for transaction in islice(source(population, fraud_share=0, step=60), 20_000):
+        user = users[str(transaction.record["user_id"])]
+        at_home += transaction.record["location"] == user.city.city
+        near_median += transaction.record["amount"] < Decimal(user.habits.median_cents).scaleb(-2) * 10  # type: ignore[operator]
+        count += 1
+    assert at_home / count > 0.9
+    assert near_median / count > 0.98
+
+
+def test_card_testing_is_a_burst_of_tiny_online_amounts_of_one_user() -> None:
+    bursts = defaultdict(list)
+    for transaction in take(20_000, 0.3):
+        if transaction.scenario == "card_testing":
+            assert transaction.record["channel"] == "Online"
+            assert transaction.record["amount"] <= 2  # type: ignore[operator]
+            bursts[transaction.record["user_id"]].append(transaction)
+    assert bursts
+    assert all(len(burst) >= 4 for burst in bursts.values())
+
+
+def test_impossible_travel_is_far_from_a_payment_minutes_before() -> None:
+    stream = take(20_000, 0.3)
+    cases = [(a, b) for a, b in pairwise(stream) if b.scenario == "impossible_travel"]
+    assert cases
+    for home, away in cases:
+        assert home.record["user_id"] == away.record["user_id"]
+        assert home.scenario is None
+        here, there = PLACES[str(home.record["location"])], PLACES[str(away.record["location"])]
+        assert distance_km(here, there) >= 3000
+        minutes = datetime.fromisoformat(str(away.label["timestamp"])) - datetime.fromisoformat(
+            str(home.label["timestamp"])
+        )
+        assert timedelta(0) < minutes < timedelta(minutes=16)
+
+
+def test_a_run_can_be_repeated_and_another_run_has_other_ids() -> None:
+    assert take(500) == take(500)
+    ids = [transaction.record["txn_id"] for run in ("run", "other") for transaction in take(500, run_id=run)]
+    assert len(set(ids)) == 1000
+
+
+def test_a_user_stays_at_a_place_for_the_day_also_after_a_restart() -> None:
+    places = defaultdict(set)
+    for run in ("run", "other"):
+        for transaction in take(3_000, 0, run_id=run, step=0.01):
+            places[transaction.record["user_id"]].add(transaction.record["location"])
+    assert all(len(cities) == 1 for cities in places.values())
+
+
+def test_a_share_beyond_reason_is_refused() -> None:
+    for share in (-0.1, 0.6):
+        with pytest.raises(ValueError, match="fraud_share"):
+            source(Population(1, 1, 10), share)
+
+
+class Time:
+    """A clock that moves only while somebody waits, or is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_records_are_due_by_plan_so_the_rate_does_not_drift() -> None:
+    time = Time()
+    seen = []
+    for number in turns(7, 60, stop=lambda: False, wait=time.wait, clock=time.clock):
+        seen.append(time.now)
+        time.now += 0.05 + 0.001 * (number % 3)  # each record costs something
+    assert len(seen) == 420
+    assert seen[-1] - seen[0] == pytest.approx(419 / 7, abs=0.06)
+
+
+def test_a_short_delay_is_made_up_for_and_a_long_one_is_left_out() -> None:
+    time = Time()
+    seen = []
+    for number in turns(10, 100, stop=lambda: False, wait=time.wait, clock=time.clock):
+        seen.append(time.now)
+        time.now += {100: 1.5, 300: 30.0}.get(number, 0)
+    assert len(seen) == pytest.approx(1000 - (30 - MAX_BACKLOG_SECONDS) * 10, abs=2)
+    assert seen[-1] < 200
+
+
+def test_it_stops_when_told_and_never_waits_long_for_it() -> None:
+    time = Time()
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        time.wait(seconds)
+
+    assert list(turns(0.01, None, stop=lambda: time.now >= 105, wait=wait, clock=time.clock)) == [0]
+    assert time.now < 105.2
+    assert max(waits) <= 0.1
+
+
+def test_without_a_rate_it_never_waits_and_ends_in_time() -> None:
+    time = Time()
+    count = 0
+    for _ in turns(None, 5, stop=lambda: False, wait=lambda _: pytest.fail("waited"), clock=time.clock):
+        count += 1
+        time.now += 0.01
+    assert count == pytest.approx(500, abs=1)
+
+
+@pytest.mark.parametrize(("rate", "duration"), [(0, None), (-1, None), (1, 0), (None, -5)])
+def test_a_rate_or_duration_of_nothing_is_refused(rate: float | None, duration: float | None) -> None:
+    with pytest.raises(ValueError, match="must be above zero"):
+        next(turns(rate, duration, stop=lambda: False, wait=lambda _: None))
