@@ -1,7 +1,7 @@
 """The Spark data source ``bronze``: records by topic id, partition and Kafka offset, in batches and as a stream.
 
     spark.read.format("bronze").option("domain", "profiles").option("start", "{...}").option("end", "{...}").load()
-    spark.readStream.format("bronze").option("domain", "transactions").option("checkpoint", location).load()
+    spark.readStream.format("bronze").option("domain", "transactions").load()
 
 Options:
 
@@ -13,10 +13,8 @@ Options:
 ``end``
     Batch only, exclusive; the end of bronze at the time of planning when it is missing.
 ``maxRecordsPerBatch``
-    Stream only, default 20000. A micro-batch takes whole objects up to this number of offsets, and at least one object.
-``checkpoint``
-    Stream only: the query's ``checkpointLocation``. Spark tells a Python source nothing of the checkpoint when it asks
-    it for the first micro-batch after a restart; the source then reads there where the query left off.
+    Stream only, default 20000. A micro-batch takes whole objects up to this number of offsets, and at least one object
+    of each Kafka partition.
 
 Where S3 is and the credentials come from the environment of the Spark processes, never from options, because Spark
 prints options in its plans and logs.
@@ -39,7 +37,6 @@ from include.lake.positions import Positions, plain_positions, positions_from_js
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from include.spark.bronze_batches import BatchPlanner
-from include.spark.checkpoint import checkpoint_positions
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -100,11 +97,15 @@ class BronzeDataSource(DataSource):
 
     def reader(self, schema: StructType) -> DataSourceReader:
         """A batch reader."""
-        return BronzeReader(dict(self.options))
+        return BronzeReader(self._options())
 
     def streamReader(self, schema: StructType) -> DataSourceStreamReader:  # noqa: N802  # Spark's name
         """A reader for one streaming query."""
-        return BronzeStreamReader(dict(self.options))
+        return BronzeStreamReader(self._options())
+
+    def _options(self) -> dict[str, str]:
+        # Spark hands option names over in lower case, whatever their case was.
+        return {name.lower(): value for name, value in self.options.items()}
 
 
 class BronzeReader(DataSourceReader):
@@ -136,7 +137,6 @@ class BronzeStreamReader(DataSourceStreamReader):
         self._domain = _domain(options)
         self._start = _positions(options, "start") or {}
         self._max_records = _max_records(options)
-        self._checkpoint = options.get("checkpoint")
         self._planner: BatchPlanner | None = None
 
     def initialOffset(self) -> dict[str, Any]:  # noqa: N802
@@ -146,18 +146,20 @@ class BronzeStreamReader(DataSourceStreamReader):
     def latestOffset(self) -> dict[str, Any]:  # noqa: N802
         """Where the next micro-batch ends; the same as the last time when nothing came."""
         if self._planner is None:
-            done = None if self._checkpoint is None else checkpoint_positions(_s3(), self._checkpoint)
-            self._planner = self._planner_from(self._start if done is None else done)
+            self._planner = self._planner_from(self._start)
         return plain_positions(self._planner.next_end())
 
     def partitions(self, start: dict[str, Any], end: dict[str, Any]) -> Sequence[InputPartition]:
         """One per Kafka partition that moved between the two offsets.
 
+        Before it asks anything else of a restarted query's source, Spark calls this with the newest offset in the
+        checkpoint as start and end, so that the source knows where to go on.
+
         Raises:
             ValueError: an end lies before its start: something else wrote into this query's checkpoint.
         """
         end_positions = positions_from_plain(end)
-        if self._planner is None:  # a restarted query repeats its unfinished micro-batch first
+        if self._planner is None:
             self._planner = self._planner_from(end_positions)
         return offset_ranges(positions_from_plain(start), end_positions)
 
@@ -253,7 +255,7 @@ def _positions(options: dict[str, str], name: str) -> Positions | None:
 
 
 def _max_records(options: dict[str, str]) -> int:
-    text = options.get("maxRecordsPerBatch", str(DEFAULT_MAX_RECORDS))
+    text = options.get("maxrecordsperbatch", str(DEFAULT_MAX_RECORDS))
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise BronzeOptionError(f"option maxRecordsPerBatch is {text!r}; it must be a number above 0")
     return int(text)

@@ -37,12 +37,9 @@ _COMMITTERS = {
     "spark.sql.sources.commitProtocolClass": "org.apache.spark.internal.io.cloud.PathOutputCommitProtocol",
     "spark.sql.parquet.output.committer.class": "org.apache.spark.internal.io.cloud.BindingParquetOutputCommitter",
 }
-# Streaming checkpoints: a file is uploaded whole when it is closed, or not at all, and is never renamed.
-_CHECKPOINTS = {
-    "spark.sql.streaming.checkpointFileManagerClass": (
-        "org.apache.spark.internal.io.cloud.AbortableStreamBasedCheckpointFileManager"
-    ),
-}
+# Streaming checkpoints use Spark's default, which writes aside and renames (on S3: copies the object whole). The
+# AbortableStreamBasedCheckpointFileManager is faster but hides from Spark that a file could not be written or was
+# there already: it only logs a warning.
 
 
 def spark_session(app_name: str, settings: Settings) -> SparkSession:
@@ -55,7 +52,7 @@ def spark_session(app_name: str, settings: Settings) -> SparkSession:
     """
     create_catalog_schema(settings)
     builder = SparkSession.builder.appName(app_name)
-    for key, value in {**_SPARK, **_COMMITTERS, **_CHECKPOINTS, **_s3a(settings), **_catalog(settings)}.items():
+    for key, value in {**_SPARK, **_COMMITTERS, **_s3a(settings), **_catalog(settings)}.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.dataSource.register(BronzeDataSource)

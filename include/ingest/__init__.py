@@ -1,0 +1,24 @@
+"""From Kafka into bronze: each record in exactly one object, once, whatever is killed when."""
+
+from include.ingest.errors import (
+    IngestError,
+    KafkaUnavailableError,
+    PositionBeyondEndError,
+    RetentionGapError,
+    S3UnavailableError,
+    TopicMissingError,
+)
+from include.ingest.limits import Limits
+from include.ingest.writer import IngestReport, ingest
+
+__all__ = [
+    "IngestError",
+    "IngestReport",
+    "KafkaUnavailableError",
+    "Limits",
+    "PositionBeyondEndError",
+    "RetentionGapError",
+    "S3UnavailableError",
+    "TopicMissingError",
+    "ingest",
+]

@@ -1,0 +1,60 @@
+"""What one partition's records wait in until they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from include.lake.objects import EncodedObject, encode
+from include.lake.records import IncomingRecord
+
+
+@dataclass(slots=True)
+class PartitionBuffer:
+    """The records of one partition from ``position``, the end of bronze, to ``reached``.
+
+    ``reached`` is the next offset that Kafka will deliver, so offsets before it that have no record here are gaps.
+    ``since`` is the moment the oldest thing in it came (``time.monotonic``), None when there is nothing to write.
+    """
+
+    position: int
+    reached: int
+    records: list[IncomingRecord] = field(default_factory=list)
+    size: int = 0
+    since: float | None = None
+
+    def add(self, record: IncomingRecord, now: float) -> None:
+        """Take a record, unless it is in bronze or here already."""
+        if record.offset < self.reached:
+            return
+        self.records.append(record)
+        self.size += len(record.value or b"") + len(record.key or b"")
+        self._reach(record.offset + 1, now)
+
+    def reach(self, offset: int, now: float) -> None:
+        """There are no further records before ``offset``."""
+        if offset > self.reached:
+            self._reach(offset, now)
+
+    def advance(self, position: int) -> None:
+        """Bronze covers everything before ``position``: forget what lies before it."""
+        self.position = max(self.position, position)
+        self.reached = max(self.reached, self.position)
+        self.records = [record for record in self.records if record.offset >= self.position]
+        self.size = sum(len(record.value or b"") + len(record.key or b"") for record in self.records)
+        if self.reached == self.position:
+            self.since = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is anything to write: records, or a gap alone."""
+        return self.reached > self.position
+
+    def objects(self, topic: str, partition: int) -> Iterator[EncodedObject]:
+        """The objects that bring bronze from ``position`` to ``reached``."""
+        return encode(self.records, topic=topic, partition=partition, start=self.position, end=self.reached)
+
+    def _reach(self, offset: int, now: float) -> None:
+        self.reached = offset
+        if self.since is None:
+            self.since = now

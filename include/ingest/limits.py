@@ -1,0 +1,25 @@
+"""When the writer flushes, and how long it puts up with a server that is away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds an ingestion; the defaults suit following a topic with little delay.
+
+    An object of a partition is written when the partition's oldest waiting record has waited ``flush_seconds``, or
+    when its waiting records number ``flush_records`` or have ``flush_bytes``. ``gap_seconds``: how long offsets
+    without records at the end of a partition (marks of transactions) wait for a record to be covered together.
+    ``outage_seconds``: how long S3 or Kafka may be away before the ingestion ends with an error. ``check_seconds``:
+    how often a quiet topic is looked at for a new id or new partitions.
+    """
+
+    flush_records: int = 5_000
+    flush_bytes: int = 8 * 1024 * 1024
+    flush_seconds: float = 0.25
+    gap_seconds: float = 5.0
+    check_seconds: float = 1.0
+    outage_seconds: float = 600.0
+    fetch_queue_kilobytes: int = 16 * 1024

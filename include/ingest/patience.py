@@ -1,0 +1,133 @@
+"""Outlasting a server that is away: try again with growing pauses, up to a limit, unless told to stop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ConnectionError as S3ConnectionError
+from confluent_kafka import KafkaError, KafkaException
+
+from include.ingest.errors import KafkaUnavailableError, S3UnavailableError
+from include.kafka.topics import TopicTimeoutError
+from include.lake.s3 import status_of
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 5.0
+
+_S3_AWAY = (S3ConnectionError, HTTPClientError, IncompleteReadError)
+# 409: two conditional writes at the same moment, and perhaps none of them won.
+_S3_PASSING = frozenset({408, 409, 429})
+_S3_FULL = 507
+_KAFKA_AWAY = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._RESOLVE,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+    }
+)
+
+
+class StoppedError(Exception):
+    """The ingestion was told to stop while it waited for a server."""
+
+
+def kafka_away(error: KafkaError) -> bool:
+    """Whether a Kafka error passes by itself: brokers that restart, a partition that changes its leader."""
+    return not error.fatal() and error.code() in _KAFKA_AWAY
+
+
+class Patience:
+    """How long to try, and who may say that it is enough."""
+
+    def __init__(self, limit_seconds: float, stop: Callable[[], bool]) -> None:
+        self._limit = limit_seconds
+        self._stop = stop
+
+    def with_s3(self, action: Callable[[], T]) -> T:
+        """Run ``action`` until S3 answers it.
+
+        Raises:
+            S3UnavailableError: S3 was away for longer than the limit.
+            StoppedError: told to stop while it was away.
+            botocore.exceptions.ClientError: S3 refused what was asked, or is full.
+        """
+        return self._outlast(action, (ClientError, BotoCoreError), _s3_passes, S3UnavailableError)
+
+    def with_kafka(self, action: Callable[[], T]) -> T:
+        """Run ``action`` until Kafka answers it.
+
+        Raises:
+            KafkaUnavailableError: Kafka was away for longer than the limit.
+            StoppedError: told to stop while it was away.
+            confluent_kafka.KafkaException: Kafka refused what was asked.
+        """
+        return self._outlast(action, (KafkaException, TopicTimeoutError), _kafka_passes, KafkaUnavailableError)
+
+    def _outlast(
+        self,
+        action: Callable[[], T],
+        caught: tuple[type[Exception], ...],
+        passes: Callable[[Exception], bool],
+        unavailable: type[Exception],
+    ) -> T:
+        began = time.monotonic()
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return action()
+            except caught as error:
+                if not passes(error):
+                    raise
+                waited = time.monotonic() - began
+                if waited + pause > self._limit:
+                    raise unavailable(f"no answer for {waited:.0f} s: {error}") from error
+                log.warning("will try again in %.1f s: %s", pause, error)
+            self.pause(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def pause(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            StoppedError: told to stop meanwhile.
+        """
+        end = time.monotonic() + seconds
+        while not self._stop():
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, 0.1))
+        raise StoppedError
+
+
+def _s3_passes(error: Exception) -> bool:
+    if isinstance(error, ClientError):
+        status = status_of(error)
+        return status in _S3_PASSING or (status >= 500 and status != _S3_FULL)
+    return isinstance(error, _S3_AWAY)
+
+
+def _kafka_passes(error: Exception) -> bool:
+    if isinstance(error, KafkaException):
+        return kafka_away(error.args[0])
+    return isinstance(error, TopicTimeoutError)

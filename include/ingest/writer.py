@@ -1,0 +1,198 @@
+"""The bronze writer: copies a domain's topic from Kafka into bronze, up to its end or for as long as it is wanted.
+
+The promise: each record, known by topic id, partition and offset, is in exactly one object, once, whatever is killed
+when and however many writers run. It rests on three things. Where to go on is read from bronze alone. An object's name
+is its start offset, and S3 lets a name be taken only once. And a record is written under a topic id only after Kafka
+confirmed that id *after* the record was fetched.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from include.domains import Domain
+from include.ingest.errors import KafkaUnavailableError, RetentionGapError, TopicMissingError
+from include.ingest.limits import Limits
+from include.ingest.patience import Patience, StoppedError
+from include.ingest.sink import BronzeSink, Written, due, full
+from include.ingest.source import TopicReplacedError, TopicSource, admin_client, consumer_settings, current_topic_id
+from include.lake.bronze_log import BronzeLog
+from include.lake.positions import Positions
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+log = logging.getLogger(__name__)
+
+Stop: TypeAlias = Callable[[], bool]
+"""Asked often, from several threads; True ends the ingestion."""
+
+_COMMIT_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """What one ingestion wrote; ``bytes`` counts the bodies. ``offsets``: where the partitions it read end now."""
+
+    records: int = 0
+    objects: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    offsets: Positions = field(default_factory=dict)
+
+    def add(self, written: Written) -> None:
+        """Count what was written."""
+        self.records += written.records
+        self.objects += written.objects
+        self.bytes += written.size
+
+
+def ingest(
+    domain: Domain,
+    *,
+    consumer_config: Mapping[str, Any],
+    s3: S3Client,
+    stop: Stop,
+    follow: bool = False,
+    limits: Limits | None = None,
+) -> IngestReport:
+    """Copy the domain's topic into bronze.
+
+    Without ``follow``: up to the ends that the partitions have at the start. With it: until ``stop`` says so, through
+    outages up to ``limits.outage_seconds``, new partitions, and a topic that is deleted or made anew; it waits for a
+    topic that does not exist. When told to stop, what has been fetched is written if the servers are there.
+
+    Offsets without a record (marks of transactions, compacted records) are covered by the object of the next record;
+    at the end of a partition by an object of their own, at the end of a bounded run at once, when following after
+    ``limits.gap_seconds``. So bronze ends where Kafka ends.
+
+    ``consumer_config`` holds ``bootstrap.servers`` and what else a ``confluent_kafka.Consumer`` needs to get there.
+
+    Raises:
+        TopicMissingError: without ``follow``, there is no such topic, or no more.
+        RetentionGapError: records that are not in bronze are gone from Kafka.
+        PositionBeyondEndError: Kafka ends before bronze does.
+        KafkaUnavailableError, S3UnavailableError: a server was away for too long.
+        confluent_kafka.KafkaException, botocore.exceptions.ClientError: a server refused what was asked.
+    """
+    began = time.monotonic()
+    ingestion = _Ingestion(domain, consumer_config, s3, stop, limits or Limits())
+    try:
+        ingestion.run(follow)
+    except StoppedError:
+        log.info("topic %s: stopped while a server was away; what was not written will be read again", domain.topic)
+    ingestion.report.seconds = time.monotonic() - began
+    return ingestion.report
+
+
+class _Ingestion:
+    """One call of ``ingest``: reads one topic id after the other."""
+
+    def __init__(
+        self, domain: Domain, consumer_config: Mapping[str, Any], s3: S3Client, stop: Stop, limits: Limits
+    ) -> None:
+        self.report = IngestReport()
+        self._domain = domain
+        self._s3 = s3
+        self._stop = stop
+        self._limits = limits
+        self._patience = Patience(limits.outage_seconds, stop)
+        self._admin = admin_client(consumer_config)
+        self._consumer_settings = consumer_settings(consumer_config, f"paylake-bronze-{domain.name}", limits)
+
+    def run(self, follow: bool) -> None:
+        while (current := self._current_id(wait=follow)) is not None:
+            source = self._source(current)
+            sink = BronzeSink(self._s3, self._domain, source, self._patience)
+            try:
+                self._read(source, sink, follow)
+            except TopicReplacedError:
+                log.warning(
+                    "topic %s (%s) was deleted; what was fetched and not written is gone", source.topic, current
+                )
+                continue
+            finally:
+                sink.close()
+                source.close()
+                self._note(source)
+            return
+
+    def _current_id(self, wait: bool) -> str | None:
+        """The topic's id; None when told to stop before there is one."""
+        topic = self._domain.topic
+        while not self._stop():
+            found = self._patience.with_kafka(lambda: current_topic_id(self._admin, topic))
+            if found is not None:
+                return found
+            if not wait:
+                raise TopicMissingError(topic)
+            log.info("topic %s does not exist; waiting for it", topic)
+            self._patience.pause(self._limits.check_seconds)
+        return None
+
+    def _source(self, current: str) -> TopicSource:
+        return TopicSource(
+            topic=self._domain.topic,
+            topic_id=current,
+            consumer=Consumer({**self._consumer_settings, "on_commit": _log_failed_commit}),
+            admin=self._admin,
+            bronze=BronzeLog(self._s3, self._domain),
+            patience=self._patience,
+        )
+
+    def _read(self, source: TopicSource, sink: BronzeSink, follow: bool) -> None:
+        ends = source.look()
+        log.info("topic %s (%s): bronze reaches to %s of %s", source.topic, source.topic_id, _reached(source), ends)
+        try:
+            if follow:
+                self._follow(source, sink)
+            else:
+                self._drain(source, sink, ends)
+        except RetentionGapError:
+            self.report.add(sink.flush(source.buffers.keys()))  # what came before the gap is whole
+            raise
+        self.report.add(sink.flush(source.buffers.keys()))
+        source.commit()
+
+    def _follow(self, source: TopicSource, sink: BronzeSink) -> None:
+        next_look = next_commit = time.monotonic()
+        while not self._stop():
+            source.poll()
+            self.report.add(sink.flush(due(source.buffers.items(), self._limits, time.monotonic())))
+            now = time.monotonic()
+            if now >= next_look:
+                source.look()
+                next_look = now + self._limits.check_seconds
+            if now >= next_commit:
+                source.commit()
+                next_commit = now + _COMMIT_SECONDS
+
+    def _drain(self, source: TopicSource, sink: BronzeSink, ends: dict[int, int]) -> None:
+        moved, before = time.monotonic(), _reached(source)
+        while not self._stop() and any(source.buffers[partition].reached < end for partition, end in ends.items()):
+            source.poll()
+            self.report.add(sink.flush(full(source.buffers.items(), self._limits)))
+            if (reached := _reached(source)) != before:
+                moved, before = time.monotonic(), reached
+            elif time.monotonic() - moved > self._limits.outage_seconds:
+                raise KafkaUnavailableError(f"topic {source.topic}: nothing came, reached {reached} of {ends}")
+
+    def _note(self, source: TopicSource) -> None:
+        self.report.offsets[source.topic_id] = {
+            partition: buffer.position for partition, buffer in sorted(source.buffers.items())
+        }
+
+
+def _reached(source: TopicSource) -> dict[int, int]:
+    return {partition: buffer.reached for partition, buffer in source.buffers.items()}
+
+
+def _log_failed_commit(error: KafkaError | None, _offsets: list[TopicPartition]) -> None:
+    if error is not None:
+        log.warning("the consumer group's offsets (for monitoring only) were not committed: %s", error)
