@@ -29,6 +29,8 @@ DEFAULT_REFERENCE_DIRT = 0.05
 DEFAULT_TRANSACTION_DIRT = 0.01
 
 GENUINE = "genuine"
+TOPIC_SECONDS = 30.0
+"""How long producing waits for Kafka to have the topics ready."""
 
 
 @dataclass
@@ -77,6 +79,7 @@ def produce_reference(
 
     Raises:
         ValueError: a count is too small or a share is none.
+        include.kafka.topics.TopicTimeoutError: Kafka does not answer or cannot make the topics.
         include.generators.producer.DeliveryError: a record was not delivered.
     """
     dirty = _share("dirt_share", dirt_share)
@@ -118,6 +121,7 @@ def produce_transactions(
 
     Raises:
         ValueError: an argument is out of its range.
+        include.kafka.topics.TopicTimeoutError: Kafka does not answer or cannot make the topics.
         include.generators.producer.DeliveryError: a record was not delivered.
     """
     dirty = _share("dirt_share", dirt_share)
@@ -180,7 +184,7 @@ def _clean(transaction: Transaction) -> Message:
 
 
 def _ensure(kafka_config: Mapping[str, Any], topics: Iterable[str]) -> None:
-    ensure_topics(AdminClient(dict(kafka_config)), topics)
+    ensure_topics(AdminClient(dict(kafka_config)), topics, TOPIC_SECONDS)
 
 
 def _share(name: str, share: float) -> float:

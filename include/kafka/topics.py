@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition, Uuid
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the library forgot to list these three
     AdminClient,
     NewTopic,
@@ -130,7 +130,15 @@ def reset_topics(admin: AdminClient, names: Iterable[str], timeout: float = 60.0
 def topic_id(admin: AdminClient, name: str, timeout: float = DEFAULT_TIMEOUT) -> str | None:
     """The topic's id as Kafka prints it (22 characters of base64url), or None when there is no such topic."""
     description = _describe(admin, name, time.monotonic() + timeout)
-    return None if description is None else str(description.topic_id)
+    return None if description is None else kafka_id(description.topic_id)
+
+
+def kafka_id(uuid: Uuid) -> str:
+    """A Kafka id as Kafka itself prints it: base64url.
+
+    ``str(uuid)`` is plain base64 instead, whose ``/`` would fall apart in an object's name.
+    """
+    return str(uuid).replace("+", "-").replace("/", "_")
 
 
 def end_offsets(admin: AdminClient, name: str, timeout: float = DEFAULT_TIMEOUT) -> dict[int, int]:
@@ -184,7 +192,7 @@ def _create(admin: AdminClient, spec: TopicSpec, deadline: float, replaced: str 
             if _code(error) != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
             description = _describe(admin, spec.name, deadline)
-            return description is not None and str(description.topic_id) != replaced
+            return description is not None and kafka_id(description.topic_id) != replaced
         return True
 
     _until(created, deadline, awaited)
@@ -203,7 +211,7 @@ def _delete(admin: AdminClient, name: str, deadline: float) -> None:
 def _await_gone(admin: AdminClient, name: str, old_id: str | None, deadline: float) -> None:
     def gone() -> bool:
         description = _describe(admin, name, deadline)
-        return description is None or str(description.topic_id) != old_id
+        return description is None or kafka_id(description.topic_id) != old_id
 
     if old_id is not None:
         _until(gone, deadline, f"topic {name} ({old_id}) to disappear")
@@ -216,7 +224,7 @@ def _await_leaders(admin: AdminClient, name: str, deadline: float, replaced: str
     def ready() -> bool:
         try:
             description = _describe(admin, name, deadline)
-            if description is None or str(description.topic_id) == replaced:
+            if description is None or kafka_id(description.topic_id) == replaced:
                 return False
             if any(partition.leader is None for partition in description.partitions):
                 return False
@@ -225,7 +233,7 @@ def _await_leaders(admin: AdminClient, name: str, deadline: float, replaced: str
             if _code(error) in _NOT_YET:
                 return False
             raise
-        found.append(str(description.topic_id))
+        found.append(kafka_id(description.topic_id))
         return True
 
     _until(ready, deadline, f"the partitions of topic {name} to have leaders")

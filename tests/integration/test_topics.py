@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, Uuid
 from confluent_kafka.admin import AdminClient
 
 from include.kafka import topics
@@ -18,6 +18,7 @@ from include.kafka.topics import (
     UnknownTopicError,
     end_offsets,
     ensure_topics,
+    kafka_id,
     reset_topics,
     start_offsets,
     topic_id,
@@ -62,6 +63,11 @@ def test_creates_what_is_missing_and_leaves_what_is_there(admin: AdminClient, to
     ensure_topics(admin, [topic, topic])
     assert topic_id(admin, topic) == created
     assert end_offsets(admin, topic) == {0: 0, 1: 0, 2: 0}
+
+
+def test_ids_are_written_as_kafka_writes_them() -> None:
+    assert kafka_id(Uuid(-1, -2)) == "_____________________g"
+    assert kafka_id(Uuid(2**62 + 17, -123456789)) == "QAAAAAAAABH_____-KQy6w"
 
 
 def test_every_topic_of_paylake_is_accepted_by_the_broker(admin: AdminClient) -> None:
