@@ -217,7 +217,13 @@ def _print(evaluation: Evaluation) -> None:
     if not evaluation.labels:
         console.print(f"No labels yet in {LABELS_TOPIC}: start the generator of transactions.")
         return
-    table = Table(title="Fraud verdicts against the truth", title_justify="left", show_footer=True, box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title="Fraud verdicts against the truth",
+        title_justify="left",
+        show_footer=True,
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
     table.add_column("scenario", "total", no_wrap=True)
     frauds = sum(score.labels for score in evaluation.scenarios)
     waiting = sum(score.without_verdict for score in evaluation.scenarios)
