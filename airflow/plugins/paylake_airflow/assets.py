@@ -49,7 +49,7 @@ def bronze(domain: Domain) -> Asset:
     """The domain's folder in the bucket ``bronze``."""
     return Asset(
         name=f"bronze/{domain.bronze_folder}",
-        uri=f"s3://{BRONZE_BUCKET}/{domain.bronze_folder}/",
+        uri=f"s3://{BRONZE_BUCKET}/{domain.bronze_folder}",
         group=BRONZE,
         extra=_about(
             domain, f"Every message of {domain.topic}, byte by byte, named by topic id, partition and offset."
@@ -62,7 +62,7 @@ def silver(domain: Domain) -> Asset:
     """The reference domain's folder in the bucket ``silver``."""
     return Asset(
         name=f"silver/{domain.silver_folder}",
-        uri=f"s3://{SILVER_BUCKET}/{domain.silver_folder}/",
+        uri=f"s3://{SILVER_BUCKET}/{domain.silver_folder}",
         group=SILVER,
         extra=_about(
             domain, f"{domain.contract.name}, valid and cleaned, the newest of each {domain.key}, as Parquet."

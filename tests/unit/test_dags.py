@@ -1,0 +1,233 @@
+"""The DAGs: they load quickly, say what they are, and make exactly the graph that the design draws."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DAGS = ROOT / "airflow" / "dags"
+
+STREAMS = {"generate_transactions", "bronze_transactions", "fraud_stream"}
+MANUAL = {"generate_reference", "reset_topics"}
+BATCHES = {
+    f"{layer}_{domain}" for layer in ("bronze", "silver", "gold") for domain in ("profiles", "merchants", "accounts")
+}
+
+# From what wakes a DAG to the DAG, and from a DAG to what it tells: the view "Scheduling" of the asset graph.
+SCHEDULING = {
+    ("generate_reference", "user_profiles"),
+    ("user_profiles", "bronze_profiles"),
+    ("bronze_profiles", "bronze/profiles-folder"),
+    ("bronze/profiles-folder", "silver_profiles"),
+    ("silver_profiles", "silver/processed-profiles"),
+    ("silver/processed-profiles", "gold_profiles"),
+    ("gold_profiles", "gold/USERS"),
+    ("generate_reference", "merchant_info"),
+    ("merchant_info", "bronze_merchants"),
+    ("bronze_merchants", "bronze/merchant-folder"),
+    ("bronze/merchant-folder", "silver_merchants"),
+    ("silver_merchants", "silver/processed-merchants"),
+    ("silver/processed-merchants", "gold_merchants"),
+    ("gold_merchants", "gold/MERCHANTS"),
+    ("generate_reference", "account_balances"),
+    ("account_balances", "bronze_accounts"),
+    ("bronze_accounts", "bronze/account-folder"),
+    ("bronze/account-folder", "silver_accounts"),
+    ("silver_accounts", "silver/processed-accounts"),
+    ("silver/processed-accounts", "gold_accounts"),
+    ("gold_accounts", "gold/ACCOUNTS"),
+    ("generate_transactions", "transactions"),
+    ("generate_transactions", "transaction_labels"),
+    ("bronze_transactions", "bronze/transactions-folder"),
+    ("fraud_stream", "fraud/FraudTransaction"),
+    ("fraud_stream", "fraud/GenuineTransaction"),
+}
+# What the streams read without being woken by it: with these, the view "Data" is one connected picture.
+READ_BY_STREAMS = {
+    ("transactions", "bronze_transactions"),
+    ("bronze/transactions-folder", "fraud_stream"),
+    ("gold/MERCHANTS", "fraud_stream"),
+}
+GROUPS = {
+    "kafka": {"user_profiles", "merchant_info", "account_balances", "transactions", "transaction_labels"},
+    "bronze": {f"bronze/{folder}-folder" for folder in ("profiles", "merchant", "account", "transactions")},
+    "silver": {f"silver/processed-{folder}" for folder in ("profiles", "merchants", "accounts")},
+    "gold": {"gold/USERS", "gold/MERCHANTS", "gold/ACCOUNTS"},
+    "fraud": {"fraud/FraudTransaction", "fraud/GenuineTransaction"},
+}
+URIS = {
+    "user_profiles": "kafka://kafka/user_profiles",
+    "bronze/profiles-folder": "s3://bronze/profiles-folder",
+    "silver/processed-merchants": "s3://silver/processed-merchants",
+    "gold/USERS": "postgres://warehouse:5432/warehouse/public/users",
+    "fraud/FraudTransaction": "postgres://warehouse:5432/warehouse/public/fraudtransaction",
+}
+
+
+@pytest.fixture(scope="module")
+def dags(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow")))
+        from airflow.dag_processing.dagbag import DagBag
+
+        bag = DagBag(dag_folder=str(DAGS))
+        assert bag.import_errors == {}
+        yield bag.dags
+
+
+def assets_of(dags: dict[str, Any]) -> dict[str, Any]:
+    """All assets by name."""
+    found: dict[str, Any] = {}
+    for dag in dags.values():
+        wakers = [condition] if (condition := getattr(dag.timetable, "asset_condition", None)) else []
+        for asset in [*wakers, *(asset for task in dag.tasks for asset in [*task.inlets, *task.outlets])]:
+            assert found.setdefault(asset.name, asset) is asset, "a second definition could drop the watchers"
+    return found
+
+
+def scheduling_edges(dags: dict[str, Any]) -> set[tuple[str, str]]:
+    """What Airflow itself stores for its graph."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    edges = set()
+    for dag in dags.values():
+        for dependency in DagSerialization.to_dict(dag)["dag"]["dag_dependencies"]:
+            assert dependency["dependency_type"] == "asset"
+            name = dependency["label"]
+            woken = dependency["source"] == "asset"
+            edges.add((name, dependency["target"]) if woken else (dependency["source"], name))
+    return edges
+
+
+def data_edges(dags: dict[str, Any]) -> set[tuple[str, str]]:
+    read = {(asset.name, dag.dag_id) for dag in dags.values() for task in dag.tasks for asset in task.inlets}
+    return read | {(dag.dag_id, asset.name) for dag in dags.values() for task in dag.tasks for asset in task.outlets}
+
+
+def test_there_is_one_dag_per_domain_and_layer_and_one_for_each_other_job(dags: dict[str, Any]) -> None:
+    assert set(dags) == BATCHES | STREAMS | MANUAL
+
+
+def test_the_graph_of_what_wakes_whom_is_the_design(dags: dict[str, Any]) -> None:
+    assert scheduling_edges(dags) == SCHEDULING
+
+
+def test_the_graph_of_the_data_also_has_what_the_streams_read(dags: dict[str, Any]) -> None:
+    assert data_edges(dags) == SCHEDULING | READ_BY_STREAMS
+
+
+def test_the_graph_of_the_data_is_one_connected_picture(dags: dict[str, Any]) -> None:
+    edges = data_edges(dags)
+    reached, fresh = set(), {"user_profiles"}
+    while fresh:
+        reached |= fresh
+        fresh = {b if a in fresh else a for a, b in edges if a in fresh or b in fresh} - reached
+    assert reached == {node for edge in edges for node in edge}
+
+
+def test_assets_are_grouped_by_layer_and_described(dags: dict[str, Any]) -> None:
+    found = assets_of(dags)
+    assert {group: {asset.name for asset in found.values() if asset.group == group} for group in GROUPS} == GROUPS
+    assert all(len(asset.extra["description"]) > 20 for asset in found.values())
+    for name, uri in URIS.items():
+        assert found[name].uri == uri
+        assert found[name].normalized_uri is not None, "the provider of its scheme knows this URI"
+
+
+def test_the_topics_of_reference_data_are_watched_and_no_others(dags: dict[str, Any]) -> None:
+    watched = {
+        asset.name: [watcher.trigger.serialize()[1]["topic"] for watcher in asset.watchers]
+        for asset in assets_of(dags).values()
+        if asset.watchers
+    }
+    assert watched == {topic: [topic] for topic in ("user_profiles", "merchant_info", "account_balances")}
+
+
+def test_every_topic_asset_is_a_topic_that_paylake_makes(dags: dict[str, Any]) -> None:
+    from include.kafka.topics import LABELS_TOPIC, TOPICS
+    from paylake_airflow import assets
+
+    assert GROUPS["kafka"] == set(TOPICS)
+    assert assets.LABELS.name == LABELS_TOPIC
+    offered = dags["reset_topics"].params.get_param("topics").schema
+    assert set(offered["examples"]) == set(offered["items"]["enum"]) == set(TOPICS)
+
+
+def test_every_dag_says_why_it_fires_and_whose_it_is(dags: dict[str, Any]) -> None:
+    layers = {**dict.fromkeys(STREAMS | MANUAL, "kafka"), "bronze_transactions": "bronze", "fraud_stream": "fraud"}
+    for dag_id, dag in dags.items():
+        assert "**Fires**" in dag.doc_md, dag_id
+        assert dag.tags == {layers.get(dag_id, dag_id.split("_")[0])}
+        assert dag.catchup is False
+        assert dag.max_active_runs == 1
+        assert {task.owner for task in dag.tasks} == {"paylake"}
+
+
+def test_bounded_tasks_have_a_limit_and_try_again_after_growing_pauses(dags: dict[str, Any]) -> None:
+    for dag_id in BATCHES | MANUAL:
+        for task in dags[dag_id].tasks:
+            assert task.execution_timeout is not None, (dag_id, task.task_id)
+            if task.task_id not in ("ensure_confirmed", "reset"):
+                assert task.retries >= 3
+                assert task.retry_exponential_backoff > 1
+                assert task.max_retry_delay <= timedelta(minutes=10)
+
+
+def test_streams_run_without_end_in_a_pool_of_their_own_and_come_back_within_a_minute(dags: dict[str, Any]) -> None:
+    for dag_id in STREAMS:
+        (task,) = dags[dag_id].tasks
+        assert dags[dag_id].schedule == "@continuous"
+        assert task.execution_timeout is None
+        assert task.pool == "streams"
+        assert task.retry_exponential_backoff > 1
+        assert timedelta(seconds=5) <= task.retry_delay <= task.max_retry_delay <= timedelta(minutes=1)
+    assert {task.pool for dag_id in BATCHES if dag_id.startswith("silver") for task in dags[dag_id].tasks} == {
+        "spark_batch"
+    }
+
+
+def test_a_reset_is_confirmed_then_drained_then_done_once(dags: dict[str, Any]) -> None:
+    dag = dags["reset_topics"]
+    order = ["ensure_confirmed", "drain", "reset"]
+    assert [dag.get_task(task_id).downstream_task_ids for task_id in order] == [{"drain"}, {"reset"}, set()]
+    assert dag.get_task("reset").retries == 0, "a second try would delete what arrived since the first"
+
+
+def test_no_address_or_secret_is_in_what_airflow_renders_of_a_job(dags: dict[str, Any]) -> None:
+    for dag_id in ("fraud_stream", "silver_profiles"):
+        (task,) = dags[dag_id].tasks
+        assert task.env_vars is None
+        assert Path(task.application).is_relative_to(ROOT)
+        assert Path(task.application).name in ("fraud_stream.py", "silver.py")
+
+
+def test_parsing_imports_nothing_heavy(tmp_path: Path) -> None:
+    """The dag-processor parses the files again and again, on the two cores that the streams need."""
+    heavy = {"pyspark", "faker", "confluent_kafka", "pandas", "pyarrow", "psycopg", "pyiceberg", "country_converter"}
+    code = f"""
+import pathlib, runpy, sys
+for file in pathlib.Path({str(DAGS)!r}).glob("*.py"):
+    runpy.run_path(str(file))
+    print(*({heavy!r} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={
+            "AIRFLOW_HOME": str(tmp_path),
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'airflow' / 'plugins'}",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n") == [*([""] * len(list(DAGS.glob("*.py")))), ""]
