@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CHECKPOINT = "fraud"
-"""The checkpoint's folder in its bucket."""
+"""The checkpoint's folder in its bucket, unless another one is asked for."""
 
 
 class CheckpointError(RuntimeError):
@@ -20,9 +20,10 @@ class CheckpointError(RuntimeError):
 
     def __init__(self, problem: str) -> None:
         super().__init__(
-            f"The fraud stream's checkpoint cannot be used: {problem}. Stop the stream, delete every object under"
-            f" s3://{CHECKPOINTS_BUCKET}/{CHECKPOINT}/ and start it again. It then reads bronze from the beginning and"
-            " recognises each transaction that is in the warehouse already: nothing is lost and nothing doubled."
+            f"The fraud stream's checkpoint cannot be used: {problem}. Stop the stream, delete every object of"
+            f" its checkpoint (s3://{CHECKPOINTS_BUCKET}/{CHECKPOINT}/ unless it was given another name) and start it"
+            " again. It then reads bronze from the beginning and recognises each transaction that is in the warehouse"
+            " already: nothing is lost and nothing doubled."
         )
 
 

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -110,11 +111,10 @@ class Rules(_Strict):
             )
         return self
 
-    def model_post_init(self, _context: object) -> None:
-        """Prepare the places for comparison once rather than for each transaction."""
-        self._places = frozenset(map(normal_place, self.risky_location.cities))
-
-    _places: frozenset[str] = frozenset()
+    @cached_property
+    def normal_cities(self) -> frozenset[str]:
+        """The risky cities in the form in which places are compared."""
+        return frozenset(map(normal_place, self.risky_location.cities))
 
     def verdict(self, row: Mapping[str, Any], merchant_risk: str | None) -> tuple[Fired, ...]:
         """Every rule that fires for a cleaned transaction; none means it is genuine.
@@ -157,7 +157,7 @@ class Rules(_Strict):
 
     def _risky_location(self, row: Mapping[str, Any]) -> Fired | None:
         location = row.get("location")
-        if location is None or normal_place(location) not in self._places:
+        if location is None or normal_place(location) not in self.normal_cities:
             return None
         return Fired("risky_location", f"location {location} is of high risk", {"location": location})
 

@@ -5,8 +5,8 @@
 The workers classify, the driver writes: each micro-batch is collected and goes into the warehouse in one transaction
 (see ``include/fraud/sink.py``, which also states what is promised). Spark's checkpoint only says where to go on.
 
-SIGTERM to this process ends it after the batch in hand, with code 0. SIGTERM to the JVM ends both; so does the end of
-the process that started them, unless ``--detached`` is given.
+SIGTERM to this process (the JVM's child) ends the stream in order, with code 0. The end of the JVM, however it comes
+about, ends this process.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from include.domains import TRANSACTIONS
-from include.fraud.checkpoint import CheckpointError, check_checkpoint
+from include.fraud.checkpoint import CHECKPOINT, CheckpointError, check_checkpoint
 from include.fraud.console import fraud_line
 from include.fraud.lease import APPLICATION_NAME, StaleLeaseError, acquire
-from include.fraud.lifetime import die_with_parent, stop_on_signals, watch_grandparent
+from include.fraud.lifetime import die_with_parent, stop_on_signals
 from include.fraud.progress import Progress
 from include.fraud.rules import Rules, RulesError, load_rules
 from include.fraud.settle import Classified
@@ -49,7 +49,6 @@ EXIT_STALE = 3
 """A newer driver took over."""
 
 QUERY_ID = "sql.streaming.queryId"
-STOP_GRACE = 30.0
 
 log = logging.getLogger("fraud_stream")
 
@@ -162,13 +161,12 @@ def run(settings: Settings, rules: Rules, options: argparse.Namespace, stop: Eve
 def parse_options(arguments: list[str]) -> argparse.Namespace:
     """The command line's options."""
     parser = argparse.ArgumentParser(description="Give every transaction its fraud verdict.")
-    parser.add_argument("--checkpoint", default="fraud", help="folder in the bucket checkpoints (default: fraud)")
+    parser.add_argument("--checkpoint", default=CHECKPOINT, help=f"folder in the bucket checkpoints ({CHECKPOINT})")
     parser.add_argument("--max-records", type=int, default=20_000, help="most records in a micro-batch (20000)")
     parser.add_argument("--trigger-seconds", type=float, default=0.5, help="shortest time between micro-batches (0.5)")
     parser.add_argument(
         "--patience-seconds", type=float, default=300.0, help="how long to wait for a warehouse that is away (300)"
     )
-    parser.add_argument("--detached", action="store_true", help="go on when the process that started this one ends")
     return parser.parse_args(arguments)
 
 
@@ -176,10 +174,9 @@ def main(arguments: list[str]) -> int:
     """Run the stream; return the process's exit code."""
     options = parse_options(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("py4j").setLevel(logging.WARNING)
     stop = Event()
     die_with_parent()
-    if not options.detached:
-        watch_grandparent(stop, STOP_GRACE)
     try:
         run(Settings.from_environment(), load_rules(), options, stop)
     except (MissingSettingError, RulesError, CheckpointError) as error:

@@ -102,10 +102,11 @@ def valid_body(chance: random.Random) -> dict[str, Any]:
 
 
 WILD_VALUES: tuple[Any, ...] = (
-    None, "", " ", "\x00", "a\x00b", "\ud800", "\u202eevil", "\x1b[2J", "<script>", "x" * 1000, 0, -1, 1e400,
-    float("nan"), float("-inf"), 10**40, "1e5", "1,000", "١٢", "NaN", "Infinity", "0001-01-01 00:00:00",
-    "2026-02-30 00:00:00", "9999-12-31T23:59:59Z", True, False, [], {}, [[[]]], {"a": None}, "T1", "T" + "9" * 64, "M1", "U1", "Online",
-)  # fmt: skip
+    *(None, "", " ", "\x00", "a\x00b", "\ud800", "\u202eevil", "\x1b[2J", "<script>", "x" * 1000, "T" + "9" * 64),
+    *(0, -1, 1e400, float("nan"), float("-inf"), 10**40, "1e5", "1,000", "١٢", "NaN", "Infinity", True, False),
+    *("0001-01-01 00:00:00", "2026-02-30 00:00:00", "9999-12-31T23:59:59Z", "T1", "M1", "U1", "Online"),
+    *([], {}, [[[]]], {"a": None}),
+)
 
 
 def wild_value(chance: random.Random) -> bytes | None:

@@ -1,0 +1,106 @@
+"""A damaged checkpoint is refused before Spark sees it, and the message says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from include.domains import CHECKPOINTS_BUCKET
+from include.fraud.checkpoint import CheckpointError, check_checkpoint
+from include.lake.s3 import s3_client
+from include.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+pytestmark = pytest.mark.integration
+
+OFFSETS = b'v1\n{"batchWatermarkMs":0,"batchTimestampMs":1,"conf":{}}\n{"topic":{"0":5}}'
+# What Spark 4.1 writes.
+WHOLE = {
+    "metadata": b'{"id":"7a1f0a54-63a4-4b42-9a5e-0d6f31b0a1c1"}',
+    "offsets/0": OFFSETS,
+    "offsets/9": OFFSETS,
+    "offsets/10": OFFSETS,
+    "commits/9": b'v1\n{"nextBatchWatermarkMs":0}',
+}
+
+
+class Checkpoint:
+    """A checkpoint's files in S3."""
+
+    def __init__(self, s3: S3Client) -> None:
+        self.s3 = s3
+        self.name = f"test-{uuid4().hex[:12]}"
+
+    def put(self, files: dict[str, bytes]) -> None:
+        for path, content in files.items():
+            self.s3.put_object(Bucket=CHECKPOINTS_BUCKET, Key=f"{self.name}/{path}", Body=content)
+
+    def remove(self, path: str) -> None:
+        self.s3.delete_object(Bucket=CHECKPOINTS_BUCKET, Key=f"{self.name}/{path}")
+
+    def check(self) -> None:
+        check_checkpoint(self.s3, self.name)
+
+
+@pytest.fixture
+def checkpoint(settings: Settings) -> Iterator[Checkpoint]:
+    checkpoint = Checkpoint(s3_client(settings))
+    yield checkpoint
+    listed = checkpoint.s3.list_objects_v2(Bucket=CHECKPOINTS_BUCKET, Prefix=f"{checkpoint.name}/")
+    for entry in listed.get("Contents", []):
+        checkpoint.s3.delete_object(Bucket=CHECKPOINTS_BUCKET, Key=entry["Key"])
+
+
+def test_no_checkpoint_is_a_new_start(checkpoint: Checkpoint) -> None:
+    checkpoint.check()
+
+
+def test_a_whole_checkpoint_is_taken(checkpoint: Checkpoint) -> None:
+    checkpoint.put(WHOLE)
+    checkpoint.check()
+
+
+def test_a_checkpoint_without_batches_is_taken(checkpoint: Checkpoint) -> None:
+    checkpoint.put({"metadata": WHOLE["metadata"]})
+    checkpoint.check()
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("metadata", b""),
+        ("metadata", b'{"id":'),
+        ("metadata", b"{}"),
+        ("metadata", b"\xff"),
+        ("offsets/10", b""),
+        ("offsets/10", OFFSETS[:-3]),
+        ("offsets/10", OFFSETS[:20]),
+        ("offsets/10", b'v1\n{}\n{"topic":{"0":-5}}'),
+        ("offsets/10", b"v1\n{}\n-"),
+        ("commits/9", b""),
+        ("commits/9", b"v1\n{"),
+    ],
+)
+def test_a_damaged_file_is_named(checkpoint: Checkpoint, path: str, content: bytes) -> None:
+    checkpoint.put(WHOLE | {path: content})
+    with pytest.raises(
+        CheckpointError, match=rf"{checkpoint.name}/{path} is not .* delete every object of its checkpoint"
+    ):
+        checkpoint.check()
+
+
+def test_an_old_damaged_file_does_no_harm(checkpoint: Checkpoint) -> None:
+    checkpoint.put(WHOLE | {"offsets/0": b""})
+    checkpoint.check()
+
+
+def test_missing_metadata_is_noticed(checkpoint: Checkpoint) -> None:
+    checkpoint.put(WHOLE)
+    checkpoint.remove("metadata")
+    with pytest.raises(CheckpointError, match="no metadata"):
+        checkpoint.check()
