@@ -1,0 +1,163 @@
+"""Silver as it stands: its state and its rows, read without a JVM.
+
+Spark writes silver through Iceberg's JDBC catalog. That catalog is one table in the warehouse database, and a row of it
+says where the newest metadata of a silver table is; pyiceberg reads from there on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pyarrow as pa  # type: ignore[import-untyped]
+from pyiceberg.table import StaticTable
+from pyiceberg.table.refs import SnapshotRefType
+
+from include.domains import Domain
+from include.lake.positions import Positions, positions_from_json
+from include.settings import Settings
+from include.sql import load_sql
+from include.warehouse.connect import connect
+
+CATALOG = "lake"
+NAMESPACE = "silver"
+
+POSITION = "paylake.position"
+COUNTS = "paylake.counts"
+VERSION = "paylake.version"
+CONTRACT = "paylake.contract"
+"""Keys in the summary of each snapshot that a silver run commits."""
+
+
+class ForeignSnapshotError(RuntimeError):
+    """Silver's newest snapshot was not committed by a silver run, so nobody knows which records are in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCounts:
+    """What became of all records up to a position; the four add up to their number.
+
+    ``valid`` have made the rows of today; ``duplicates`` keep their contract, too, but another record of the same id
+    is newer.
+    """
+
+    valid: int
+    duplicates: int
+    quarantined: int
+    tombstones: int
+
+
+@dataclass(frozen=True, slots=True)
+class SilverState:
+    """A domain's silver at its newest snapshot.
+
+    ``position`` is where the next run begins to read bronze. ``silver_version`` grows by one with each run that found
+    records, within one table; another ``table_uuid`` means that the table was made anew. ``files`` is the number of
+    data files.
+    """
+
+    table_uuid: str
+    snapshot_id: int
+    silver_version: int
+    position: Positions
+    counts: RecordCounts
+    rows: int
+    files: int
+    committed_at: datetime
+    contract_version: str
+
+
+def silver_state(settings: Settings, domain: Domain) -> SilverState | None:
+    """The newest state; None while there is no table.
+
+    Raises:
+        ForeignSnapshotError: something else than a silver run has written to the table.
+        psycopg.Error: the catalog cannot be read.
+        OSError: S3 cannot be read.
+    """
+    table = _load(settings, domain)
+    return None if table is None else _state(domain, table)
+
+
+def changed_rows(settings: Settings, domain: Domain, after_version: int) -> tuple[SilverState, pa.RecordBatchReader]:
+    """The rows of versions above ``after_version`` (0: all), and the state they belong to.
+
+    All of them are of that one snapshot. They are read while the batches are drawn; a FileNotFoundError then means that
+    a newer run has replaced the snapshot's files.
+
+    Raises:
+        LookupError: there is no table.
+    """
+    table = _load(settings, domain)
+    if table is None:
+        raise LookupError(f"silver has no table of {domain.name}")
+    state = _state(domain, table)
+    scan = table.scan(row_filter=f"silver_version > {after_version}", snapshot_id=state.snapshot_id)
+    return state, scan.to_arrow_batch_reader()
+
+
+def branch_parents(settings: Settings, domain: Domain) -> dict[str, int | None]:
+    """The table's branches, each with the snapshot before its newest one; empty where there is no table."""
+    table = _load(settings, domain)
+    if table is None:
+        return {}
+    parents = {snapshot.snapshot_id: snapshot.parent_snapshot_id for snapshot in table.metadata.snapshots}
+    refs = table.metadata.refs.items()
+    return {name: parents[ref.snapshot_id] for name, ref in refs if ref.snapshot_ref_type == SnapshotRefType.BRANCH}
+
+
+def data_files(settings: Settings, domain: Domain) -> set[str]:
+    """Keys, in the bucket of silver, of the files that hold the rows of today."""
+    table = _load(settings, domain)
+    if table is None:
+        return set()
+    paths: Iterator[str] = (task.file.file_path for task in table.scan().plan_files())
+    return {path.split("://", 1)[1].split("/", 1)[1] for path in paths}
+
+
+def _load(settings: Settings, domain: Domain) -> StaticTable | None:
+    with connect(settings.warehouse_dsn, "paylake catalog") as connection:
+        try:
+            found = connection.execute(
+                load_sql("silver_metadata"), {"catalog": CATALOG, "namespace": NAMESPACE, "table": domain.name}
+            ).fetchone()
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            return None  # Spark makes the catalog's tables when it first needs them.
+    return None if found is None else StaticTable.from_metadata(found[0], _file_io(settings))
+
+
+def _file_io(settings: Settings) -> dict[str, Any]:
+    properties = {
+        "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+        "s3.access-key-id": settings.s3_access_key_id,
+        "s3.secret-access-key": settings.s3_secret_access_key,
+        "s3.region": settings.s3_region,
+    }
+    return properties | ({"s3.endpoint": settings.s3_endpoint_url} if settings.s3_endpoint_url else {})
+
+
+def _state(domain: Domain, table: StaticTable) -> SilverState:
+    snapshot = table.current_snapshot()
+    summary = {} if snapshot is None or snapshot.summary is None else snapshot.summary.additional_properties
+    if snapshot is None or not {POSITION, COUNTS, VERSION, CONTRACT} <= summary.keys():
+        raise ForeignSnapshotError(
+            f"the newest snapshot of {CATALOG}.{NAMESPACE}.{domain.name} says nothing of the bronze in it: it is not "
+            "from a silver run. Drop the table; the next run rebuilds it from bronze."
+        )
+    rows = int(summary["total-records"])
+    counted = json.loads(summary[COUNTS])
+    return SilverState(
+        table_uuid=str(table.metadata.table_uuid),
+        snapshot_id=snapshot.snapshot_id,
+        silver_version=int(summary[VERSION]),
+        position=positions_from_json(summary[POSITION]),
+        counts=RecordCounts(rows, counted["valid"] - rows, counted["quarantined"], counted["tombstones"]),
+        rows=rows,
+        files=int(summary["total-data-files"]),
+        committed_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
+        contract_version=summary[CONTRACT],
+    )

@@ -1,0 +1,82 @@
+"""Classification inside Spark: bronze records in, one row out for each, whatever became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+from pyspark.sql import DataFrame
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import BinaryType, LongType, StringType, StructField, StructType
+
+from include.domains import DOMAINS, Domain
+from include.lake.records import BronzeRecord
+from include.quality import Rejected, Tombstone, Valid, classify
+from include.spark.silver_schema import COORDINATES, contract_columns
+
+OUTCOME = "outcome"
+VALID, REJECTED, TOMBSTONE = "valid", "rejected", "tombstone"
+
+
+def classified_schema(domain: Domain) -> StructType:
+    """Outcome and coordinates of each record; the contract's columns of a valid one; why and what of a rejected one."""
+    rejected = [
+        StructField("reasons", StringType()),
+        StructField("kafka_timestamp_ms", LongType()),
+        StructField("raw", BinaryType()),
+    ]
+    return StructType([StructField(OUTCOME, StringType()), *COORDINATES, *rejected, *contract_columns(domain)])
+
+
+def classified(domain: Domain, bronze: DataFrame, generations: Sequence[str]) -> DataFrame:
+    """The records of ``bronze`` with what became of them; ``generations`` are the domain's topic ids, oldest first."""
+    by_topic = {topic_id: number for number, topic_id in enumerate(generations)}
+    return bronze.mapInArrow(batch_classifier(domain.name, by_topic), classified_schema(domain))
+
+
+def batch_classifier(
+    domain_name: str, generations: dict[str, int]
+) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
+    """The function that Spark's workers run on batches of the bronze data source."""
+
+    def classify_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        domain = DOMAINS[domain_name]
+        schema = to_arrow_schema(classified_schema(domain))
+        for batch in batches:
+            rows = [_row(domain, record, generations) for record in _records(batch)]
+            yield pa.RecordBatch.from_pylist(rows, schema=schema)
+
+    return classify_batches
+
+
+def _records(batch: pa.RecordBatch) -> Iterator[BronzeRecord]:
+    milliseconds = (moment // 1000 for moment in batch["timestamp"].cast(pa.int64()).to_pylist())
+    columns = (batch[name].to_pylist() for name in ("topic_id", "partition", "offset"))
+    for topic_id, partition, offset, timestamp_ms, value in zip(
+        *columns, milliseconds, batch["value"].to_pylist(), strict=True
+    ):
+        yield BronzeRecord(topic_id, partition, offset, timestamp_ms, value)
+
+
+def _row(domain: Domain, record: BronzeRecord, generations: dict[str, int]) -> dict[str, Any]:
+    coordinates = {
+        "bronze_topic_id": record.topic_id,
+        "bronze_partition": record.partition,
+        "bronze_offset": record.offset,
+        "bronze_generation": generations[record.topic_id],
+    }
+    match classify(domain, record):
+        case Valid(row):
+            return {**row, **coordinates, OUTCOME: VALID}
+        case Rejected(reasons):
+            return {
+                **coordinates,
+                OUTCOME: REJECTED,
+                "reasons": json.dumps([reason.as_dict() for reason in reasons], ensure_ascii=False),
+                "kafka_timestamp_ms": record.timestamp_ms,
+                "raw": record.value,
+            }
+        case Tombstone():
+            return {**coordinates, OUTCOME: TOMBSTONE}

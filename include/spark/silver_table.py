@@ -1,0 +1,210 @@
+"""A domain's silver table in Iceberg, and the one way to change it.
+
+A run prepares its snapshot on a branch of its own that starts at the snapshot the run has read, and then moves ``main``
+forward to it. Iceberg refuses that when ``main`` is no longer where the branch began, so of two runs that began at the
+same state one is published and the other fails, however long one of them was asleep.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.errors import IllegalArgumentException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql.types import StructType
+
+from include.domains import SILVER_BUCKET, Domain
+from include.lake.catalog import CATALOG, CONTRACT, COUNTS, NAMESPACE, POSITION, VERSION, branch_parents
+from include.lake.positions import Positions, positions_to_json
+from include.settings import Settings
+from include.spark.silver_schema import table_schema
+
+MAX_FILES = 32
+"""With more data files than this, a run writes the whole table anew instead of adding another one."""
+
+_MAIN = "main"
+_PROPERTY = "spark.sql.iceberg.snapshot-property."
+
+
+class ConflictError(RuntimeError):
+    """Another run has published since this one read the table; nothing of this one was published. Run it again."""
+
+
+class SchemaChangeError(RuntimeError):
+    """A contract changed in a way that the table cannot follow; the message names the columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What a snapshot says of the records in it; ``valid`` counts those that keep their contract."""
+
+    position: Positions
+    version: int
+    valid: int
+    quarantined: int
+    tombstones: int
+    contract_version: str
+
+    def properties(self) -> dict[str, str]:
+        """The book as entries of a snapshot's summary."""
+        counts = {"valid": self.valid, "quarantined": self.quarantined, "tombstones": self.tombstones}
+        return {
+            POSITION: positions_to_json(self.position),
+            COUNTS: json.dumps(counts),
+            VERSION: str(self.version),
+            CONTRACT: self.contract_version,
+        }
+
+
+class SilverTable:
+    """The table of one domain, and this run's branch of it."""
+
+    def __init__(self, spark: SparkSession, domain: Domain, settings: Settings) -> None:
+        self._spark = spark
+        self._domain = domain
+        self._settings = settings
+        self._name = f"{CATALOG}.{NAMESPACE}.{domain.name}"
+        self._branch = f"run_{uuid.uuid4().hex}"
+
+    @property
+    def _branch_table(self) -> str:
+        return f"{self._name}.branch_{self._branch}"
+
+    def create(self, book: Book) -> None:
+        """Make the table with an empty first snapshot, both at once; ``book`` is that of no record at all."""
+        self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.{NAMESPACE}")
+        writer = self._spark.createDataFrame([], table_schema(self._domain)).writeTo(self._name).using("iceberg")
+        for key, value in self._table_properties().items():
+            writer = writer.tableProperty(key, value)
+        for key, value in book.properties().items():
+            writer = writer.option(f"snapshot-property.{key}", value)
+        writer.create()
+
+    def evolve(self) -> list[str]:
+        """Add the columns that the contract has gained; return their names.
+
+        Raises:
+            SchemaChangeError: a column has another type now.
+        """
+        wanted, existing = table_schema(self._domain), self._spark.table(self._name).schema
+        _check_types(self._name, wanted, existing)
+        added = [column for column in wanted if column.name not in existing.fieldNames()]
+        for column in added:
+            self._spark.sql(f"ALTER TABLE {self._name} ADD COLUMN `{column.name}` {column.dataType.simpleString()}")
+        return [column.name for column in added]
+
+    def begin(self, snapshot_id: int) -> DataFrame:
+        """Open this run's branch at ``snapshot_id`` and return the rows there.
+
+        Raises:
+            ConflictError: that snapshot is gone.
+        """
+        try:
+            self._spark.sql(f"ALTER TABLE {self._name} CREATE BRANCH {self._branch} AS OF VERSION {snapshot_id}")
+        except Py4JJavaError as error:
+            if "unknown snapshot" not in str(error):
+                raise
+            raise ConflictError(f"{self._name}: snapshot {snapshot_id} is gone") from error
+        return self._spark.table(self._branch_table)
+
+    def write(self, current: DataFrame, changes: DataFrame, book: Book, *, rows: int, files: int) -> None:
+        """Commit ``changes`` (new rows, and newer ones in place of those with the same key) on the branch.
+
+        ``rows`` is their number, ``files`` that of the table's data files. Without rows only the book is written.
+        """
+        if rows and files <= MAX_FILES:
+            self._merge(changes, book)
+            return
+        writer = changes.writeTo(self._branch_table)
+        if rows:
+            untouched = current.join(changes, self._domain.key, "left_anti")
+            writer = untouched.unionByName(changes).writeTo(self._branch_table)
+        for key, value in book.properties().items():
+            writer = writer.option(f"snapshot-property.{key}", value)
+        if rows:
+            writer.overwrite(F.lit(True))
+        else:
+            writer.append()
+
+    def publish(self, snapshot_id: int) -> None:
+        """Make the branch's snapshot the table's, if that is still at ``snapshot_id``.
+
+        Raises:
+            ConflictError: it is not.
+        """
+        # A branch that was removed under a sleeping run is made again by its commit, but from another snapshot.
+        if branch_parents(self._settings, self._domain).get(self._branch) != snapshot_id:
+            raise ConflictError(f"{self._name}: the branch {self._branch} was taken away")
+        try:
+            self._call("fast_forward", f"branch => '{_MAIN}', to => '{self._branch}'")
+        except IllegalArgumentException as error:  # Iceberg's word for: main is not where the branch began
+            raise ConflictError(f"{self._name}: another run has published since snapshot {snapshot_id}") from error
+
+    def tidy(self) -> None:
+        """Remove every branch and every snapshot but the newest; only while holding the domain's lock."""
+        for branch in branch_parents(self._settings, self._domain):
+            if branch != _MAIN:
+                self._spark.sql(f"ALTER TABLE {self._name} DROP BRANCH `{branch}`")
+        # A moment ahead, so that a snapshot of this very millisecond is not kept.
+        until = (datetime.now(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%d %H:%M:%S.%f")
+        self._call("expire_snapshots", f"older_than => TIMESTAMP '{until}', retain_last => 1")
+
+    def _merge(self, changes: DataFrame, book: Book) -> None:
+        key = self._domain.key
+        same_key = F.expr(f"branch_{self._branch}.`{key}` = changes.`{key}`")
+        # The DataFrame's own MERGE takes no options: a snapshot's properties can only come from the session.
+        with _Configured(self._spark, {_PROPERTY + name: value for name, value in book.properties().items()}):
+            merge = changes.alias("changes").mergeInto(self._branch_table, same_key)
+            merge.whenMatched().updateAll().whenNotMatched().insertAll().merge()
+
+    def _call(self, procedure: str, arguments: str) -> None:
+        self._spark.sql(f"CALL {CATALOG}.system.{procedure}(table => '{self._name}', {arguments})")
+
+    def _table_properties(self) -> dict[str, str]:
+        home = f"s3a://{SILVER_BUCKET}/_metadata/{self._domain.name}"
+        return {
+            "location": home,
+            "format-version": "2",
+            "write.data.path": f"s3a://{SILVER_BUCKET}/{self._domain.silver_folder}",
+            "write.metadata.path": home,
+            # Plain Parquet readers know nothing of delete files.
+            "write.merge.mode": "copy-on-write",
+            "write.distribution-mode": "none",
+            "write.metadata.delete-after-commit.enabled": "true",
+            "write.metadata.previous-versions-max": "5",
+        }
+
+
+class _Configured:
+    """Settings of the Spark session for a while."""
+
+    def __init__(self, spark: SparkSession, settings: Mapping[str, str]) -> None:
+        self._spark = spark
+        self._settings = settings
+
+    def __enter__(self) -> None:
+        for key, value in self._settings.items():
+            self._spark.conf.set(key, value)
+
+    def __exit__(self, *_: object) -> None:
+        for key in self._settings:
+            self._spark.conf.unset(key)
+
+
+def _check_types(table: str, wanted: StructType, existing: StructType) -> None:
+    types = {column.name: column.dataType for column in existing}
+    differing = [
+        f"{column.name} is {types[column.name].simpleString()}, the contract wants {column.dataType.simpleString()}"
+        for column in wanted
+        if column.name in types and types[column.name] != column.dataType
+    ]
+    if differing:
+        raise SchemaChangeError(
+            f"{table}: {'; '.join(differing)}. Drop the table; the next run rebuilds it from bronze."
+        )
