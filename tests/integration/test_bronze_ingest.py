@@ -1,0 +1,287 @@
+"""The bronze writer on real servers: every record once, whatever the records are and whoever dies."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import NewPartitions
+
+from include.domains import BRONZE_BUCKET, Domain
+from include.ingest import Limits, RetentionGapError, TopicMissingError, ingest
+from include.ingest.source import current_topic_id
+from include.kafka.topics import end_offsets
+from include.lake import bronze_log
+from include.lake.bronze_log import BrokenChainError, BronzeLog
+from include.lake.objects import encode, object_key
+from include.lake.records import IncomingRecord
+from include.lake.s3 import s3_client
+from include.settings import Settings
+from tests.bronze import (
+    Kafka,
+    OwnDomain,
+    assert_books_balance,
+    await_condition,
+    bronze_records,
+    drain,
+    follow_for_ever,
+    own_domain,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+pytestmark = pytest.mark.integration
+
+QUICK = Limits(flush_seconds=0.05, gap_seconds=0.3, check_seconds=0.2)
+
+
+@pytest.fixture
+def kafka(settings: Settings) -> Kafka:
+    return Kafka(settings)
+
+
+@pytest.fixture(scope="module")
+def s3(settings: Settings) -> S3Client:
+    return s3_client(settings)
+
+
+@pytest.fixture
+def domain(kafka: Kafka) -> Iterator[OwnDomain]:
+    own = own_domain()
+    kafka.create(own.topic)
+    yield own
+    if current_topic_id(kafka.admin, own.topic) is not None:
+        kafka.delete(own.topic)
+
+
+class Follower:
+    """A writer in a thread, until the block ends."""
+
+    def __init__(self, domain: Domain, kafka: Kafka, s3: S3Client) -> None:
+        self._stop = threading.Event()
+        self._pool = ThreadPoolExecutor(1)
+        self.report = self._pool.submit(
+            ingest, domain, consumer_config=kafka.config, s3=s3, stop=self._stop.is_set, follow=True, limits=QUICK
+        )
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self.report.result(60)
+        self._pool.shutdown()
+
+
+def topic_id_of(kafka: Kafka, domain: Domain) -> str:
+    found = current_topic_id(kafka.admin, domain.topic)
+    assert found is not None
+    return found
+
+
+def numbered(start: int, end: int) -> list[bytes]:
+    return [b'{"n":%d}' % number for number in range(start, end)]
+
+
+def values(log: BronzeLog, topic_id: str) -> list[bytes | None]:
+    return [record.value for record in bronze_records(log, topic_id)]
+
+
+def test_every_kind_of_value_comes_back_with_its_coordinates(
+    domain: OwnDomain, kafka: Kafka, s3: S3Client, settings: Settings
+) -> None:
+    wild: list[bytes | None] = [
+        b'{"plain": 1}',
+        json.dumps({"pretty": [1, 2]}, indent=2).encode(),
+        b'{"bad": "\xff\xfe"}',
+        None,
+        b"",
+        b'{"large": "' + b"x" * 999_000 + b'"}',
+        b'{"_paylake_envelope":{"reason":"null_value","value_base64":null}}',
+        b"not json",
+        b'{"a": NaN}',
+        b'{"a": 1}{"a": 2}',
+        b'{"carriage": 1}\r\n',
+        '{"right to left": "\u202e\u0001"}'.encode(),
+    ]
+    kafka.produce(domain.topic, wild)
+    report = drain(domain, settings)
+    topic_id = topic_id_of(kafka, domain)
+    log = BronzeLog(s3, domain)
+    records = list(bronze_records(log, topic_id))
+    assert [record.value for record in records] == wild
+    assert [(record.partition, record.offset) for record in records] == [(0, n) for n in range(len(wild))]
+    assert all(abs(record.timestamp_ms / 1000 - time.time()) < 600 for record in records)
+    assert (report.records, report.offsets) == (len(wild), {topic_id: {0: len(wild), 1: 0}})
+    assert_books_balance(log, kafka, domain, topic_id)
+    assert drain(domain, settings).objects == 0
+
+
+def test_offsets_are_right_where_kafka_has_gaps(
+    domain: OwnDomain, kafka: Kafka, s3: S3Client, settings: Settings
+) -> None:
+    kafka.produce_transaction(domain.topic, numbered(0, 3), commit=True)
+    kafka.produce_transaction(domain.topic, numbered(90, 95), commit=False)
+    kafka.produce_transaction(domain.topic, numbered(3, 6), commit=True)
+    kafka.produce_transaction(domain.topic, numbered(95, 99), commit=False, partition=1)
+    drain(domain, settings)
+    topic_id = topic_id_of(kafka, domain)
+    log = BronzeLog(s3, domain)
+    # 3 records and their mark, 5 aborted and their mark, 3 records and their mark
+    assert [(r.partition, r.offset, r.value) for r in bronze_records(log, topic_id)] == [
+        (0, offset, b'{"n":%d}' % number) for number, offset in enumerate([0, 1, 2, 10, 11, 12])
+    ]
+    assert log.end_positions() == {topic_id: {0: 14, 1: 5}}
+    assert_books_balance(log, kafka, domain, topic_id)
+    kafka.produce(domain.topic, numbered(6, 8))
+    drain(domain, settings)
+    assert [r.offset for r in log.read(topic_id, 0, 11, 16)] == [11, 12, 14, 15]
+    assert_books_balance(log, kafka, domain, topic_id)
+
+
+def test_two_writers_at_once_write_each_record_once(
+    domain: OwnDomain, kafka: Kafka, s3: S3Client, settings: Settings
+) -> None:
+    log = BronzeLog(s3, domain)
+    topic_id = topic_id_of(kafka, domain)
+    with Follower(domain, kafka, s3) as one, Follower(domain, kafka, s3) as other:
+        for step in range(20):
+            kafka.produce(domain.topic, numbered(100 * step, 100 * step + 100), partition=step % 2)
+        await_condition(lambda: log.end_positions() == {topic_id: {0: 1000, 1: 1000}}, "all of it in bronze")
+    assert one.report.result().records + other.report.result().records <= 2000
+    assert sorted(values(log, topic_id)) == sorted(numbered(0, 2000))
+    assert_books_balance(log, kafka, domain, topic_id)
+
+
+def test_a_writer_killed_again_and_again_loses_and_doubles_nothing(
+    domain: OwnDomain, kafka: Kafka, s3: S3Client, settings: Settings
+) -> None:
+    chance = random.Random(20_260_131)  # noqa: S311  # no secret
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["tests.bronze"])
+    log = BronzeLog(s3, domain)
+    topic_id = topic_id_of(kafka, domain)
+    limits = Limits(flush_records=50, flush_seconds=0.02)
+    for kill in range(8):
+        kafka.produce(domain.topic, numbered(1000 * kill, 1000 * kill + 1000), partition=kill % 2)
+        before = log.end_positions()
+        writer = processes.Process(target=follow_for_ever, args=(domain, settings, limits))
+        writer.start()
+        await_condition(lambda before=before: log.end_positions() != before, "the writer's first object")  # type: ignore[misc]
+        time.sleep(chance.uniform(0, 0.2))  # the moment is the point of the test
+        writer.kill()
+        writer.join()
+    drain(domain, settings)
+    assert sorted(values(log, topic_id)) == sorted(numbered(0, 8000))
+    assert_books_balance(log, kafka, domain, topic_id)
+
+
+def test_following_goes_on_with_a_topic_made_anew(domain: OwnDomain, kafka: Kafka, s3: S3Client) -> None:
+    log = BronzeLog(s3, domain)
+    first = topic_id_of(kafka, domain)
+    with Follower(domain, kafka, s3):
+        kafka.produce(domain.topic, numbered(0, 10))
+        await_condition(lambda: log.end_offset(first, 0) == 10, "the first topic's records")
+        kafka.delete(domain.topic)
+        kafka.create(domain.topic, partitions=3)
+        second = topic_id_of(kafka, domain)
+        kafka.produce(domain.topic, numbered(50, 70), partition=2)
+        await_condition(lambda: log.end_offset(second, 2) == 20, "the second topic's records")
+    assert values(log, first) == numbered(0, 10)
+    assert values(log, second) == numbered(50, 70)
+    assert log.generations() == [first, second]
+
+
+def test_following_waits_for_a_topic_and_takes_up_new_partitions(kafka: Kafka, s3: S3Client) -> None:
+    domain = own_domain()
+    log = BronzeLog(s3, domain)
+    with Follower(domain, kafka, s3):
+        kafka.create(domain.topic, partitions=1)
+        kafka.produce(domain.topic, numbered(0, 5))
+        topic_id = topic_id_of(kafka, domain)
+        await_condition(lambda: log.end_offset(topic_id, 0) == 5, "the first partition's records")
+        kafka.admin.create_partitions([NewPartitions(domain.topic, 2)])[domain.topic].result()
+        await_condition(lambda: len(end_offsets(kafka.admin, domain.topic)) == 2, "the second partition")
+        kafka.produce(domain.topic, numbered(5, 9), partition=1)
+        await_condition(lambda: log.end_offset(topic_id, 1) == 4, "the second partition's records")
+    kafka.delete(domain.topic)
+
+
+def test_a_bounded_run_needs_its_topic(settings: Settings) -> None:
+    with pytest.raises(TopicMissingError):
+        drain(own_domain(), settings)
+
+
+def test_retention_that_passed_the_reader_is_an_error_with_the_range(
+    domain: OwnDomain, kafka: Kafka, s3: S3Client, settings: Settings
+) -> None:
+    def delete_before(offset: int) -> None:
+        for answer in kafka.admin.delete_records([TopicPartition(domain.topic, 0, offset)]).values():
+            answer.result()
+
+    kafka.produce(domain.topic, numbered(0, 10))
+    delete_before(4)  # before anything was ever ingested: not lost to bronze, it just begins later
+    drain(domain, settings)
+    topic_id = topic_id_of(kafka, domain)
+    log = BronzeLog(s3, domain)
+    assert [record.offset for record in bronze_records(log, topic_id)] == list(range(4, 10))
+    assert_books_balance(log, kafka, domain, topic_id)
+    kafka.produce(domain.topic, numbered(10, 20))
+    delete_before(15)
+    with pytest.raises(RetentionGapError, match="offsets 10 to 14 are gone") as caught:
+        drain(domain, settings)
+    assert (caught.value.partition, caught.value.first, caught.value.last) == (0, 10, 14)
+    assert log.end_offset(topic_id, 0) == 10
+
+
+def put_chain(s3: S3Client, domain: Domain, topic_id: str, partition: int, starts: list[int], end: int) -> None:
+    """Objects with one record each, at the object's start."""
+    for start, until in zip(starts, [*starts[1:], end], strict=True):
+        (encoded,) = encode(
+            [IncomingRecord(start, 1000 + start, None, b"{}")],
+            topic=domain.topic,
+            partition=partition,
+            start=start,
+            end=until,
+        )
+        s3.put_object(
+            Bucket=BRONZE_BUCKET,
+            Key=object_key(domain.bronze_folder, topic_id, partition, start),
+            Body=encoded.body,
+            Metadata=encoded.metadata,
+        )
+
+
+def test_places_in_a_long_chain_are_found_without_listing_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3 = s3_client(settings)
+    listings: list[object] = []
+    s3.meta.events.register("before-call.s3.ListObjectsV2", lambda params, **_: listings.append(params))
+    monkeypatch.setattr(bronze_log, "PAGE", 5)  # so that few objects are many pages
+    domain = own_domain()
+    put_chain(s3, domain, "id", 0, [number * 7 for number in range(230)], 1_610)
+    log = BronzeLog(s3, domain)
+    assert log.end_offset("id", 0) == 1_610
+    assert len(listings) < 20  # not the 46 pages
+    listings.clear()
+    assert log.end_offset("id", 0, known=1_603) == 1_610
+    assert len(listings) == 1
+    assert [record.offset for record in log.read("id", 0, 790, 805)] == [791, 798]
+    assert [listed.start for listed in log.objects("id", 0, 14, 50)] == [14, 21, 28, 35, 42, 49]
+    assert (log.aligned("id", 0, 793), log.aligned("id", 0, 798)) == (798, 798)
+    assert (log.step("id", 0, 798, 820), log.step("id", 0, 798, 799)) == (819, 805)
+    assert (log.step("id", 0, 1_603, 9_999), log.step("id", 0, 1_610, 9_999)) == (1_610, 1_610)
+    assert len(listings) < 20
+    s3.delete_object(Bucket=BRONZE_BUCKET, Key=object_key(domain.bronze_folder, "id", 0, 798))
+    with pytest.raises(BrokenChainError, match=r"0798\.json"):
+        list(log.read("id", 0, 790, 805))

@@ -1,0 +1,204 @@
+"""The data source ``bronze`` in a real Spark, on real objects: batches, streams, and a stream that is started again."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from include.domains import BRONZE_BUCKET, TRANSACTIONS
+from include.lake.bronze_log import BronzeLog
+from include.lake.objects import encode, object_key
+from include.lake.positions import Positions, positions_to_json
+from include.lake.records import IncomingRecord
+from include.lake.s3 import s3_client
+from include.settings import Settings
+from include.spark.session import checkpoint_location, spark_session
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+pytestmark = pytest.mark.integration
+
+MARCH = 1_772_000_000_123
+
+
+@pytest.fixture(scope="module")
+def s3(settings: Settings) -> S3Client:
+    return s3_client(settings)
+
+
+@pytest.fixture(scope="module")
+def spark(settings: Settings) -> Iterator[SparkSession]:
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "S3_ENDPOINT_URL": settings.s3_endpoint_url or "",
+        "AWS_ACCESS_KEY_ID": settings.s3_access_key_id,
+        "AWS_SECRET_ACCESS_KEY": settings.s3_secret_access_key,
+        "WAREHOUSE_DSN": settings.warehouse_dsn,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        session = spark_session("bronze-source-test", settings)
+        yield session
+        session.stop()
+
+
+class Chain:
+    """One partition of a topic of its own in the transactions' bronze, to which objects are added."""
+
+    def __init__(self, s3: S3Client) -> None:
+        self.topic_id = f"test-{uuid.uuid4().hex[:12]}"
+        self.end = 0
+        self._s3 = s3
+
+    def add(self, values: list[bytes | None], gap: int = 0) -> None:
+        """One object: a gap, then the values."""
+        records = [
+            IncomingRecord(self.end + gap + place, MARCH + place, None, value) for place, value in enumerate(values)
+        ]
+        end = self.end + gap + len(values)
+        for encoded in encode(records, topic=TRANSACTIONS.topic, partition=0, start=self.end, end=end):
+            self._s3.put_object(
+                Bucket=BRONZE_BUCKET,
+                Key=object_key(TRANSACTIONS.bronze_folder, self.topic_id, 0, encoded.start),
+                Body=encoded.body,
+                Metadata=encoded.metadata,
+            )
+        self.end = end
+
+
+@pytest.fixture
+def others(s3: S3Client) -> Positions:
+    """Where everything ends that other tests have put into bronze."""
+    return BronzeLog(s3, TRANSACTIONS).end_positions()
+
+
+def numbered(start: int, end: int) -> list[bytes | None]:
+    return [b'{"n":%d}' % number for number in range(start, end)]
+
+
+def read(spark: SparkSession, **options: str) -> list[tuple[str, int, int, int, bytes | None]]:
+    frame = spark.read.format("bronze").options(domain="transactions", **options).load()
+    rows = frame.selectExpr("topic_id", "partition", "offset", "unix_millis(timestamp) AS at", "value").collect()
+    return sorted((row.topic_id, row.partition, row.offset, row.at, row.value) for row in rows)
+
+
+def test_a_batch_has_exactly_the_wanted_offsets(spark: SparkSession, s3: S3Client, others: Positions) -> None:
+    chain = Chain(s3)
+    chain.add([b'{"a": 1}', None, b"", b"\xff\xfe"])
+    chain.add([b'{\n"b": 2}', b'{"c": 3}'], gap=10)
+    rows = [
+        (chain.topic_id, 0, offset, MARCH + place, value)
+        for offset, place, value in [
+            (0, 0, b'{"a": 1}'),
+            (1, 1, None),
+            (2, 2, b""),
+            (3, 3, b"\xff\xfe"),
+            (14, 0, b'{\n"b": 2}'),
+            (15, 1, b'{"c": 3}'),
+        ]
+    ]
+    assert read(spark, start=positions_to_json(others)) == rows
+    start, end = ({**others, chain.topic_id: {0: offset}} for offset in (2, 15))
+    assert read(spark, start=positions_to_json(start), end=positions_to_json(end)) == rows[2:5]
+    assert read(spark, start=positions_to_json(end), end=positions_to_json(end)) == []
+    backwards = read_error(spark, start=positions_to_json(end), end=positions_to_json(start))
+    assert "cannot read from 15 back to 2" in backwards
+
+
+def read_error(spark: SparkSession, **options: str) -> str:
+    with pytest.raises(PySparkException) as caught:
+        read(spark, **options)
+    return str(caught.value)
+
+
+class Collector:
+    """Starts the same streaming query as often as wanted and remembers each micro-batch."""
+
+    def __init__(self, spark: SparkSession, start: Positions, name: str) -> None:
+        self.batches: list[list[int]] = []
+        self.fail = False
+        self._checkpoint = checkpoint_location(name)
+        self._stream = (
+            spark.readStream.format("bronze")
+            .options(domain="transactions", start=positions_to_json(start), maxRecordsPerBatch="25")
+            .load()
+        )
+
+    def start(self) -> StreamingQuery:
+        return (
+            self._stream.writeStream.foreachBatch(self._take)
+            .option("checkpointLocation", self._checkpoint)
+            .trigger(processingTime="0 seconds")
+            .start()
+        )
+
+    def _take(self, frame: DataFrame, _batch_id: int) -> None:
+        offsets = sorted(row.offset for row in frame.select("offset").collect())
+        if self.fail:
+            raise RuntimeError("as if the driver had died")
+        self.batches.append(offsets)
+
+
+def test_a_stream_goes_on_from_its_checkpoint_in_bounded_steps(
+    spark: SparkSession, s3: S3Client, others: Positions
+) -> None:
+    chain = Chain(s3)
+    for number in range(10):
+        chain.add(numbered(10 * number, 10 * number + 10))
+    collector = Collector(spark, others, chain.topic_id)
+
+    query = collector.start()
+    query.processAllAvailable()
+    query.stop()
+    assert [offset for batch in collector.batches for offset in batch] == list(range(100))
+    assert max(map(len, collector.batches)) <= 25
+    seen = len(collector.batches)
+
+    # Started again when its last micro-batch was finished: it does not repeat it, and does not take all at once.
+    for number in range(10, 16):
+        chain.add(numbered(10 * number, 10 * number + 10))
+    query = collector.start()
+    query.processAllAvailable()
+    assert [offset for batch in collector.batches[seen:] for offset in batch] == list(range(100, 160))
+    assert max(map(len, collector.batches)) <= 25
+    seen = len(collector.batches)
+
+    # Dies within a micro-batch: the next start repeats exactly that one, then goes on.
+    collector.fail = True
+    chain.add(numbered(160, 170))
+    with pytest.raises(PySparkException):
+        query.processAllAvailable()
+    collector.fail = False
+    chain.add(numbered(170, 180), gap=5)
+    query = collector.start()
+    query.processAllAvailable()
+    query.stop()
+    assert collector.batches[seen:] == [list(range(160, 170)), list(range(175, 185))]
+
+
+def test_iceberg_and_plain_parquet_work_on_this_store(spark: SparkSession) -> None:
+    name = f"check_{uuid.uuid4().hex[:8]}"
+    table = f"lake.bronze_test.{name}"
+    spark.sql("CREATE NAMESPACE IF NOT EXISTS lake.bronze_test")
+    spark.sql(f"CREATE TABLE {table} (id STRING, amount DECIMAL(19, 4)) USING iceberg")
+    try:
+        spark.conf.set("spark.sql.iceberg.snapshot-property.paylake.position", '{"t":{"0":1}}')
+        merge = f"""MERGE INTO {table} t USING (SELECT 'A1' AS id, 2.5 AS amount) s ON t.id = s.id
+                    WHEN MATCHED THEN UPDATE SET amount = s.amount WHEN NOT MATCHED THEN INSERT *"""
+        spark.sql(merge)
+        summaries = spark.sql(f"SELECT summary['paylake.position'] AS position FROM {table}.snapshots").collect()  # noqa: S608
+        assert [row.position for row in summaries] == ['{"t":{"0":1}}']
+        plain = f"s3a://silver/{name}"
+        spark.table(table).write.parquet(plain)
+        assert [str(row.amount) for row in spark.read.parquet(plain).collect()] == ["2.5000"]
+    finally:
+        spark.conf.unset("spark.sql.iceberg.snapshot-property.paylake.position")
+        spark.sql(f"DROP TABLE {table} PURGE")

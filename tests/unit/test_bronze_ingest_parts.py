@@ -1,0 +1,102 @@
+"""The writer's parts that need no server."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from confluent_kafka import KafkaError, KafkaException
+
+from include.ingest.buffer import PartitionBuffer
+from include.ingest.errors import KafkaUnavailableError, S3UnavailableError
+from include.ingest.limits import Limits
+from include.ingest.patience import Patience, StoppedError
+from include.ingest.sink import due, full
+from include.ingest.source import consumer_settings
+from include.lake.records import IncomingRecord
+
+
+def record(offset: int, value: bytes = b"{}") -> IncomingRecord:
+    return IncomingRecord(offset, 0, None, value)
+
+
+def client_error(status: int) -> ClientError:
+    return ClientError({"Error": {"Code": "x"}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject")  # type: ignore[typeddict-item]
+
+
+def test_a_buffer_takes_each_offset_once_and_knows_the_gaps() -> None:
+    buffer = PartitionBuffer(position=5, reached=5)
+    for offset in (4, 5, 8, 8, 6):
+        buffer.add(record(offset), now=1.0)
+    buffer.reach(11, now=2.0)
+    (encoded,) = buffer.objects("t", 0)
+    assert (encoded.start, encoded.end, encoded.count) == (5, 11, 2)
+    assert buffer.since == 1.0
+
+
+def test_a_buffer_forgets_what_another_writer_has_written() -> None:
+    buffer = PartitionBuffer(position=0, reached=0)
+    for offset in range(6):
+        buffer.add(record(offset), now=1.0)
+    buffer.advance(4)
+    assert [r.offset for r in buffer.records] == [4, 5]
+    assert buffer.size == 4
+    assert buffer.pending
+    buffer.advance(9)
+    assert (buffer.position, buffer.reached, buffer.records, buffer.pending, buffer.since) == (9, 9, [], False, None)
+
+
+def test_when_a_buffer_is_due() -> None:
+    limits = Limits(flush_records=3, flush_bytes=100, flush_seconds=1.0, gap_seconds=10.0)
+    empty, young, many, large, old, gap = (PartitionBuffer(0, 0) for _ in range(6))
+    young.add(record(0), now=9.5)
+    for offset in range(3):
+        many.add(record(offset), now=9.5)
+    large.add(record(0, b"x" * 100), now=9.5)
+    old.add(record(0), now=9.0)
+    gap.reach(1, now=9.0)
+    buffers = list(enumerate((empty, young, many, large, old, gap)))
+    assert due(buffers, limits, now=10.0) == [2, 3, 4]
+    assert due(buffers, limits, now=19.0) == [1, 2, 3, 4, 5]
+    assert full(buffers, limits) == [2, 3]
+
+
+def test_the_callers_configuration_cannot_weaken_the_promise() -> None:
+    given = {"enable.auto.commit": True, "auto.offset.reset": "latest", "group.id": "mine", "client.id": "c"}
+    settings = consumer_settings(given, "theirs", Limits())
+    assert settings["enable.auto.commit"] is False
+    assert settings["auto.offset.reset"] == "error"
+    assert (settings["group.id"], settings["client.id"]) == ("mine", "c")
+
+
+@pytest.mark.parametrize("error", [client_error(409), client_error(503), EndpointConnectionError(endpoint_url="x")])
+def test_s3_that_is_away_is_outlasted(error: Exception) -> None:
+    answers = iter([error, None])
+
+    def action() -> str:
+        if (answer := next(answers)) is not None:
+            raise answer
+        return "written"
+
+    assert Patience(5.0, lambda: False).with_s3(action) == "written"
+    with pytest.raises(S3UnavailableError):
+        Patience(0.0, lambda: False).with_s3(lambda: fail(error))
+    with pytest.raises(StoppedError):
+        Patience(5.0, lambda: True).with_s3(lambda: fail(error))
+
+
+@pytest.mark.parametrize("error", [client_error(403), client_error(404), client_error(507), NoCredentialsError()])
+def test_what_does_not_pass_is_raised_at_once(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        Patience(60.0, lambda: False).with_s3(lambda: fail(error))
+
+
+def test_kafka_that_is_away_is_outlasted_and_a_refusal_is_not() -> None:
+    with pytest.raises(KafkaUnavailableError):
+        Patience(0.0, lambda: False).with_kafka(lambda: fail(KafkaException(KafkaError(KafkaError._TRANSPORT))))
+    refused = KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    with pytest.raises(KafkaException):
+        Patience(60.0, lambda: False).with_kafka(lambda: fail(refused))
+
+
+def fail(error: Exception) -> None:
+    raise error

@@ -1,0 +1,189 @@
+"""Objects, lines and positions: what is encoded comes back, whatever the records are."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.lake.objects import (
+    COUNT_KEY,
+    END_KEY,
+    INDEX_KEY,
+    CorruptObjectError,
+    EncodedObject,
+    decode,
+    decode_index,
+    encode,
+    object_key,
+    start_of_key,
+)
+from include.lake.positions import InvalidPositionsError, positions_from_json, positions_to_json
+from include.lake.records import BronzeRecord, IncomingRecord, decode_line, encode_line, envelope_reason
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+VALUES = (
+    st.none()
+    | st.binary(max_size=60)
+    | JSON_VALUES.map(lambda value: json.dumps(value).encode())
+    | st.dictionaries(st.text(), JSON_VALUES).map(
+        lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    )
+)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> tuple[list[IncomingRecord], int, int]:
+    """Records, start and end, with gaps anywhere and timestamps in any order."""
+    start = draw(st.integers(0, 2**62))
+    at = start
+    records = []
+    for skipped, timestamp, key, value in draw(
+        st.lists(
+            st.tuples(st.integers(0, 2**20), st.integers(-1, 2**45), st.none() | st.binary(max_size=5), VALUES),
+            max_size=40,
+        )
+    ):
+        at += skipped
+        records.append(IncomingRecord(at, timestamp, key, value))
+        at += 1
+    return records, start, max(at + draw(st.integers(0, 5)), start + 1)
+
+
+def objects_of(records: list[IncomingRecord], start: int, end: int) -> list[EncodedObject]:
+    return list(encode(records, topic="t", partition=3, start=start, end=end))
+
+
+def records_of(encoded: EncodedObject) -> list[BronzeRecord]:
+    key = object_key("folder", "id", 3, encoded.start)
+    return list(decode(key, encoded.metadata, encoded.body, "id", 3))
+
+
+@given(batches())
+def test_what_is_encoded_comes_back(batch: tuple[list[IncomingRecord], int, int]) -> None:
+    records, start, end = batch
+    objects = objects_of(records, start, end)
+    assert [objects[0].start, *(encoded.end for encoded in objects)] == [
+        *(encoded.start for encoded in objects),
+        end,
+    ]
+    assert [record for encoded in objects for record in records_of(encoded)] == [
+        BronzeRecord("id", 3, record.offset, record.timestamp_ms, record.value) for record in records
+    ]
+
+
+@given(VALUES)
+def test_a_line_is_one_line_of_one_json_object(value: bytes | None) -> None:
+    line = encode_line(IncomingRecord(7, 8, b"k", value), "t", 3)
+    assert b"\n" not in line
+    assert b"\r" not in line
+    assert isinstance(json.loads(line), dict)
+    assert decode_line(line) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b'{"a": 1}', None),
+        (b'  {"a": 1e400, "b": 1234567890123456789012345678901234567890} ', None),
+        (b'{"a": 1, "a": 2}', None),
+        (b'{"a": %s}' % (b"9" * 10_000), None),
+        (None, "null_value"),
+        (b"", "empty"),
+        (b'{\n "a": 1\n}', "line_break"),
+        (b'{"a": 1}\r', "line_break"),
+        (b'{"a": "\xff"}', "not_utf8"),
+        (b"\xef\xbb\xbf{}", "not_json"),
+        (b'{"a": NaN}', "not_json"),
+        (b'{"a": 1}{"b": 2}', "not_json"),
+        (b"hello", "not_json"),
+        (b"[1]", "not_an_object"),
+        (b'"text"', "not_an_object"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "too_deep"),
+        (b'{"_paylake_envelope":{"value_base64":null}}', "looks_like_envelope"),
+    ],
+)
+def test_why_a_value_gets_an_envelope(value: bytes | None, reason: str | None) -> None:
+    assert envelope_reason(value) == reason
+    assert decode_line(encode_line(IncomingRecord(0, 0, None, value), "t", 0)) == value
+
+
+def test_an_envelope_says_where_the_record_came_from() -> None:
+    line = encode_line(IncomingRecord(41, 1_700_000_000_000, b"key", b"\xff"), "transactions", 2)
+    assert json.loads(line) == {
+        "_paylake_envelope": {
+            "reason": "not_utf8",
+            "value_base64": "/w==",
+            "key_base64": "a2V5",
+            "topic": "transactions",
+            "partition": 2,
+            "offset": 41,
+            "timestamp": 1_700_000_000_000,
+        }
+    }
+
+
+def test_an_index_that_does_not_fit_makes_more_objects() -> None:
+    # Timestamps without any order cannot be compressed.
+    chance = random.Random(1)  # noqa: S311  # no secret
+    records = [IncomingRecord(n, chance.randrange(2**40), None, b"{}") for n in range(5_000)]
+    objects = objects_of(records, 0, 5_000)
+    assert len(objects) > 1
+    assert all(sum(len(k) + len(v) for k, v in encoded.metadata.items()) <= 2048 for encoded in objects)
+    assert [r.timestamp_ms for encoded in objects for r in records_of(encoded)] == [r.timestamp_ms for r in records]
+
+
+def test_ordinary_records_fit_in_one_object() -> None:
+    records = [IncomingRecord(n, 1_700_000_000_000 + n * 3 + n % 2, None, b"{}") for n in range(5_000)]
+    assert len(objects_of(records, 0, 5_000)) == 1
+
+
+def test_a_gap_alone_is_an_object_without_records() -> None:
+    (encoded,) = objects_of([], 10, 12)
+    assert (encoded.start, encoded.end, encoded.count, encoded.body) == (10, 12, 0, b"")
+    assert records_of(encoded) == []
+
+
+@pytest.mark.parametrize("offsets", [[5, 5], [6, 5], [4], [9]])
+def test_records_out_of_order_or_range_are_refused(offsets: list[int]) -> None:
+    records = [IncomingRecord(offset, 0, None, b"{}") for offset in offsets]
+    with pytest.raises(ValueError, match="records"):
+        objects_of(records, 5, 9)
+
+
+def test_names_sort_by_offset() -> None:
+    names = [object_key("f", "id", 0, start) for start in (0, 9, 10, 123_456, 2**63 - 1)]
+    assert names == sorted(names)
+    assert start_of_key(names[3]) == 123_456
+
+
+@pytest.mark.parametrize("change", [{COUNT_KEY: "2"}, {END_KEY: "0"}, {END_KEY: "x"}, {INDEX_KEY: "AAAA"}])
+def test_metadata_that_was_changed_is_noticed(change: dict[str, str]) -> None:
+    (encoded,) = objects_of([IncomingRecord(0, 0, None, b"{}")], 0, 1)
+    with pytest.raises(CorruptObjectError, match="f/id/0/"):
+        decode_index(object_key("f", "id", 0, 0), {**encoded.metadata, **change})
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"{}\n{}\n", b'{"_paylake_envelope"\n'])
+def test_a_body_that_was_changed_is_noticed(body: bytes) -> None:
+    (encoded,) = objects_of([IncomingRecord(0, 0, None, b"{}")], 0, 1)
+    with pytest.raises(CorruptObjectError, match="f/id/0/"):
+        list(decode(object_key("f", "id", 0, 0), encoded.metadata, body, "id", 0))
+
+
+@given(st.dictionaries(st.text(), st.dictionaries(st.integers(0, 9999), st.integers(0, 2**63 - 1))))
+def test_positions_survive_json(positions: dict[str, dict[int, int]]) -> None:
+    assert positions_from_json(positions_to_json(positions)) == positions
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"t": 1}', '{"t": {"x": 1}}', '{"t": {"0": -1}}', '{"t": {"0": true}}'])
+def test_what_is_no_positions_is_refused(text: str) -> None:
+    with pytest.raises(InvalidPositionsError):
+        positions_from_json(text)
