@@ -1,0 +1,168 @@
+"""Airflow: its configuration, all of it by environment variables, and its four processes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from include.local import clients, kafka, minio, postgres
+from include.local.jars import jar_folder, pyspark_home
+from include.local.java import Java
+from include.local.layout import Stack, write_private
+from include.local.ports import HOST
+from include.local.processes import Process, own_environment
+from include.local.secrets import Secrets
+from include.local.steps import Task
+
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+# The scheduler and the triggerer would each serve their logs to the whole network; here the UI reads them as files.
+FLAGS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
+# Streams run for ever and must not wait for a slot that a batch job holds.
+POOLS = {
+    "streams": (8, "Tasks that run for as long as the stack does."),
+    "spark_batch": (1, "Bounded Spark jobs, each of which fills the machine."),
+}
+
+
+def prepare(stack: Stack, secrets: Secrets) -> None:
+    """Write the files that Airflow and the Spark jobs it starts read."""
+    stack.task_logs.mkdir(parents=True, exist_ok=True)
+    write_private(stack.airflow_passwords, json.dumps({clients.AIRFLOW_USER: secrets.airflow_password}) + "\n")
+    write_private(stack.spark_conf / "spark-defaults.conf", _spark_defaults(stack))
+
+
+def migrate(stack: Stack, secrets: Secrets, java: Java, task: Task) -> None:
+    """Bring the metadata database to this version of Airflow; done once per version."""
+    marker = stack.airflow_home / "migrated-to"
+    wanted = version("apache-airflow")
+    if marker.exists() and marker.read_text() == wanted:
+        return
+    environment = own_environment(stack.stack_id) | airflow_environment(stack, secrets, java)
+    task.command([program(), "db", "migrate"], environment=environment, show=lambda line: line[-80:])
+    marker.write_text(wanted)
+
+
+def processes(stack: Stack, secrets: Secrets, java: Java) -> list[Process]:
+    """The four processes under supervisor."""
+    environment = airflow_environment(stack, secrets, java)
+    return [
+        Process(
+            name=f"airflow-{component}",
+            command=[program(), component, *FLAGS.get(component, [])],
+            environment=environment,
+            address=clients.airflow_url(stack) if component == "api-server" else "",
+            group_name="airflow",
+            cwd=str(stack.airflow_home),
+        )
+        for component in COMPONENTS
+    ]
+
+
+def airflow_environment(stack: Stack, secrets: Secrets, java: Java) -> dict[str, str]:
+    """Everything an Airflow process, or ``./paylake airflow``, has to know."""
+    url = clients.airflow_url(stack)
+    configuration: dict[str, dict[str, object]] = {
+        "core": {
+            "dags_folder": stack.clone / "airflow" / "dags",
+            "plugins_folder": stack.clone / "airflow" / "plugins",
+            "load_examples": False,
+            "executor": "LocalExecutor",
+            "parallelism": 8,
+            "fernet_key": secrets.airflow_fernet_key,
+            "execution_api_server_url": f"{url}/execution/",
+            "simple_auth_manager_users": f"{clients.AIRFLOW_USER}:admin",
+            "simple_auth_manager_passwords_file": stack.airflow_passwords,
+        },
+        "database": {
+            "sql_alchemy_conn": postgres.dsn(stack, secrets, "airflow").replace("postgresql", "postgresql+psycopg2", 1),
+            "load_default_connections": False,
+        },
+        "api": {
+            "host": HOST,
+            "port": stack.ports.airflow,
+            "base_url": url,
+            "workers": 1,
+            "secret_key": secrets.airflow_api_secret,
+        },
+        "api_auth": {"jwt_secret": secrets.airflow_jwt_secret},
+        "dag_processor": {"parsing_processes": 1, "refresh_interval": 60},
+        "scheduler": {
+            # A task whose process died with the machine is noticed after this time, and a stream goes on.
+            "task_instance_heartbeat_timeout": 60,
+        },
+        "logging": {"base_log_folder": stack.task_logs, "colored_console_log": False},
+        "usage_data_collection": {"enabled": False},
+    }
+    return {
+        **{
+            f"AIRFLOW__{section.upper()}__{name.upper()}": str(value)
+            for section, values in configuration.items()
+            for name, value in values.items()
+        },
+        **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in _connections(stack, secrets).items()},
+        **clients.store_environment(stack, secrets),
+        **program_environment(stack, java),
+    }
+
+
+def _connections(stack: Stack, secrets: Secrets) -> dict[str, dict[str, object]]:
+    return {
+        "kafka_default": {
+            "conn_type": "kafka",
+            "extra": {"bootstrap.servers": kafka.bootstrap_servers(stack), "group.id": "paylake"},
+        },
+        "lake_s3": {
+            "conn_type": "aws",
+            "login": minio.USER,
+            "password": secrets.minio_password,
+            "extra": {"endpoint_url": f"http://{HOST}:{stack.ports.minio}", "region_name": clients.REGION},
+        },
+        "warehouse": {
+            "conn_type": "postgres",
+            "host": HOST,
+            "port": stack.ports.postgres,
+            "login": postgres.WAREHOUSE_OWNER,
+            "password": secrets.warehouse_password,
+            "schema": "warehouse",
+        },
+        "spark_default": {"conn_type": "spark", "host": "local[*]", "extra": {"deploy-mode": "client"}},
+    }
+
+
+def program_environment(stack: Stack, java: Java) -> dict[str, str]:
+    """How programs find each other: Airflow its DAGs' modules, spark-submit its Java, its jars and its Python."""
+    folder = Path(sys.executable).parent
+    return {
+        "AIRFLOW_HOME": str(stack.airflow_home),
+        "PYTHONPATH": f"{stack.clone}:{stack.clone / 'airflow' / 'plugins'}",
+        "PATH": f"{folder}:{java.program.parent}:/usr/local/bin:/usr/bin:/bin",
+        "JAVA_HOME": str(java.home),
+        "SPARK_HOME": str(pyspark_home()),
+        "SPARK_CONF_DIR": str(stack.spark_conf),
+        "SPARK_LOCAL_IP": HOST,
+        "PYSPARK_PYTHON": sys.executable,
+        # Without it the processes' titles overwrite the variables by which ours are recognised.
+        "SPT_NOENV": "1",
+    }
+
+
+def _spark_defaults(stack: Stack) -> str:
+    jars = f"{jar_folder(stack, 'spark')}/*"
+    values = {
+        "spark.driver.extraClassPath": jars,
+        "spark.executor.extraClassPath": jars,
+        "spark.driver.host": HOST,
+        "spark.driver.bindAddress": HOST,
+        "spark.driver.memory": "1g",
+        "spark.local.dir": stack.home / "spark" / "local",
+        "spark.sql.warehouse.dir": stack.home / "spark" / "warehouse",
+        "spark.ui.enabled": "false",
+    }
+    return "".join(f"{name} {value}\n" for name, value in values.items())
+
+
+def program() -> str:
+    """Airflow's own command line."""
+    return str(Path(sys.executable).with_name("airflow"))

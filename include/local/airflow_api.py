@@ -1,0 +1,94 @@
+"""The few calls of Airflow's REST API that starting and watching the stack needs."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+from include.local import clients
+from include.local.errors import StackError
+from include.local.layout import Stack
+from include.local.secrets import Secrets
+
+# The stack is on this machine: a proxy that the environment names must not be asked for it.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class AirflowApiError(StackError):
+    """The API did not answer, or refused; ``status`` is the HTTP status of a refusal."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class AirflowApi:
+    """The API as the stack's own user sees it. Every call waits ``seconds`` at most and is tried once."""
+
+    def __init__(self, stack: Stack, secrets: Secrets, seconds: float = 30.0) -> None:
+        self._url = clients.airflow_url(stack)
+        self._password = secrets.airflow_password
+        self._seconds = seconds
+        self._token: str | None = None
+
+    def health(self) -> dict[str, Any]:
+        """What each part of Airflow last reported."""
+        return dict(self._request("GET", "/api/v2/monitor/health", authenticated=False))
+
+    def dags(self) -> list[dict[str, Any]]:
+        """The DAGs that were read from the present files."""
+        return list(self._call("GET", "/dags?limit=200")["dags"])
+
+    def import_errors(self) -> list[dict[str, Any]]:
+        """The files that could not be read, with their tracebacks."""
+        return list(self._call("GET", "/importErrors?limit=100")["import_errors"])
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the scheduler run the DAG."""
+        self._call("PATCH", f"/dags/{urllib.parse.quote(dag_id)}?update_mask=is_paused", {"is_paused": False})
+
+    def trigger(self, dag_id: str) -> None:
+        """Start a run of the DAG now."""
+        self._call("POST", f"/dags/{urllib.parse.quote(dag_id)}/dagRuns", {"logical_date": None})
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """The DAG's newest runs, newest first; dag_id ``~`` stands for all DAGs."""
+        return list(self._call("GET", f"/dags/{dag_id}/dagRuns?limit=50&order_by=-id")["dag_runs"])
+
+    def ensure_pool(self, name: str, slots: int, description: str) -> None:
+        """Make the pool unless it is there; one that the user has resized is left as it is."""
+        body = {"name": name, "slots": slots, "description": description, "include_deferred": False}
+        try:
+            self._call("POST", "/pools", body)
+        except AirflowApiError as error:
+            if error.status != http.client.CONFLICT:
+                raise
+
+    def _call(self, method: str, path: str, body: object = None) -> Any:
+        if self._token is None:
+            login = {"username": clients.AIRFLOW_USER, "password": self._password}
+            self._token = self._request("POST", "/auth/token", login, authenticated=False)["access_token"]
+        return self._request(method, f"/api/v2{path}", body)
+
+    def _request(self, method: str, path: str, body: object = None, *, authenticated: bool = True) -> Any:
+        request = urllib.request.Request(  # noqa: S310 (http, to this machine)
+            self._url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "Accept": "application/json"},
+        )
+        if authenticated:
+            request.add_header("Authorization", f"Bearer {self._token}")
+        try:
+            with _OPENER.open(request, timeout=self._seconds) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            text = error.read().decode(errors="replace")[:500]
+            raise AirflowApiError(f"Airflow answered {error.code} to {method} {path}: {text}", error.code) from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise AirflowApiError(f"Airflow does not answer on {self._url}: {reason}") from error

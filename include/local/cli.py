@@ -1,0 +1,234 @@
+"""The command line: every ``./paylake`` command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from include.local import clients, postgres
+from include.local.errors import StackError
+from include.local.layout import Stack, locate
+from include.local.processes import own_environment
+from include.local.secrets import Secrets, load_secrets
+from include.settings import MissingSettingError
+
+INTERRUPTED = 130
+PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+app = typer.Typer(
+    name="./paylake",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="A payments data platform on this machine: Kafka, MinIO, Spark, PostgreSQL, run by Airflow.",
+    epilog=(
+        "PAYLAKE_HOME is the folder of a stack's state (default: .paylake in the clone). PAYLAKE_PORT_BASE=20000 makes "
+        "a new stack use ports 20000 to 20005. PAYLAKE_CACHE is what all stacks share (default: ~/.cache/paylake)."
+    ),
+)
+
+
+@app.command()
+def up(
+    traffic: Annotated[
+        bool, typer.Option(help="Generate users, merchants, accounts and transactions, and wait for their first rows.")
+    ] = True,
+) -> None:
+    """Start the stack; everything it needs is made the first time. Running it again is harmless and quick."""
+    from include.local.summary import print_summary
+    from include.local.up import up as bring_up
+
+    console = Console()
+    start = bring_up(locate(starting=True), console, traffic=traffic)
+    print_summary(start.stack, start.secrets, console)
+
+
+@app.command()
+def down() -> None:
+    """Stop the stack. Its data stay."""
+    from include.local.start import down as stop
+
+    stack = locate()
+    typer.echo("The stack is stopped; its data are kept." if stop(stack) else "The stack was not running.")
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """Show each process with state, uptime and address, and each layer with rows and last update.
+
+    The exit code is 0 when everything does its work, otherwise 1.
+    """
+    from include.local.status import render
+    from include.local.status import status as ask
+
+    stack, secrets = _existing()
+    found = ask(stack, secrets)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        render(found, Console())
+    raise typer.Exit(0 if found.well else 1)
+
+
+@app.command()
+def logs(
+    name: Annotated[str, typer.Argument(help="A server, 'fraud' for the fraud events, or the id of a DAG.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is added, until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines to show.")] = 50,
+) -> None:
+    """Show the log of a server, of a DAG's newest task, or the fraud events; without a name, list the names."""
+    from include.local import logs as log_files
+
+    stack, _ = _existing()
+    if not name:
+        typer.echo("\n".join(log_files.names(stack)))
+    elif follow:
+        log_files.follow(stack, name, lines=lines, write=_write_line)
+    else:
+        log_files.show(stack, name, lines=lines, write=_write_line)
+
+
+@app.command()
+def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Stop the stack and remove all its data, passwords and logs. The shared cache stays."""
+    from include.local.reset import folders
+    from include.local.reset import reset as remove
+
+    stack = locate()
+    targets = ", ".join(str(folder) for folder in folders(stack))
+    if not targets:
+        typer.echo("There is nothing to remove.")
+        return
+    if not yes:
+        typer.confirm(f"Remove {targets} with all data in it?", abort=True)
+    typer.echo("Removed " + ", ".join(str(folder) for folder in remove(stack)))
+
+
+@app.command()
+def doctor() -> None:
+    """Check what the stack needs (Java, ports, disk, memory) and say how to mend what is missing."""
+    from include.local.checks import examine
+    from include.local.supervisor import Supervisor
+
+    stack = locate()
+    running = {name for name, condition in Supervisor(stack).conditions().items() if condition.running}
+    findings = examine(stack, running)
+    table = Table("", "what", "found", "how to mend", box=None)
+    for finding in findings:
+        mark = "[green]✓[/]" if finding.well else "[red]✗[/]" if finding.vital else "[yellow]![/]"
+        table.add_row(mark, finding.subject, finding.found, finding.mend)
+    Console().print(table)
+    raise typer.Exit(0 if all(finding.well or not finding.vital for finding in findings) else 1)
+
+
+@app.command()
+def env() -> None:
+    """Print shell exports for your own clients: eval "$(./paylake env)"."""
+    typer.echo(clients.exports(clients.client_environment(*_existing())))
+
+
+@app.command(context_settings=PASS_THROUGH)
+def psql(context: typer.Context) -> None:
+    """Open the warehouse in psql; further arguments are psql's own."""
+    stack, secrets = _existing()
+    program = str(postgres.psql())
+    environment = {**os.environ, **clients.psql_environment(stack, secrets)}
+    os.execve(program, [program, *context.args], environment)  # noqa: S606 (argument list, no shell)
+
+
+@app.command(context_settings=PASS_THROUGH)
+def airflow(context: typer.Context) -> None:
+    """Run Airflow's own command line with this stack's configuration; all arguments are Airflow's."""
+    from include.local.airflow import airflow_environment, program
+    from include.local.java import find_java
+
+    stack, secrets = _existing()
+    environment = own_environment(stack.stack_id) | airflow_environment(stack, secrets, find_java())
+    # Only what supervisor keeps counts as a process of the stack.
+    del environment["PAYLAKE_STACK_ID"]
+    os.execve(program(), [program(), *context.args], environment)  # noqa: S606 (argument list, no shell)
+
+
+@app.command("test", context_settings=PASS_THROUGH)
+def run_tests(
+    context: typer.Context,
+    suite: Annotated[str, typer.Argument(help="all, lint, unit, integration, or another folder of tests/")] = "all",
+) -> None:
+    """Run lint, types, contracts and all tests, or one suite of them; further arguments are pytest's."""
+    from include.local.suites import run_suite
+
+    raise typer.Exit(run_suite(suite, context.args))
+
+
+@app.command(context_settings=PASS_THROUGH)
+def generate(context: typer.Context) -> None:
+    """Produce synthetic traffic: reference data, or transactions at a rate of your choice."""
+    from include.generators.cli import app as generators
+
+    _use_stack()
+    generators(context.args, prog_name="./paylake generate")
+
+
+@app.command(context_settings=PASS_THROUGH)
+def evaluate(context: typer.Context) -> None:
+    """Print precision and recall of the fraud rules against the generators' ground truth."""
+    from include.evaluate import evaluate_command
+
+    _use_stack()
+    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    command.command()(evaluate_command)
+    command(context.args, prog_name="./paylake evaluate")
+
+
+def _existing() -> tuple[Stack, Secrets]:
+    stack = locate()
+    return stack, load_secrets(stack)
+
+
+def _use_stack() -> None:
+    """Let a command that speaks to the stores find those of this stack.
+
+    Where no stack was started here, the variables of the environment count: the stores may be anywhere.
+    """
+    stack = locate()
+    if stack.exists:
+        os.environ.update(clients.client_environment(stack, load_secrets(stack)))
+
+
+def _write_line(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line; an error becomes one sentence and an exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        app(prog_name="./paylake")
+    except (StackError, MissingSettingError) as error:
+        sys.exit(f"paylake: {error}")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

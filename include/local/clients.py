@@ -1,0 +1,62 @@
+"""What a client of the stack needs to know: the variables of ``./paylake env``, and the same as ``Settings``."""
+
+from __future__ import annotations
+
+import shlex
+
+from include.local import kafka, minio, postgres
+from include.local.layout import Stack
+from include.local.ports import HOST
+from include.local.secrets import Secrets
+from include.settings import Settings
+
+AIRFLOW_USER = "admin"
+REGION = "us-east-1"
+
+
+def airflow_url(stack: Stack) -> str:
+    """The address of Airflow's UI and REST API."""
+    return f"http://{HOST}:{stack.ports.airflow}"
+
+
+def store_environment(stack: Stack, secrets: Secrets) -> dict[str, str]:
+    """The variables by which jobs and clients find Kafka, the lake and the warehouse."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers(stack),
+        "S3_ENDPOINT_URL": f"http://{HOST}:{stack.ports.minio}",
+        "AWS_ACCESS_KEY_ID": minio.USER,
+        "AWS_SECRET_ACCESS_KEY": secrets.minio_password,
+        "AWS_REGION": REGION,
+        "WAREHOUSE_DSN": postgres.dsn(stack, secrets, "warehouse"),
+    }
+
+
+def client_environment(stack: Stack, secrets: Secrets) -> dict[str, str]:
+    """All that ``./paylake env`` prints."""
+    return {
+        **store_environment(stack, secrets),
+        "AIRFLOW_URL": airflow_url(stack),
+        "AIRFLOW_USERNAME": AIRFLOW_USER,
+        "AIRFLOW_PASSWORD": secrets.airflow_password,
+    }
+
+
+def psql_environment(stack: Stack, secrets: Secrets) -> dict[str, str]:
+    """What makes libpq's programs speak to the warehouse; the password is not in a command line that all can see."""
+    return {
+        "PGHOST": HOST,
+        "PGPORT": str(stack.ports.postgres),
+        "PGUSER": postgres.WAREHOUSE_OWNER,
+        "PGPASSWORD": secrets.warehouse_password,
+        "PGDATABASE": "warehouse",
+    }
+
+
+def exports(variables: dict[str, str]) -> str:
+    """The variables as lines a shell can evaluate."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+
+
+def settings(stack: Stack, secrets: Secrets) -> Settings:
+    """The stack's addresses and credentials for our own code."""
+    return Settings.from_environment(store_environment(stack, secrets))

@@ -1,0 +1,110 @@
+"""Lets the DAGs run and follows the first data until every table of the warehouse has rows."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import psycopg
+
+from include.local import airflow, clients
+from include.local.airflow_api import AirflowApi, AirflowApiError
+from include.local.errors import StackError
+from include.local.start import Start
+from include.local.steps import Task
+from include.warehouse.connect import connect
+from include.warehouse.summary import layer_rows
+
+TABLES = ("users", "accounts", "merchants", "fraudtransaction", "genuinetransaction")
+REFERENCE_TABLES = TABLES[:3]
+REFERENCE_DAG = "generate_reference"
+TRAFFIC_DAG = "generate_transactions"
+PARSE_SECONDS = 180.0
+DATA_SECONDS = 900.0
+EVERY_SECONDS = 1.0
+FAILURES_EVERY_SECONDS = 20.0
+
+
+def release_dags(start: Start, task: Task, *, traffic: bool) -> str:
+    """Make the pools, wait until every DAG file was read, and unpause the DAGs that were not released before.
+
+    What a user has paused since stays paused. Without ``traffic`` the generator of transactions stays paused too.
+
+    Raises:
+        StackError: a DAG file can not be imported, or was not read in time.
+    """
+    api = AirflowApi(start.stack, start.secrets)
+    for name, (slots, description) in airflow.POOLS.items():
+        api.ensure_pool(name, slots, description)
+    files = {path.name for path in (start.stack.clone / "airflow" / "dags").glob("*.py")}
+    task.wait_until(lambda: _unread(api, files), seconds=PARSE_SECONDS, what="Reading the DAGs", every=EVERY_SECONDS)
+    marker = start.stack.airflow_home / "released-dags"
+    released = set(marker.read_text().split()) if marker.exists() else set()
+    dag_ids = {dag["dag_id"] for dag in api.dags()} - (set() if traffic else {TRAFFIC_DAG})
+    for dag_id in sorted(dag_ids - released):
+        task.say(f"unpausing {dag_id}")
+        api.unpause(dag_id)
+    marker.write_text("\n".join(sorted(released | dag_ids)) + "\n")
+    return f"{len(dag_ids)} at work"
+
+
+def _unread(api: AirflowApi, files: set[str]) -> str | None:
+    if errors := api.import_errors():
+        raise StackError(f"{errors[0]['filename']} can not be imported:\n{errors[0]['stack_trace'].strip()}")
+    missing = files - {dag["relative_fileloc"] for dag in api.dags()}
+    return f"{', '.join(sorted(missing))} not read yet" if missing else None
+
+
+def follow(start: Start, task: Task) -> str:
+    """Have reference data generated when there is none, and wait until all five tables have rows.
+
+    Raises:
+        StackError: a table is still empty after the limit; it names the DAGs whose runs failed.
+    """
+    api = AirflowApi(start.stack, start.secrets)
+    failures = Failures(api)
+    settings = clients.settings(start.stack, start.secrets)
+    with connect(settings.warehouse_dsn) as connection:
+        if not any(_rows(connection)[name] for name in REFERENCE_TABLES) and not _under_way(api):
+            api.trigger(REFERENCE_DAG)
+
+        def still_empty() -> str | None:
+            rows = _rows(connection)
+            if all(rows.values()):
+                return None
+            there = ", ".join(f"{count:,} {name}" for name, count in rows.items() if count)
+            missing = ", ".join(name for name, count in rows.items() if not count)
+            return f"{there or 'no rows'} so far, none in {missing}{failures.text()}"
+
+        task.wait_until(still_empty, seconds=DATA_SECONDS, what="The first data in every table", every=EVERY_SECONDS)
+    return "all five tables have rows"
+
+
+def _rows(connection: psycopg.Connection) -> dict[str, int]:
+    found = {layer.name: layer.rows for layer in layer_rows(connection)}
+    return {name: found[name] for name in TABLES}
+
+
+def _under_way(api: AirflowApi) -> bool:
+    return any(run["state"] in ("queued", "running") for run in api.runs(REFERENCE_DAG))
+
+
+@dataclass(slots=True)
+class Failures:
+    """Which DAGs have failed, asked seldom: Airflow has more important things to do while data is on its way."""
+
+    api: AirflowApi
+    _known: str = ""
+    _asked: float = field(default_factory=time.monotonic)
+
+    def text(self) -> str:
+        """A remark on failed runs; empty when there are none, or while Airflow is too busy to tell."""
+        if time.monotonic() - self._asked > FAILURES_EVERY_SECONDS:
+            self._asked = time.monotonic()
+            try:
+                failed = sorted({run["dag_id"] for run in self.api.runs("~") if run["state"] == "failed"})
+            except AirflowApiError as error:
+                self._known = f"; {error}"
+            else:
+                self._known = f"; failed: {', '.join(failed)} (./paylake logs {failed[0]})" if failed else ""
+        return self._known

@@ -1,0 +1,107 @@
+"""Whether a server does its work. A probe returns None, or in a few words why not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import boto3
+import psycopg
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from include.local import clients, kafka, postgres
+from include.local.airflow import COMPONENTS
+from include.local.airflow_api import AirflowApi, AirflowApiError
+from include.local.layout import Stack
+from include.local.secrets import Secrets
+
+Probe = Callable[[], str | None]
+PROBE_SECONDS = 3
+# How Airflow's health report calls the processes that write a heartbeat.
+HEARTBEATS = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
+
+
+def probes(stack: Stack, secrets: Secrets) -> dict[str, Callable[[float], str | None]]:
+    """A probe per process. Each is given the Unix time at which the process started."""
+    stores: dict[str, Callable[[float], str | None]] = {
+        "postgres": lambda _: postgres_problem(stack, secrets),
+        "kafka": lambda _: kafka_problem(stack),
+        "minio": lambda _: minio_problem(stack, secrets),
+    }
+    airflow: dict[str, Callable[[float], str | None]] = {
+        f"airflow-{component}": _airflow_probe(stack, secrets, component) for component in COMPONENTS
+    }
+    return stores | airflow
+
+
+def postgres_problem(stack: Stack, secrets: Secrets) -> str | None:
+    """Whether the server answers a query of an authenticated user."""
+    try:
+        with psycopg.connect(postgres.dsn(stack, secrets, "postgres"), connect_timeout=PROBE_SECONDS) as connection:
+            connection.execute("SELECT 1")
+    except psycopg.Error as error:
+        return _first_line(error)
+    return None
+
+
+def kafka_problem(stack: Stack) -> str | None:
+    """Whether the broker serves clients: it is in its own metadata, and so has left recovery behind."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers(stack), "log_level": 0})
+    try:
+        cluster = admin.describe_cluster(request_timeout=PROBE_SECONDS).result(PROBE_SECONDS)
+    except (KafkaException, TimeoutError) as error:
+        return _first_line(error) or "no answer"
+    return None if cluster.nodes else "the broker has not registered yet"
+
+
+def minio_problem(stack: Stack, secrets: Secrets) -> str | None:
+    """Whether the store answers a signed request."""
+    known = clients.settings(stack, secrets)
+    client = boto3.client(
+        "s3",
+        endpoint_url=known.s3_endpoint_url,
+        aws_access_key_id=known.s3_access_key_id,
+        aws_secret_access_key=known.s3_secret_access_key,
+        region_name=known.s3_region,
+        # Tried once: a probe tells how it is now.
+        config=Config(connect_timeout=PROBE_SECONDS, read_timeout=PROBE_SECONDS, retries={"total_max_attempts": 1}),
+    )
+    try:
+        client.list_buckets()
+    except (BotoCoreError, ClientError) as error:
+        return _first_line(error)
+    return None
+
+
+def _airflow_probe(stack: Stack, secrets: Secrets, component: str) -> Callable[[float], str | None]:
+    def problem(started: float) -> str | None:
+        try:
+            report = AirflowApi(stack, secrets, seconds=PROBE_SECONDS).health()
+        except AirflowApiError as error:
+            return str(error)
+        if component == "api-server":
+            state = report["metadatabase"]["status"]
+            return None if state == "healthy" else f"its database is {state}"
+        return heartbeat_problem(report[HEARTBEATS[component]], component, started)
+
+    return problem
+
+
+def heartbeat_problem(report: dict[str, Any], component: str, started: float) -> str | None:
+    """Whether a part of Airflow has reported since ``started`` (Unix time): an earlier run's word does not count."""
+    name = HEARTBEATS[component]
+    last = report.get(f"latest_{name}_heartbeat")
+    if last is None or datetime.fromisoformat(last).timestamp() < started:
+        return "it has not reported yet"
+    if report["status"] != "healthy":
+        return f"its last report is {time.time() - datetime.fromisoformat(last).timestamp():.0f} s old"
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

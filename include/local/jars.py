@@ -1,0 +1,83 @@
+"""The jars of Spark's connectors and of Kafka: fetched by the Ivy inside pyspark, each one pinned by its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+from include.local.errors import StackError
+from include.local.java import Java, proxy_options
+from include.local.layout import Stack, locked
+from include.local.steps import Task
+
+PINS = Path(__file__).parent / "ivy"
+PATTERN = "[artifact]-[revision](-[classifier]).[ext]"
+
+
+def pyspark_home() -> Path:
+    """The folder of the installed pyspark, which is Spark's home too."""
+    spec = importlib.util.find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        raise StackError("pyspark is missing from the Python environment; start Paylake with ./paylake.")
+    return Path(spec.origin).parent
+
+
+def jar_folder(stack: Stack, name: str) -> Path:
+    """Where the jars of ``spark`` or ``kafka`` lie; another list of pins is another folder."""
+    return stack.cache / "jars" / f"{name}-{hashlib.sha256(_pins(name).read_bytes()).hexdigest()[:12]}"
+
+
+def ensure_jars(stack: Stack, name: str, java: Java, task: Task) -> Path:
+    """Fetch the jars unless they are there; what was fetched counts only when every file has its pinned hash.
+
+    Raises:
+        StackError: a jar can not be fetched, or is not the one that was pinned.
+    """
+    folder = jar_folder(stack, name)
+    if folder.is_dir():
+        return folder
+    with locked(folder.with_name(folder.name + ".lock"), wait=True) as lock:
+        if folder.is_dir():
+            return folder
+        unfinished = folder.with_name(folder.name + ".part")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _retrieve(stack, name, java, unfinished, task, lock)
+        task.say("checking the hashes")
+        verify(name, unfinished)
+        os.rename(unfinished, folder)
+    return folder
+
+
+def verify(name: str, folder: Path) -> None:
+    """Check that the folder holds exactly the pinned jars.
+
+    Raises:
+        StackError: a jar is missing, unknown or has another hash; the message names it.
+    """
+    pinned = {file: digest for digest, file in (line.split() for line in _pins(name).read_text().splitlines())}
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    wrong = sorted(file for file in pinned.keys() | found.keys() if pinned.get(file) != found.get(file))
+    if wrong:
+        raise StackError(f"The jars for {name} are not those pinned in {_pins(name)}: {', '.join(wrong)} differ.")
+
+
+def _pins(name: str) -> Path:
+    return PINS / f"{name}.sha256"
+
+
+def _retrieve(stack: Stack, name: str, java: Java, target: Path, task: Task, lock: int) -> None:
+    ivy = next(pyspark_home().joinpath("jars").glob("ivy-*.jar"))
+    # A cache of its own for each list: Ivy does not lock it, and both are fetched at the same time.
+    command: list[str | Path] = [java.program, *proxy_options(), "-jar", ivy, "-ivy", PINS / f"{name}.xml"]
+    command += ["-cache", stack.cache / "ivy" / name]
+    # Some artifacts call their jar a bundle. With jar alone Kafka lacks scala-logging and does not start.
+    command += ["-types", "jar", "bundle", "-retrieve", f"{target}/{PATTERN}"]
+    task.command(command, keep=(lock,), show=_downloading)
+
+
+def _downloading(line: str) -> str | None:
+    """Of Ivy's many lines, those that say what is fetched."""
+    return line.rsplit("/", 1)[-1].removesuffix(" ...") if line.startswith("downloading") else None

@@ -1,0 +1,45 @@
+"""Removes a stack with all its data."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from include.local import postgres
+from include.local.errors import StackError
+from include.local.layout import Stack
+from include.local.start import down
+
+# All that a home may hold. Anything else was put there by somebody, and a folder that holds it is not only ours.
+OURS = frozenset(
+    {"airflow", "kafka", "lock", "logs", "minio", "postgres", "run", "secrets.json", "spark", "stack.json"}
+)
+
+
+def folders(stack: Stack) -> list[Path]:
+    """The folders that ``reset`` removes, as far as they exist."""
+    candidates = [stack.home, postgres.open_folder(stack), stack.supervisor_socket.parent]
+    return list(dict.fromkeys(folder for folder in candidates if folder.exists() and not _within(folder, stack.home)))
+
+
+def _within(folder: Path, home: Path) -> bool:
+    return folder != home and folder.is_relative_to(home)
+
+
+def reset(stack: Stack) -> list[Path]:
+    """Stop the stack and remove its data, passwords and logs; returns the removed folders.
+
+    Raises:
+        StackError: the folder holds other things too, or the stack can not be stopped.
+    """
+    if stack.home.exists():
+        foreign = sorted(path.name for path in stack.home.iterdir() if path.name not in OURS)
+        if foreign:
+            raise StackError(
+                f"{stack.home} holds what is not Paylake's ({', '.join(foreign[:5])}); nothing was removed."
+            )
+    down(stack)
+    removed = folders(stack)
+    for folder in removed:
+        shutil.rmtree(folder)
+    return removed

@@ -1,0 +1,59 @@
+"""What ``up`` shows at its end."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from include.local import clients, kafka, minio, postgres
+from include.local.layers import LAYERS
+from include.local.layout import Stack
+from include.local.ports import HOST
+from include.local.secrets import Secrets
+from include.local.status import layer_table
+from include.warehouse.connect import connect
+from include.warehouse.summary import FraudEvent, last_frauds
+
+FRAUDS = 5
+
+
+def print_summary(stack: Stack, secrets: Secrets, console: Console) -> None:
+    """Print rows per layer, the last frauds with their reasons, the addresses, and where the passwords are."""
+    settings = clients.settings(stack, secrets)
+    console.print()
+    console.print(layer_table([part for ask in LAYERS.values() for part in ask(settings)]))
+    with connect(settings.warehouse_dsn) as connection:
+        frauds = last_frauds(connection, FRAUDS)
+    if frauds:
+        console.print(_fraud_table(frauds))
+    console.print(_address_table(stack))
+    console.print(
+        f"The passwords are in {stack.secrets_file}; ./paylake env prints them for a shell.\n"
+        "The stack keeps running: ./paylake status, ./paylake logs fraud -f, ./paylake down.",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _fraud_table(frauds: list[FraudEvent]) -> Table:
+    table = Table("transaction", "user", title="Last frauds", title_justify="left")
+    table.add_column("amount", justify="right")
+    table.add_column("where")
+    table.add_column("why")
+    for fraud in frauds:
+        where = f"{fraud.channel}, {fraud.location}"
+        table.add_row(
+            fraud.txn_id, fraud.user_id, f"{fraud.amount:,.2f}", escape(where), escape("; ".join(fraud.messages))
+        )
+    return table
+
+
+def _address_table(stack: Stack) -> Table:
+    table = Table("", "address", "user", title="Addresses", title_justify="left")
+    table.add_row("Airflow", clients.airflow_url(stack), clients.AIRFLOW_USER)
+    table.add_row("MinIO console", f"http://{HOST}:{stack.ports.minio_console}", minio.USER)
+    table.add_row("PostgreSQL", f"{HOST}:{stack.ports.postgres}, database warehouse", postgres.WAREHOUSE_OWNER)
+    table.add_row("Kafka", kafka.bootstrap_servers(stack), "")
+    return table

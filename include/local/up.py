@@ -1,0 +1,93 @@
+"""``./paylake up``: the steps from nothing, or from whatever is there, to a stack that works."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from include.local import airflow, clients, kafka, minio, postgres
+from include.local.first_data import follow, release_dags
+from include.local.jars import ensure_jars
+from include.local.layout import Stack
+from include.local.start import Start, bring_up
+from include.local.steps import Step
+
+
+def up(stack: Stack, console: Console, *, traffic: bool) -> Start:
+    """Make the stack run. ``traffic`` says whether the generators fill it, and whether to wait for their data.
+
+    Raises:
+        StackError: something is missing or failed. What this call started is stopped again.
+    """
+
+    def steps(start: Start) -> list[Step]:
+        return store_steps(start) + spark_steps(start) + airflow_steps(start, traffic=traffic)
+
+    return bring_up(stack, console, steps, with_airflow=True)
+
+
+def start_stores_and_jars(stack: Stack, console: Console) -> Start:
+    """Start Kafka, MinIO and PostgreSQL only, with topics, buckets and tables, and make Spark jobs possible.
+
+    Raises:
+        StackError: as for ``up``.
+    """
+    return bring_up(stack, console, lambda start: store_steps(start) + spark_steps(start), with_airflow=False)
+
+
+def store_steps(start: Start) -> list[Step]:
+    """The servers that hold data, each as far as it can go without the others."""
+    from include.local import stores  # what other parts of Paylake need is loaded when it is used
+
+    stack, secrets, java = start.stack, start.secrets, start.java
+    settings = clients.settings(stack, secrets)
+    return [
+        Step("kafka-jars", "Kafka's jars", lambda task: ensure_jars(stack, "kafka", java, task)),
+        Step("minio-build", "MinIO, built from source", lambda task: minio.ensure_binary(stack, task)),
+        Step("postgres-files", "PostgreSQL's files", lambda task: postgres.prepare(stack, secrets, task)),
+        Step("postgres", "PostgreSQL", lambda task: start.run(task, "postgres"), after=("postgres-files",)),
+        Step(
+            "databases",
+            "Databases and roles",
+            lambda task: postgres.ensure_databases(stack, secrets),
+            after=("postgres",),
+        ),
+        Step("tables", "Warehouse tables", lambda task: stores.make_tables(settings), after=("databases",)),
+        Step("kafka-files", "Kafka's storage", lambda task: kafka.prepare(stack, java, task), after=("kafka-jars",)),
+        Step("kafka", "Kafka", lambda task: start.run(task, "kafka"), after=("kafka-files",)),
+        Step("topics", "Kafka topics", lambda task: stores.make_topics(settings), after=("kafka",)),
+        Step("minio", "MinIO", lambda task: start.run(task, "minio"), after=("minio-build",)),
+        Step("buckets", "Buckets", lambda task: stores.make_buckets(settings), after=("minio",)),
+    ]
+
+
+def spark_steps(start: Start) -> list[Step]:
+    """What Spark jobs, and Airflow, which starts them, read from files."""
+    stack, secrets, java = start.stack, start.secrets, start.java
+    return [
+        Step("spark-jars", "Spark's jars", lambda task: ensure_jars(stack, "spark", java, task)),
+        Step("airflow-files", "Airflow's configuration", lambda task: airflow.prepare(stack, secrets)),
+    ]
+
+
+def airflow_steps(start: Start, *, traffic: bool) -> list[Step]:
+    """Airflow, once everything its tasks need is there; then the first data."""
+    stack, secrets, java = start.stack, start.secrets, start.java
+    ready = ("spark-jars", "migrate", "tables", "topics", "buckets")
+    components = [f"airflow-{component}" for component in airflow.COMPONENTS]
+    steps = [
+        Step(
+            "migrate",
+            "Airflow's database",
+            lambda task: airflow.migrate(stack, secrets, java, task),
+            after=("databases", "airflow-files"),
+        ),
+        *(_server_step(start, name, ready) for name in components),
+        Step("dags", "DAGs", lambda task: release_dags(start, task, traffic=traffic), after=tuple(components)),
+    ]
+    if traffic:
+        steps.append(Step("data", "First data", lambda task: follow(start, task), after=("dags",)))
+    return steps
+
+
+def _server_step(start: Start, name: str, after: tuple[str, ...]) -> Step:
+    return Step(name, name.replace("airflow-", "Airflow "), lambda task: start.run(task, name), after=after)
