@@ -41,5 +41,11 @@ for domain in DOMAINS.values():
         ):
             IngestOperator(task_id="ingest", domain=domain.name, **edges)
     else:
-        with DAG(**common, schedule="@continuous", default_args=defaults.STREAM, doc_md=FOLLOW.format(**names)):
+        with DAG(
+            **common,
+            schedule="@continuous",
+            start_date=defaults.STREAM_START,
+            default_args=defaults.STREAM,
+            doc_md=FOLLOW.format(**names),
+        ):
             FollowOperator(task_id="ingest", domain=domain.name, **edges)

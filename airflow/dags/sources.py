@@ -51,6 +51,7 @@ with DAG(
 with DAG(
     dag_id="generate_transactions",
     schedule="@continuous",
+    start_date=defaults.STREAM_START,
     default_args=defaults.STREAM,
     doc_md=TRAFFIC,
     params={

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import CronTriggerTimetable
@@ -31,6 +31,9 @@ STREAM: dict[str, Any] = {
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=1),
 }
+# Airflow names a run of an endless DAG after the end of the one before. Without a start in the past the first run ends
+# at the moment it begins, so the second would have the first one's name and is never made.
+STREAM_START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def every_half_hour(minute: int) -> CronTriggerTimetable:
