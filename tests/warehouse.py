@@ -15,9 +15,9 @@ import pyarrow as pa
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
+from include.lake.catalog import RecordCounts, SilverState
 from include.settings import Settings
 from include.warehouse.connect import connect
-from include.warehouse.gold import Snapshot
 
 
 @contextmanager
@@ -87,7 +87,10 @@ def account_row(account_id: str, **changes: Any) -> dict[str, Any]:
 
 @dataclass
 class SilverTable:
-    """Rows by version, handed out as silver does: what gold does with them is what is tested."""
+    """Rows by version, handed out as silver does: what gold does with them is what is tested.
+
+    Gold is tested with the true silver in test_gold_from_silver.py.
+    """
 
     key: str
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -100,19 +103,30 @@ class SilverTable:
         self.version += 1
         self.rows |= {row[self.key]: row | {"silver_version": self.version} for row in rows}
 
+    def drop(self) -> None:
+        """Silver dropped, and made again without rows."""
+        self.table_uuid, self.version, self.rows = uuid.uuid4().hex, 0, {}
+
     def rebuild(self, *rows: dict[str, Any]) -> None:
         """Silver dropped and made anew."""
-        self.table_uuid, self.version, self.rows = uuid.uuid4().hex, 0, {}
+        self.drop()
         self.commit(*rows)
 
-    def snapshot(self) -> Snapshot | None:
-        if not self.version:
-            return None
-        return Snapshot(self.table_uuid, hash((self.table_uuid, self.version)), self.version, len(self.rows))
+    def state(self) -> SilverState:
+        return SilverState(
+            table_uuid=self.table_uuid,
+            snapshot_id=hash((self.table_uuid, self.version)),
+            silver_version=self.version,
+            position={},
+            counts=RecordCounts(len(self.rows), 0, 0, 0),
+            rows=len(self.rows),
+            files=1,
+            committed_at=datetime(2026, 2, 1, tzinfo=UTC),
+            contract_version="1.0.0",
+        )
 
-    def rows_after(self, silver_version: int) -> tuple[Snapshot, Iterable[pa.RecordBatch]]:
-        snapshot = self.snapshot()
-        assert snapshot is not None
+    def rows_after(self, silver_version: int) -> tuple[SilverState, Iterable[pa.RecordBatch]]:
+        state = self.state()
         changed = [row for row in self.rows.values() if row["silver_version"] > silver_version]
         chunks = (changed[start : start + self.batch_rows] for start in range(0, len(changed), self.batch_rows))
-        return snapshot, (pa.RecordBatch.from_pylist(chunk) for chunk in chunks)
+        return state, (pa.RecordBatch.from_pylist(chunk) for chunk in chunks)

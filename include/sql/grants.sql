@@ -5,7 +5,12 @@ BEGIN
     IF to_regrole('paylake_reader') IS NULL
         AND (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user)
     THEN
-        CREATE ROLE paylake_reader NOLOGIN;
+        BEGIN
+            CREATE ROLE paylake_reader NOLOGIN;
+        EXCEPTION
+            -- Roles belong to the server: a warehouse in another database may have made it this very moment.
+            WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
     END IF;
     IF to_regrole('paylake_reader') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA public TO paylake_reader;

@@ -5,10 +5,6 @@
 CREATE SCHEMA IF NOT EXISTS ops;
 COMMENT ON SCHEMA ops IS 'Paylake''s own books: watermarks, quarantine, the fraud stream''s ledger.';
 
--- Iceberg's JDBC catalog makes its tables itself, but not the schema they live in.
-CREATE SCHEMA IF NOT EXISTS lake_catalog;
-COMMENT ON SCHEMA lake_catalog IS 'The Iceberg catalog of the silver layer; written by Spark.';
-
 CREATE TABLE IF NOT EXISTS ops.schema_state (
     only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     fingerprint text NOT NULL,

@@ -23,6 +23,8 @@ import pyarrow.csv as pa_csv
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from include.domains import Domain
+from include.lake.catalog import SilverState, changed_rows, silver_state
+from include.settings import Settings
 from include.sql import load_sql
 from include.warehouse.tables import GOLD_COLUMNS
 
@@ -41,24 +43,30 @@ class IncompleteReadError(RuntimeError):
     """Silver gave another number of rows than its snapshot holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A snapshot of silver; ``rows`` is all that it holds. Versions grow with each commit to one table."""
-
-    table_uuid: str
-    snapshot_id: int
-    silver_version: int
-    rows: int
-
-
 class Silver(Protocol):
-    """Where rows come from."""
+    """Where a domain's rows come from."""
 
-    def snapshot(self) -> Snapshot | None:
-        """The newest snapshot; None while silver has none."""
+    def state(self) -> SilverState | None:
+        """The newest state; None while silver has no table."""
 
-    def rows_after(self, silver_version: int) -> tuple[Snapshot, Iterable[pa.RecordBatch]]:
-        """The rows of versions above ``silver_version`` (0: all) in the newest snapshot, and that snapshot."""
+    def rows_after(self, silver_version: int) -> tuple[SilverState, Iterable[pa.RecordBatch]]:
+        """The rows of versions above ``silver_version`` (0: all), and the state they belong to."""
+
+
+@dataclass(frozen=True, slots=True)
+class LakeSilver:
+    """A domain's silver in the lake."""
+
+    settings: Settings
+    domain: Domain
+
+    def state(self) -> SilverState | None:
+        """The newest state; None while silver has no table."""
+        return silver_state(self.settings, self.domain)
+
+    def rows_after(self, silver_version: int) -> tuple[SilverState, Iterable[pa.RecordBatch]]:
+        """The rows of versions above ``silver_version`` (0: all), and the state they belong to."""
+        return changed_rows(self.settings, self.domain, silver_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +80,25 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True)
 class GoldReport:
-    """What one load did. ``silver_version`` is the version gold is at now, None while there is no silver."""
+    """What one load did. ``silver_version`` is the version that gold is at now, 0 before the first load."""
 
     rows_sent: int
     inserted: int
     updated: int
     deleted: int
     seconds: float
-    silver_version: int | None
+    silver_version: int
+
+
+def load(domain: Domain, conn: psycopg.Connection, settings: Settings) -> GoldReport:
+    """Bring the gold table of ``domain`` to the newest snapshot of silver.
+
+    ``conn`` is in autocommit mode, as ``connect`` gives it; silver is read with ``settings``.
+
+    Raises:
+        As ``load_from``, and what ``include.lake.catalog.silver_state`` raises.
+    """
+    return load_from(LakeSilver(settings, domain), domain, conn)
 
 
 def load_from(silver: Silver, domain: Domain, conn: psycopg.Connection) -> GoldReport:
@@ -104,23 +123,23 @@ def _load_once(silver: Silver, domain: Domain, conn: psycopg.Connection) -> Gold
     started = time.monotonic()
     with conn.transaction():
         watermark = _lock_watermark(conn, domain)
-        newest = silver.snapshot()
-        if newest is None or newest.snapshot_id == watermark.snapshot_id:
-            version = newest.silver_version if newest else None
-            log.info("%s: nothing new in silver (version %s)", domain.name, version)
-            return GoldReport(0, 0, 0, 0, time.monotonic() - started, version)
+        newest = silver.state()
+        # Version 0 is a table that was just made: when silver is rebuilt, gold stays readable until the rows are there.
+        if newest is None or newest.silver_version == 0 or newest.snapshot_id == watermark.snapshot_id:
+            log.info("%s: nothing new in silver", domain.name)
+            return GoldReport(0, 0, 0, 0, time.monotonic() - started, watermark.silver_version)
         full = newest.table_uuid != watermark.table_uuid or newest.silver_version < watermark.silver_version
-        snapshot, batches = silver.rows_after(0 if full else watermark.silver_version)
-        if snapshot.table_uuid != newest.table_uuid:
-            raise SilverMovedError(f"table {newest.table_uuid} became {snapshot.table_uuid}")
+        state, batches = silver.rows_after(0 if full else watermark.silver_version)
+        if state.table_uuid != newest.table_uuid:
+            raise SilverMovedError(f"table {newest.table_uuid} became {state.table_uuid}")
         statements = Statements(domain, mirror=full)
         rows_sent = _stage(conn, statements, batches)
-        if full and rows_sent != snapshot.rows:
-            raise IncompleteReadError(f"{domain.name}: {rows_sent} rows came of the {snapshot.rows} in silver")
+        if full and rows_sent != state.rows:
+            raise IncompleteReadError(f"{domain.name}: {rows_sent} rows came of the {state.rows} in silver")
         ((inserted, updated),) = conn.execute(statements.merge()).fetchall()
         deleted = conn.execute(statements.delete_absent()).rowcount if full else 0
-        _advance_watermark(conn, domain, snapshot)
-    report = GoldReport(rows_sent, inserted, updated, deleted, time.monotonic() - started, snapshot.silver_version)
+        _advance_watermark(conn, domain, state)
+    report = GoldReport(rows_sent, inserted, updated, deleted, time.monotonic() - started, state.silver_version)
     log.info("%s: %s load: %s", domain.name, "full" if full else "incremental", report)
     return report
 
@@ -158,13 +177,13 @@ def _aligned(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
     return pa.record_batch(arrays, names=list(columns))
 
 
-def _advance_watermark(conn: psycopg.Connection, domain: Domain, snapshot: Snapshot) -> None:
+def _advance_watermark(conn: psycopg.Connection, domain: Domain, state: SilverState) -> None:
     values = {
         "domain": domain.name,
-        "table_uuid": snapshot.table_uuid,
-        "silver_version": snapshot.silver_version,
-        "snapshot_id": snapshot.snapshot_id,
-        "rows": snapshot.rows,
+        "table_uuid": state.table_uuid,
+        "silver_version": state.silver_version,
+        "snapshot_id": state.snapshot_id,
+        "rows": state.rows,
     }
     conn.execute(load_sql("advance_watermark"), values)
 

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pytest
 
 from include.domains import ACCOUNTS, PROFILES
+from include.lake.catalog import SilverState
 from include.settings import Settings
 from include.warehouse.connect import connect
-from include.warehouse.gold import IncompleteReadError, Snapshot, load_from
+from include.warehouse.gold import IncompleteReadError, load_from
 from include.warehouse.schema import apply_schema
 from tests.warehouse import SilverTable, account_row, all_rows, scratch_database, user_row
 
@@ -50,7 +51,7 @@ def users(conn: psycopg.Connection, columns: str = "user_id, name") -> list[tupl
 
 def test_nothing_in_silver_is_nothing_in_gold(conn, silver):
     report = load_from(silver, PROFILES, conn)
-    assert (report.rows_sent, report.inserted, report.silver_version) == (0, 0, None)
+    assert (report.rows_sent, report.inserted, report.silver_version) == (0, 0, 0)
     assert users(conn) == []
 
 
@@ -116,6 +117,16 @@ def test_silver_made_anew_is_mirrored(conn, silver):
     assert load_from(silver, PROFILES, conn).rows_sent == 0
 
 
+def test_gold_stays_readable_while_silver_is_made_anew(conn, silver):
+    silver.commit(user_row("U1"))
+    load_from(silver, PROFILES, conn)
+    before = all_rows(conn, "users")
+    silver.drop()
+    report = load_from(silver, PROFILES, conn)
+    assert (report.rows_sent, report.deleted, report.silver_version) == (0, 0, 1)
+    assert all_rows(conn, "users") == before
+
+
 def test_lost_watermark_costs_a_full_load_and_changes_nothing(conn, silver):
     silver.commit(user_row("U1"), user_row("U2"))
     load_from(silver, PROFILES, conn)
@@ -132,9 +143,9 @@ def test_truncated_read_deletes_nothing(conn, silver):
     before = all_rows(conn, "users")
 
     class Truncated(SilverTable):
-        def rows_after(self, silver_version: int) -> tuple[Snapshot, Iterable[pa.RecordBatch]]:
-            snapshot, batches = super().rows_after(silver_version)
-            return snapshot, list(batches)[:-1]
+        def rows_after(self, silver_version: int) -> tuple[SilverState, Iterable[pa.RecordBatch]]:
+            state, batches = super().rows_after(silver_version)
+            return state, list(batches)[:-1]
 
     rebuilt = Truncated("user_id", batch_rows=1)
     rebuilt.rebuild(user_row("U1"), user_row("U2"))
@@ -203,9 +214,9 @@ class HeldSilver(SilverTable):
     halfway: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)
 
-    def rows_after(self, silver_version: int) -> tuple[Snapshot, Iterable[pa.RecordBatch]]:
-        snapshot, batches = super().rows_after(silver_version)
-        return snapshot, self._held(list(batches))
+    def rows_after(self, silver_version: int) -> tuple[SilverState, Iterable[pa.RecordBatch]]:
+        state, batches = super().rows_after(silver_version)
+        return state, self._held(list(batches))
 
     def _held(self, batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from batches[: len(batches) // 2]
@@ -301,9 +312,9 @@ class VanishingSilver(SilverTable):
     losses = 0
     reads = 0
 
-    def rows_after(self, silver_version: int) -> tuple[Snapshot, Iterable[pa.RecordBatch]]:
-        snapshot, batches = super().rows_after(silver_version)
-        return snapshot, self._losing(batches)
+    def rows_after(self, silver_version: int) -> tuple[SilverState, Iterable[pa.RecordBatch]]:
+        state, batches = super().rows_after(silver_version)
+        return state, self._losing(batches)
 
     def _losing(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         self.reads += 1
