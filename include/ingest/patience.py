@@ -19,7 +19,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.2
-_LONGEST_PAUSE = 5.0
+_LONGEST_PAUSE = 2.0
 
 _S3_AWAY = (S3ConnectionError, HTTPClientError, IncompleteReadError)
 # 409: two conditional writes at the same moment, and perhaps none of them won.

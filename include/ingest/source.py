@@ -20,6 +20,8 @@ from include.lake.records import IncomingRecord
 
 log = logging.getLogger(__name__)
 
+# A request that was under way when a broker died may never be answered: ask again soon.
+_ANSWER_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 _POLL_MESSAGES = 2_000
 _GONE = frozenset(
@@ -33,6 +35,8 @@ _GONE = frozenset(
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 # The client library prints a topic's id in plain base64, Kafka's own tools in base64url, which names can hold.
 _BASE64URL = str.maketrans("+/", "-_")
+# The library's default leaves up to 10 s between attempts to reach a broker that is back.
+_RECONNECT = {"reconnect.backoff.max.ms": 1_000}
 # An admin client warns about settings that only a consumer has.
 _CONSUMER_ONLY = ("group.", "auto.offset.", "enable.auto.", "enable.partition.", "isolation.", "fetch.", "queued.")
 
@@ -43,7 +47,8 @@ class TopicReplacedError(Exception):
 
 def admin_client(config: Mapping[str, Any]) -> AdminClient:
     """A client for questions about topics, with a consumer's configuration."""
-    return AdminClient({key: value for key, value in config.items() if not key.startswith(_CONSUMER_ONLY)})
+    settings = {key: value for key, value in config.items() if not key.startswith(_CONSUMER_ONLY)}
+    return AdminClient({**_RECONNECT, **settings})
 
 
 def consumer_settings(config: Mapping[str, Any], group: str, limits: Limits) -> dict[str, Any]:
@@ -53,6 +58,7 @@ def consumer_settings(config: Mapping[str, Any], group: str, limits: Limits) -> 
     """
     return {
         "group.id": group,
+        **_RECONNECT,
         **config,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
@@ -67,7 +73,7 @@ def consumer_settings(config: Mapping[str, Any], group: str, limits: Limits) -> 
 
 def current_topic_id(admin: AdminClient, topic: str) -> str | None:
     """The topic's id as Kafka's tools print it, or None when there is no such topic."""
-    found = topic_id(admin, topic)
+    found = topic_id(admin, topic, timeout=_ANSWER_SECONDS)
     return None if found is None else found.translate(_BASE64URL)
 
 
@@ -107,9 +113,13 @@ class TopicSource:
         """
         self._suspicious = False
         try:
-            ends = self._patience.with_kafka(lambda: end_offsets(self._admin, self.topic))
+            ends = self._patience.with_kafka(lambda: end_offsets(self._admin, self.topic, _ANSWER_SECONDS))
             new = sorted(ends.keys() - self.buffers.keys())
-            starts = self._patience.with_kafka(lambda: start_offsets(self._admin, self.topic)) if new else {}
+            starts = (
+                self._patience.with_kafka(lambda: start_offsets(self._admin, self.topic, _ANSWER_SECONDS))
+                if new
+                else {}
+            )
         except UnknownTopicError as error:
             raise TopicReplacedError from error
         self.verify()
@@ -206,7 +216,7 @@ class TopicSource:
     def _explain_out_of_range(self, partition: int) -> None:
         """The consumer stopped reading the partition, because Kafka does not have its position."""
         ends = self.look()
-        starts = self._patience.with_kafka(lambda: start_offsets(self._admin, self.topic))
+        starts = self._patience.with_kafka(lambda: start_offsets(self._admin, self.topic, _ANSWER_SECONDS))
         self.verify()
         buffer = self.buffers[partition]
         known = self._patience.with_s3(lambda: self._bronze.end_offset(self.topic_id, partition, buffer.position))
