@@ -21,7 +21,7 @@ from include.lake.records import IncomingRecord
 log = logging.getLogger(__name__)
 
 # A request that was under way when a broker died may never be answered: ask again soon.
-_ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 _POLL_MESSAGES = 2_000
 _GONE = frozenset(
@@ -33,8 +33,6 @@ _GONE = frozenset(
     }
 )
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
-# The client library prints a topic's id in plain base64, Kafka's own tools in base64url, which names can hold.
-_BASE64URL = str.maketrans("+/", "-_")
 # The library's default leaves up to 10 s between attempts to reach a broker that is back.
 _RECONNECT = {"reconnect.backoff.max.ms": 1_000}
 # An admin client warns about settings that only a consumer has.
@@ -69,12 +67,6 @@ def consumer_settings(config: Mapping[str, Any], group: str, limits: Limits) -> 
         "queued.max.messages.kbytes": limits.fetch_queue_kilobytes,
         "fetch.max.bytes": limits.fetch_queue_kilobytes * 1024,
     }
-
-
-def current_topic_id(admin: AdminClient, topic: str) -> str | None:
-    """The topic's id as Kafka's tools print it, or None when there is no such topic."""
-    found = topic_id(admin, topic, timeout=_ANSWER_SECONDS)
-    return None if found is None else found.translate(_BASE64URL)
 
 
 class TopicSource:
@@ -113,12 +105,10 @@ class TopicSource:
         """
         self._suspicious = False
         try:
-            ends = self._patience.with_kafka(lambda: end_offsets(self._admin, self.topic, _ANSWER_SECONDS))
+            ends = self._patience.with_kafka(lambda: end_offsets(self._admin, self.topic, ANSWER_SECONDS))
             new = sorted(ends.keys() - self.buffers.keys())
             starts = (
-                self._patience.with_kafka(lambda: start_offsets(self._admin, self.topic, _ANSWER_SECONDS))
-                if new
-                else {}
+                self._patience.with_kafka(lambda: start_offsets(self._admin, self.topic, ANSWER_SECONDS)) if new else {}
             )
         except UnknownTopicError as error:
             raise TopicReplacedError from error
@@ -135,7 +125,7 @@ class TopicSource:
         Raises:
             TopicReplacedError: the topic has another id, or is gone.
         """
-        if self._patience.with_kafka(lambda: current_topic_id(self._admin, self.topic)) != self.topic_id:
+        if self._patience.with_kafka(lambda: topic_id(self._admin, self.topic, ANSWER_SECONDS)) != self.topic_id:
             raise TopicReplacedError
 
     def poll(self) -> None:
@@ -216,7 +206,7 @@ class TopicSource:
     def _explain_out_of_range(self, partition: int) -> None:
         """The consumer stopped reading the partition, because Kafka does not have its position."""
         ends = self.look()
-        starts = self._patience.with_kafka(lambda: start_offsets(self._admin, self.topic, _ANSWER_SECONDS))
+        starts = self._patience.with_kafka(lambda: start_offsets(self._admin, self.topic, ANSWER_SECONDS))
         self.verify()
         buffer = self.buffers[partition]
         known = self._patience.with_s3(lambda: self._bronze.end_offset(self.topic_id, partition, buffer.position))

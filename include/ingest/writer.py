@@ -21,7 +21,8 @@ from include.ingest.errors import KafkaUnavailableError, RetentionGapError, Topi
 from include.ingest.limits import Limits
 from include.ingest.patience import Patience, StoppedError
 from include.ingest.sink import BronzeSink, Written, due, full
-from include.ingest.source import TopicReplacedError, TopicSource, admin_client, consumer_settings, current_topic_id
+from include.ingest.source import ANSWER_SECONDS, TopicReplacedError, TopicSource, admin_client, consumer_settings
+from include.kafka.topics import topic_id
 from include.lake.bronze_log import BronzeLog
 from include.lake.positions import Positions
 
@@ -127,7 +128,7 @@ class _Ingestion:
         """The topic's id; None when told to stop before there is one."""
         topic = self._domain.topic
         while not self._stop():
-            found = self._patience.with_kafka(lambda: current_topic_id(self._admin, topic))
+            found = self._patience.with_kafka(lambda: topic_id(self._admin, topic, ANSWER_SECONDS))
             if found is not None:
                 return found
             if not wait:

@@ -17,8 +17,7 @@ from confluent_kafka.admin import NewPartitions
 
 from include.domains import BRONZE_BUCKET, Domain
 from include.ingest import Limits, RetentionGapError, TopicMissingError, ingest
-from include.ingest.source import current_topic_id
-from include.kafka.topics import end_offsets
+from include.kafka.topics import end_offsets, topic_id
 from include.lake import bronze_log
 from include.lake.bronze_log import BrokenChainError, BronzeLog
 from include.lake.objects import encode, object_key
@@ -59,7 +58,7 @@ def domain(kafka: Kafka) -> Iterator[OwnDomain]:
     own = own_domain()
     kafka.create(own.topic)
     yield own
-    if current_topic_id(kafka.admin, own.topic) is not None:
+    if topic_id(kafka.admin, own.topic) is not None:
         kafka.delete(own.topic)
 
 
@@ -83,7 +82,7 @@ class Follower:
 
 
 def topic_id_of(kafka: Kafka, domain: Domain) -> str:
-    found = current_topic_id(kafka.admin, domain.topic)
+    found = topic_id(kafka.admin, domain.topic)
     assert found is not None
     return found
 
