@@ -14,15 +14,11 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\u202
 
 def squeeze(text: str) -> str:
     """``text`` without spaces around it and with single spaces inside; a line break or a tab is a space too."""
-    if text.isascii() and text.isprintable() and "  " not in text:
-        return text.strip()
     return _SPACES.sub(" ", text).strip(" ")
 
 
 def forbidden_character(text: str) -> str | None:
     """The first character that no column takes, as ``U+0000``; None where there is none."""
-    if text.isprintable():
-        return None
     found = _FORBIDDEN.search(text)
     return f"U+{ord(found.group()):04X}" if found else None
 

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BinaryType, LongType, StringType, StructField, StructType
 
-from include.domains import DOMAINS, Domain
+from include.domains import Domain
 from include.lake.records import BronzeRecord
 from include.quality import Rejected, Tombstone, Valid, classify
 from include.spark.silver_schema import COORDINATES, contract_columns
@@ -33,16 +33,15 @@ def classified_schema(domain: Domain) -> StructType:
 def classified(domain: Domain, bronze: DataFrame, generations: Sequence[str]) -> DataFrame:
     """The records of ``bronze`` with what became of them; ``generations`` are the domain's topic ids, oldest first."""
     by_topic = {topic_id: number for number, topic_id in enumerate(generations)}
-    return bronze.mapInArrow(batch_classifier(domain.name, by_topic), classified_schema(domain))
+    return bronze.mapInArrow(batch_classifier(domain, by_topic), classified_schema(domain))
 
 
 def batch_classifier(
-    domain_name: str, generations: dict[str, int]
+    domain: Domain, generations: dict[str, int]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     """The function that Spark's workers run on batches of the bronze data source."""
 
     def classify_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        domain = DOMAINS[domain_name]
         schema = to_arrow_schema(classified_schema(domain))
         for batch in batches:
             rows = [_row(domain, record, generations) for record in _records(batch)]
