@@ -5,7 +5,7 @@ The topics of reference data are drained when something arrived; transactions ar
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, AssetOrTimeSchedule
+from airflow.sdk import DAG
 
 from include.domains import DOMAINS, REFERENCE_DOMAINS
 from paylake_airflow import assets, defaults
@@ -35,7 +35,7 @@ for domain in DOMAINS.values():
     if domain.name in REFERENCE_DOMAINS:
         with DAG(
             **common,
-            schedule=AssetOrTimeSchedule(assets=assets.topic(domain), timetable=defaults.every_half_hour(5)),
+            schedule=defaults.when_told(assets.topic(domain), minute=5),
             default_args=defaults.BATCH,
             doc_md=DRAIN.format(**names),
         ):
@@ -43,7 +43,7 @@ for domain in DOMAINS.values():
     else:
         with DAG(
             **common,
-            schedule="@continuous",
+            schedule=defaults.always(assets.topic(domain)),
             start_date=defaults.STREAM_START,
             default_args=defaults.STREAM,
             doc_md=FOLLOW.format(**names),

@@ -20,7 +20,7 @@ somewhere writes nothing more: the lease in the warehouse belongs to the newest.
 
 with DAG(
     dag_id="fraud_stream",
-    schedule="@continuous",
+    schedule=defaults.always(assets.bronze(TRANSACTIONS)),
     start_date=defaults.STREAM_START,
     catchup=False,
     max_active_runs=1,

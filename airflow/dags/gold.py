@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, AssetOrTimeSchedule
+from airflow.sdk import DAG
 
 from include.domains import REFERENCE_DOMAINS
 from paylake_airflow import assets, defaults
@@ -20,7 +20,7 @@ The watermark in the warehouse says which rows it has; a run too many sends none
 for domain in REFERENCE_DOMAINS.values():
     with DAG(
         dag_id=f"gold_{domain.name}",
-        schedule=AssetOrTimeSchedule(assets=assets.silver(domain), timetable=defaults.every_half_hour(25)),
+        schedule=defaults.when_told(assets.silver(domain), minute=25),
         catchup=False,
         max_active_runs=1,
         default_args=defaults.BATCH,

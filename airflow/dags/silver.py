@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, AssetOrTimeSchedule
+from airflow.sdk import DAG
 
 from include.domains import REFERENCE_DOMAINS
 from paylake_airflow import assets, defaults
@@ -21,7 +21,7 @@ A run reads from where the table says it is to where bronze ends. When that is t
 for domain in REFERENCE_DOMAINS.values():
     with DAG(
         dag_id=f"silver_{domain.name}",
-        schedule=AssetOrTimeSchedule(assets=assets.bronze(domain), timetable=defaults.every_half_hour(15)),
+        schedule=defaults.when_told(assets.bronze(domain), minute=15),
         catchup=False,
         max_active_runs=1,
         default_args=defaults.BATCH,

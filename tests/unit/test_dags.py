@@ -20,7 +20,7 @@ BATCHES = {
     f"{layer}_{domain}" for layer in ("bronze", "silver", "gold") for domain in ("profiles", "merchants", "accounts")
 }
 
-# From what wakes a DAG to the DAG, and from a DAG to what it tells: the view "Scheduling" of the asset graph.
+# From the asset in a DAG's schedule to the DAG, from a DAG to its outlets: the view "Scheduling" of the asset graph.
 SCHEDULING = {
     ("generate_reference", "user_profiles"),
     ("user_profiles", "bronze_profiles"),
@@ -45,16 +45,14 @@ SCHEDULING = {
     ("gold_accounts", "gold/ACCOUNTS"),
     ("generate_transactions", "transactions"),
     ("generate_transactions", "transaction_labels"),
+    ("transactions", "bronze_transactions"),
     ("bronze_transactions", "bronze/transactions-folder"),
+    ("bronze/transactions-folder", "fraud_stream"),
     ("fraud_stream", "fraud/FraudTransaction"),
     ("fraud_stream", "fraud/GenuineTransaction"),
 }
-# What the streams read without being woken by it: with these, the view "Data" is one connected picture.
-READ_BY_STREAMS = {
-    ("transactions", "bronze_transactions"),
-    ("bronze/transactions-folder", "fraud_stream"),
-    ("gold/MERCHANTS", "fraud_stream"),
-}
+# What is only looked up, which the view "Data" adds: with it, the graph is one connected picture.
+LOOKED_UP = {("gold/MERCHANTS", "fraud_stream")}
 GROUPS = {
     "kafka": {"user_profiles", "merchant_info", "account_balances", "transactions", "transaction_labels"},
     "bronze": {f"bronze/{folder}-folder" for folder in ("profiles", "merchant", "account", "transactions")},
@@ -115,12 +113,12 @@ def test_there_is_one_dag_per_domain_and_layer_and_one_for_each_other_job(dags: 
     assert set(dags) == BATCHES | STREAMS | MANUAL
 
 
-def test_the_graph_of_what_wakes_whom_is_the_design(dags: dict[str, Any]) -> None:
+def test_the_graph_of_the_schedules_is_the_design(dags: dict[str, Any]) -> None:
     assert scheduling_edges(dags) == SCHEDULING
 
 
-def test_the_graph_of_the_data_also_has_what_the_streams_read(dags: dict[str, Any]) -> None:
-    assert data_edges(dags) == SCHEDULING | READ_BY_STREAMS
+def test_the_graph_of_the_data_also_has_what_is_looked_up(dags: dict[str, Any]) -> None:
+    assert data_edges(dags) == SCHEDULING | LOOKED_UP
 
 
 def test_the_graph_of_the_data_is_one_connected_picture(dags: dict[str, Any]) -> None:
@@ -183,7 +181,7 @@ def test_bounded_tasks_have_a_limit_and_try_again_after_growing_pauses(dags: dic
 def test_streams_run_without_end_in_a_pool_of_their_own_and_come_back_within_a_minute(dags: dict[str, Any]) -> None:
     for dag_id in STREAMS:
         (task,) = dags[dag_id].tasks
-        assert dags[dag_id].schedule == "@continuous"
+        assert dags[dag_id].start_date is not None, "see defaults.STREAM_START"
         assert task.execution_timeout is None
         assert task.pool == "streams"
         assert task.retry_exponential_backoff > 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import CronTriggerTimetable
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable
+from airflow.sdk.definitions.timetables.simple import ContinuousTimetable
 
 OWNER = "paylake"
 
@@ -36,9 +37,20 @@ STREAM: dict[str, Any] = {
 STREAM_START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def every_half_hour(minute: int) -> CronTriggerTimetable:
-    """Twice an hour, at ``minute`` and half an hour later: the second look of a DAG that events wake.
+def when_told(asset: Asset, minute: int) -> AssetOrTimeSchedule:
+    """Run when ``asset`` tells something, and twice an hour, at ``minute`` and half an hour later, to look for oneself.
 
-    An event whose run failed for good (an outage longer than all retries) wakes nobody again.
+    For an event whose run failed for good (an outage longer than all retries) wakes nobody again.
     """
-    return CronTriggerTimetable(f"{minute},{minute + 30} * * * *", timezone="UTC")
+    clock = CronTriggerTimetable(f"{minute},{minute + 30} * * * *", timezone="UTC")
+    return AssetOrTimeSchedule(assets=asset, timetable=clock)
+
+
+def always(asset: Asset) -> AssetOrTimeSchedule:
+    """``@continuous``, for a stream that reads ``asset``.
+
+    The asset is there for the asset graph, which draws what is in a schedule. It wakes nobody: streams tell nothing
+    (see ``StreamEnded``). An event for a DAG that is running would wait for its next run, and the scheduler would log
+    that every second.
+    """
+    return AssetOrTimeSchedule(assets=asset, timetable=ContinuousTimetable())

@@ -10,7 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import InletEventsAccessors
+
+
+class StreamEnded(AirflowSkipException):
+    """A stream did what it was told: it stopped. Skipped, not succeeded, because its end is no news of its assets."""
 
 
 def last_extra(asset: Asset) -> dict[str, Any]:

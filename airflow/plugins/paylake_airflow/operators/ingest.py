@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -10,15 +9,13 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.domains import DOMAINS
 from paylake_airflow import assets, hooks
-from paylake_airflow.events import announce, last_extra
+from paylake_airflow.events import StreamEnded, announce, last_extra
 from paylake_airflow.processes import die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
-
-    from include.ingest import IngestReport
 
 
 class IngestOperator(BaseOperator):
@@ -53,21 +50,19 @@ class IngestOperator(BaseOperator):
         asset = assets.bronze(domain)
         if positions == last_extra(asset).get("positions", {}):
             raise AirflowSkipException(f"{domain.topic} holds nothing that bronze did not have and tell already")
-        announce(context, asset, {**_numbers(report), "positions": positions})
+        numbers = {"records": report.records, "objects": report.objects, "bytes": report.bytes}
+        announce(context, asset, {**numbers, "seconds": round(report.seconds, 3), "positions": positions})
 
 
 class FollowOperator(BaseOperator):
-    """Bring ``domain``'s topic into bronze as it comes, until the task is told to stop.
-
-    Metadata of the event, at the end: ``records``, ``objects``, ``bytes``, ``seconds`` of this run.
-    """
+    """Bring ``domain``'s topic into bronze as it comes, until the task is told to stop."""
 
     template_fields: Sequence[str] = ("domain",)
 
     def __init__(self, *, domain: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.domain = domain
-        self._told = threading.Event()
+        self._told_to_stop = False
 
     def execute(self, context: Context) -> None:
         """Follow; ends after ``on_kill``, when what was fetched is written."""
@@ -76,24 +71,18 @@ class FollowOperator(BaseOperator):
         die_with_parent()
         domain = DOMAINS[self.domain]
         report = ingest(
-            domain, consumer_config=hooks.kafka_config(), s3=hooks.lake_s3(), stop=self._told.is_set, follow=True
+            domain,
+            consumer_config=hooks.kafka_config(),
+            s3=hooks.lake_s3(),
+            stop=lambda: self._told_to_stop,
+            follow=True,
         )
-        self.log.info("told to stop; ingested %s", report)
-        announce(context, assets.bronze(domain), _numbers(report))
+        raise StreamEnded(f"told to stop; ingested {report}")
 
     def on_kill(self) -> None:
         """Tell the writer to write what it has in hand and end."""
-        self._told.set()
+        self._told_to_stop = True
 
 
 def _never() -> bool:
     return False
-
-
-def _numbers(report: IngestReport) -> dict[str, Any]:
-    return {
-        "records": report.records,
-        "objects": report.objects,
-        "bytes": report.bytes,
-        "seconds": round(report.seconds, 3),
-    }

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperator
 
-from include.domains import REFERENCE_DOMAINS, TRANSACTIONS
+from include.domains import REFERENCE_DOMAINS
 from paylake_airflow import assets, hooks
-from paylake_airflow.events import announce
+from paylake_airflow.events import StreamEnded, announce
 from paylake_airflow.processes import die_with_parent
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from airflow.sdk import Asset, Context
+    from airflow.sdk import Context
 
 
 class ProduceReferenceOperator(BaseOperator):
@@ -33,7 +32,8 @@ class ProduceReferenceOperator(BaseOperator):
         report = produce_reference(hooks.kafka_config(), **params)
         self.log.info("produced %s", report.as_json())
         for domain in REFERENCE_DOMAINS.values():
-            _announce(context, assets.topic(domain), report.records[domain.topic], params["seed"])
+            told = {"records": report.records[domain.topic], "seed": params["seed"]}
+            announce(context, assets.topic(domain), told)
 
 
 class ProduceTransactionsOperator(BaseOperator):
@@ -44,23 +44,16 @@ class ProduceTransactionsOperator(BaseOperator):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._told = threading.Event()
+        self._told_to_stop = False
 
     def execute(self, context: Context) -> None:
         """Produce; ends after ``on_kill``, when all that was sent is delivered."""
         from include.generators.traffic import produce_transactions
 
         die_with_parent()
-        params = dict(context["params"])
-        report = produce_transactions(hooks.kafka_config(), stop=self._told.is_set, **params)
-        self.log.info("told to stop; produced %s", report.as_json())
-        for asset in (assets.topic(TRANSACTIONS), assets.LABELS):
-            _announce(context, asset, report.records[asset.name], params["seed"])
+        report = produce_transactions(hooks.kafka_config(), stop=lambda: self._told_to_stop, **context["params"])
+        raise StreamEnded(f"told to stop; produced {report.as_json()}")
 
     def on_kill(self) -> None:
         """Tell the producer to end."""
-        self._told.set()
-
-
-def _announce(context: Context, asset: Asset, records: int, seed: int) -> None:
-    announce(context, asset, {"records": records, "seed": seed})
+        self._told_to_stop = True
