@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from threading import Event
 
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
