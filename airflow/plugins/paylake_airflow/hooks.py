@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from include.settings import Settings
 
@@ -58,11 +59,14 @@ def warehouse_dsn(conn_id: str = WAREHOUSE_CONN_ID) -> str:
     """The warehouse's address and login as a libpq URI, with the connection's extras (``sslmode`` and the like)."""
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-    hook = PostgresHook(postgres_conn_id=conn_id)
-    extras = hook.connection.extra_dejson
-    parameters = {key: str(value) for key, value in extras.items() if key not in PostgresHook.ignored_extra_options}
-    url = hook.sqlalchemy_url.set(drivername="postgresql", query=parameters)
-    return url.render_as_string(hide_password=False)
+    connection = PostgresHook(postgres_conn_id=conn_id).connection
+    login = ":".join(quote(part, safe="") for part in (connection.login, connection.password) if part)
+    host, database = connection.host or "", connection.schema or ""
+    host = f"[{host}]" if ":" in host else host  # IPv6
+    place = f"{login}@{host}:{connection.port or 5432}/{quote(database, safe='')}"
+    extras = connection.extra_dejson
+    parameters = {key: value for key, value in extras.items() if key not in PostgresHook.ignored_extra_options}
+    return f"postgresql://{place}" + (f"?{urlencode(parameters, quote_via=quote)}" if parameters else "")
 
 
 def stack_environment() -> dict[str, str]:

@@ -1,0 +1,81 @@
+"""Airflow's connections become Paylake's settings, whole and unchanged."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from include.settings import Settings
+from paylake_airflow import hooks
+
+CONNECTIONS: dict[str, dict[str, Any]] = {
+    "KAFKA_DEFAULT": {"conn_type": "kafka", "extra": {"bootstrap.servers": "broker:9092", "client.id": "here"}},
+    "LAKE_S3": {
+        "conn_type": "aws",
+        "login": "an-access-key",
+        "password": "a/secret+key",
+        "extra": {"endpoint_url": "http://minio:9000", "region_name": "eu-west-1"},
+    },
+    "WAREHOUSE": {
+        "conn_type": "postgres",
+        "host": "db",
+        "port": 5433,
+        "login": "pay lake",
+        "password": "p@ss/w:rd%",
+        "schema": "warehouse",
+        "extra": {"sslmode": "require"},
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, connection in CONNECTIONS.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(connection))
+
+
+def test_settings_come_from_the_connections() -> None:
+    lake = CONNECTIONS["LAKE_S3"]
+    assert hooks.stack_settings() == Settings(
+        kafka_bootstrap_servers="broker:9092",
+        s3_endpoint_url="http://minio:9000",
+        s3_access_key_id=lake["login"],
+        s3_secret_access_key=lake["password"],
+        s3_region="eu-west-1",
+        warehouse_dsn=hooks.warehouse_dsn(),
+    )
+
+
+def test_the_warehouse_is_a_uri_that_libpq_reads_back() -> None:
+    assert conninfo_to_dict(hooks.warehouse_dsn()) == {
+        "host": "db",
+        "port": "5433",
+        "user": "pay lake",
+        "password": "p@ss/w:rd%",
+        "dbname": "warehouse",
+        "sslmode": "require",
+    }
+
+
+def test_kafka_keeps_every_setting_of_its_connection() -> None:
+    assert hooks.kafka_config() == CONNECTIONS["KAFKA_DEFAULT"]["extra"]
+
+
+def test_amazon_itself_needs_no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = CONNECTIONS["LAKE_S3"] | {"extra": {"region_name": "eu-west-1"}}
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE_S3", json.dumps(plain))
+    assert "S3_ENDPOINT_URL" not in hooks.stack_environment()
+    assert hooks.stack_settings().s3_endpoint_url is None
+
+
+def test_variables_are_set_for_the_block_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYLAKE_TEST_KEPT", "before")
+    monkeypatch.delenv("PAYLAKE_TEST_NEW", raising=False)
+    with hooks.environment({"PAYLAKE_TEST_KEPT": "inside", "PAYLAKE_TEST_NEW": "inside"}):
+        assert os.environ["PAYLAKE_TEST_KEPT"] == os.environ["PAYLAKE_TEST_NEW"] == "inside"
+    assert os.environ["PAYLAKE_TEST_KEPT"] == "before"
+    assert "PAYLAKE_TEST_NEW" not in os.environ
