@@ -191,6 +191,18 @@ def test_streams_run_without_end_in_a_pool_of_their_own_and_come_back_within_a_m
     }
 
 
+def test_a_stream_that_ended_begins_anew(dags: dict[str, Any]) -> None:
+    """Airflow skips a run whose logical date another run has, silently and for ever."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    for dag_id in STREAMS:
+        dag = DagSerialization.from_dict(DagSerialization.to_dict(dags[dag_id]))
+        first = dag.next_dagrun_info(last_automated_run_info=None)
+        second = dag.next_dagrun_info(last_automated_run_info=first)
+        third = dag.next_dagrun_info(last_automated_run_info=second)
+        assert len({run.logical_date for run in (first, second, third)}) == 3
+
+
 def test_a_reset_is_confirmed_then_drained_then_done_once(dags: dict[str, Any]) -> None:
     dag = dags["reset_topics"]
     order = ["ensure_confirmed", "drain", "reset"]
