@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 VARIABLE = "PAYLAKE_MAX_REJECTED_SHARE"
@@ -38,17 +38,17 @@ class RejectedLimit:
             raise ValueError(f"{VARIABLE} is {text!r}; it must be a number from 0 to 1")
         return cls(share)
 
-    def check(self, domain: str, records: int, rejected: int, reasons: Mapping[str, int]) -> None:
+    def check(self, domain: str, records: int, rejected: int, reasons: Callable[[], Mapping[str, int]]) -> None:
         """Let the run go on, or not.
 
-        ``reasons`` counts the rejected records by reason.
+        ``reasons`` counts the rejected records by reason; it is asked only when the run is refused.
 
         Raises:
             TooManyRejectedError: the share is above the limit and the run has at least `FEWEST_RECORDS` records.
         """
         if records < FEWEST_RECORDS or rejected <= self.share * records:
             return
-        by_count = sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0]))
+        by_count = sorted(reasons().items(), key=lambda reason: (-reason[1], reason[0]))
         listed = ", ".join(f"{reason}: {count}" for reason, count in by_count)
         raise TooManyRejectedError(
             f"{domain}: {rejected} of {records} records break their contract, more than the share of {self.share:g} "

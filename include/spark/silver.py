@@ -43,6 +43,8 @@ log = logging.getLogger("paylake.silver")
 LOCK_SECONDS = 1800
 """How long a run waits for another one of its domain."""
 
+REPLACES = "_replaces"
+
 
 @dataclass(frozen=True, slots=True)
 class SilverReport:
@@ -151,18 +153,18 @@ class SilverJob:
         tally = _tally(records)
         rejected = records.where(F.col(OUTCOME) == REJECTED)
         if tally.rejected:
-            limit.check(self._domain.name, tally.records, tally.rejected, _reasons(rejected))
+            limit.check(self._domain.name, tally.records, tally.rejected, lambda: _reasons(rejected))
             self._quarantine(rejected)
         current = self._table.begin(state.snapshot_id)
         version = state.silver_version + (1 if tally.records else 0)
         changes = self._changes(current, records.where(F.col(OUTCOME) == VALID), version).persist()
-        changed = changes.count()
+        added, replaced = _count(changes)
         book = _book(state, tally, end, version, self._domain.contract.version)
-        self._table.write(current, changes, book, rows=changed, files=state.files)
+        self._table.write(current, changes.drop(REPLACES), book, added=added, replaced=replaced, files=state.files)
         self._lock.execute("SELECT 1")  # raises if the connection, and with it the lock, is gone
         self._table.publish(state.snapshot_id)
         self._tidy()
-        return tally, changed
+        return tally, added + replaced
 
     def _bronze(self, start: Positions, end: Positions) -> DataFrame:
         reader = self._spark.read.format(FORMAT).option("domain", self._domain.name)
@@ -187,13 +189,20 @@ class SilverJob:
         )
         held = current.select(F.col(key), F.struct(*order).alias("_held"))
         newer = F.col("_held").isNull() | (F.struct(*order) > F.col("_held"))
-        return newest.join(held, key, "left").where(newer).select(*columns)
+        replaces = F.col("_held").isNotNull().alias(REPLACES)
+        return newest.join(held, key, "left").where(newer).select(*columns, replaces)
 
     def _tidy(self) -> None:
         self._table.tidy()
         removed = remove_stray_files(self._settings, self._domain)
         if removed:
             log.info("%s: removed %d files that no row is in any more", self._domain.name, removed)
+
+
+def _count(changes: DataFrame) -> tuple[int, int]:
+    """How many of the changes are new rows, and how many replace one."""
+    counts = {row[REPLACES]: row["count"] for row in changes.groupBy(REPLACES).count().collect()}
+    return counts.get(False, 0), counts.get(True, 0)
 
 
 def _tally(records: DataFrame) -> Tally:

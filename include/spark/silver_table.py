@@ -8,15 +8,16 @@ same state one is published and the other fails, however long one of them was as
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import IllegalArgumentException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, DataFrameWriterV2, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from include.domains import SILVER_BUCKET, Domain
@@ -79,7 +80,10 @@ class SilverTable:
     def create(self, book: Book) -> None:
         """Make the table with an empty first snapshot, both at once; ``book`` is that of no record at all."""
         self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.{NAMESPACE}")
-        writer = self._spark.createDataFrame([], table_schema(self._domain)).writeTo(self._name).using("iceberg")
+        schema = table_schema(self._domain)
+        # From Arrow: an empty list of Python objects would cost a Spark job with Python workers.
+        nothing = self._spark.createDataFrame(to_arrow_schema(schema).empty_table(), schema)
+        writer = nothing.writeTo(self._name).using("iceberg")
         for key, value in self._table_properties().items():
             writer = writer.tableProperty(key, value)
         for key, value in book.properties().items():
@@ -113,24 +117,21 @@ class SilverTable:
             raise ConflictError(f"{self._name}: snapshot {snapshot_id} is gone") from error
         return self._spark.table(self._branch_table)
 
-    def write(self, current: DataFrame, changes: DataFrame, book: Book, *, rows: int, files: int) -> None:
-        """Commit ``changes`` (new rows, and newer ones in place of those with the same key) on the branch.
+    def write(
+        self, current: DataFrame, changes: DataFrame, book: Book, *, added: int, replaced: int, files: int
+    ) -> None:
+        """Commit ``changes`` and ``book`` on the branch.
 
-        ``rows`` is their number, ``files`` that of the table's data files. Without rows only the book is written.
+        Of the changes ``added`` rows are new and ``replaced`` come in place of one with the same key in ``current``.
+        ``files`` is the number of the table's data files. Without changes only the book is written.
         """
-        if rows and files <= MAX_FILES:
-            self._merge(changes, book)
-            return
-        writer = changes.writeTo(self._branch_table)
-        if rows:
+        if added + replaced and files > MAX_FILES:
             untouched = current.join(changes, self._domain.key, "left_anti")
-            writer = untouched.unionByName(changes).writeTo(self._branch_table)
-        for key, value in book.properties().items():
-            writer = writer.option(f"snapshot-property.{key}", value)
-        if rows:
-            writer.overwrite(F.lit(True))
+            self._writer(untouched.unionByName(changes), book).overwrite(F.lit(True))
+        elif replaced:
+            self._merge(changes, book)
         else:
-            writer.append()
+            self._writer(changes, book).append()
 
     def publish(self, snapshot_id: int) -> None:
         """Make the branch's snapshot the table's, if that is still at ``snapshot_id``.
@@ -151,9 +152,19 @@ class SilverTable:
         for branch in branch_parents(self._settings, self._domain):
             if branch != _MAIN:
                 self._spark.sql(f"ALTER TABLE {self._name} DROP BRANCH `{branch}`")
-        # A moment ahead, so that a snapshot of this very millisecond is not kept.
-        until = (datetime.now(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%d %H:%M:%S.%f")
-        self._call("expire_snapshots", f"older_than => TIMESTAMP '{until}', retain_last => 1")
+        # Iceberg's own API: the SQL procedure runs Spark jobs to find the files, this one reads a few manifests.
+        table = self._spark._jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(
+            self._spark._jsparkSession, self._name
+        )
+        table.refresh()
+        in_a_moment_ms = int(time.time() * 1000) + 1000  # keeps none of this very millisecond
+        table.expireSnapshots().expireOlderThan(in_a_moment_ms).retainLast(1).commit()
+
+    def _writer(self, rows: DataFrame, book: Book) -> DataFrameWriterV2:
+        writer = rows.writeTo(self._branch_table)
+        for key, value in book.properties().items():
+            writer = writer.option(f"snapshot-property.{key}", value)
+        return writer
 
     def _merge(self, changes: DataFrame, book: Book) -> None:
         key = self._domain.key
