@@ -146,9 +146,9 @@ class SilverJob:
         self, state: SilverState, end: Positions, generations: list[str], limit: RejectedLimit
     ) -> tuple[Tally, int]:
         """Take in what lies between the state and ``end``; return what it was and how many rows changed."""
-        added = self._table.evolve()
-        if added:
-            log.warning("%s: new columns %s", self._domain.name, ", ".join(added))
+        gained = self._table.evolve()
+        if gained:
+            log.warning("%s: new columns %s", self._domain.name, ", ".join(gained))
         records = classified(self._domain, self._bronze(state.position, end), generations).persist()
         tally = _tally(records)
         rejected = records.where(F.col(OUTCOME) == REJECTED)

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import IllegalArgumentException
@@ -153,9 +154,8 @@ class SilverTable:
             if branch != _MAIN:
                 self._spark.sql(f"ALTER TABLE {self._name} DROP BRANCH `{branch}`")
         # Iceberg's own API: the SQL procedure runs Spark jobs to find the files, this one reads a few manifests.
-        table = self._spark._jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(
-            self._spark._jsparkSession, self._name
-        )
+        jvm: Any = self._spark._jvm
+        table = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(self._spark._jsparkSession, self._name)
         table.refresh()
         in_a_moment_ms = int(time.time() * 1000) + 1000  # keeps none of this very millisecond
         table.expireSnapshots().expireOlderThan(in_a_moment_ms).retainLast(1).commit()
