@@ -5,8 +5,8 @@ from __future__ import annotations
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-# A client that was paused or lost in the middle of a transaction must not hold its locks for long.
-SESSION_OPTIONS = "-c timezone=UTC -c lock_timeout=5min -c idle_in_transaction_session_timeout=60s"
+# A client that was paused in the middle of a transaction must not hold its locks for longer than others wait for them.
+SESSION_OPTIONS = "-c timezone=UTC -c lock_timeout=5min -c idle_in_transaction_session_timeout=2min"
 
 
 def connect(dsn: str, application_name: str = "paylake") -> psycopg.Connection:
