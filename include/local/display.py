@@ -20,8 +20,9 @@ MARKS = {
     State.FAILED: Text("✗", style="bold red"),
     State.CANCELLED: Text("-", style="yellow"),
 }
-# A step that has long been at the same thing says so again after this time, so that a log shows life.
-PLAIN_LINE_SECONDS = 15.0
+# How often a step that goes on tells what it is doing: when that has changed, and when it has not.
+CHANGED_EVERY_SECONDS = 10.0
+SAME_EVERY_SECONDS = 60.0
 
 
 @contextmanager
@@ -70,7 +71,7 @@ class PlainLines:
         self._console = console
         self._begin = time.monotonic()
         self._states = dict.fromkeys(tasks, State.WAITING)
-        self._last_line = dict.fromkeys(tasks, 0.0)
+        self._last_line = dict.fromkeys(tasks, (0.0, ""))
 
     def tick(self) -> None:
         """Print what changed since the last call."""
@@ -80,11 +81,15 @@ class PlainLines:
             if state is not self._states[name]:
                 self._states[name] = state
                 self._print(task, state, now)
-            elif state is State.RUNNING and now - self._last_line[name] > PLAIN_LINE_SECONDS:
+            elif state is State.RUNNING and self._due(task, now):
                 self._print(task, state, now)
 
+    def _due(self, task: Task, now: float) -> bool:
+        printed, message = self._last_line[task.step.name]
+        return now - printed > (SAME_EVERY_SECONDS if message == task.message else CHANGED_EVERY_SECONDS)
+
     def _print(self, task: Task, state: State, now: float) -> None:
-        self._last_line[task.step.name] = now
+        self._last_line[task.step.name] = now, task.message
         words = {
             State.RUNNING: task.message or "begins",
             State.DONE: f"done in {task.seconds:.1f} s" + (f" ({task.message})" if task.message else ""),

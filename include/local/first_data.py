@@ -20,7 +20,7 @@ REFERENCE_TABLES = TABLES[:3]
 REFERENCE_DAG = "generate_reference"
 TRAFFIC_DAG = "generate_transactions"
 PARSE_SECONDS = 180.0
-DATA_SECONDS = 900.0
+DATA_SECONDS = 900.0  # without any change
 EVERY_SECONDS = 1.0
 FAILURES_EVERY_SECONDS = 20.0
 
@@ -76,7 +76,9 @@ def follow(start: Start, task: Task) -> str:
             missing = ", ".join(name for name, count in rows.items() if not count)
             return f"{there or 'no rows'} so far, none in {missing}{failures.text()}"
 
-        task.wait_until(still_empty, seconds=DATA_SECONDS, what="The first data in every table", every=EVERY_SECONDS)
+        task.wait_until(
+            still_empty, seconds=DATA_SECONDS, what="The first data in every table", every=EVERY_SECONDS, renew=True
+        )
     return "all five tables have rows"
 
 

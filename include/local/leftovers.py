@@ -24,12 +24,12 @@ def end_leftovers(stack: Stack) -> list[int]:
     Raises:
         StackError: one of them survives even SIGKILL.
     """
-    found = _find(stack)
+    found = find(stack)
     for number, limit in ((signal.SIGTERM, POLITE_SECONDS), (signal.SIGKILL, FORCED_SECONDS)):
-        for pid in _find(stack):
+        for pid in find(stack):
             _signal(pid, number)
         deadline = time.monotonic() + limit
-        while remaining := _find(stack):
+        while remaining := find(stack):
             if time.monotonic() > deadline:
                 break
             time.sleep(0.1)
@@ -38,7 +38,8 @@ def end_leftovers(stack: Stack) -> list[int]:
     raise StackError(f"Processes of the stack in {stack.home} can not be ended: {remaining}.")
 
 
-def _find(stack: Stack) -> list[int]:
+def find(stack: Stack) -> list[int]:
+    """The ids of this stack's processes, also of those that supervisor knows nothing of."""
     mark = f"{STACK_ID_VARIABLE}={stack.stack_id}".encode()
     mine = _ancestors()
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]

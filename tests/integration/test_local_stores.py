@@ -1,0 +1,214 @@
+"""The stack's own servers: started, found again, stopped, and nothing left behind, whatever is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import psycopg
+import pytest
+from confluent_kafka.admin import AdminClient
+from rich.console import Console
+
+from include.kafka.topics import TOPICS
+from include.lake.s3 import s3_client
+from include.local import clients, health, postgres
+from include.local.errors import StackError
+from include.local.layout import CLONE, Stack, locate
+from include.local.leftovers import find as processes_of
+from include.local.ports import HOST, Ports
+from include.local.processes import STACK_ID_VARIABLE
+from include.local.reset import reset
+from include.local.secrets import load_secrets
+from include.local.start import down
+from include.local.supervisor import Supervisor
+from include.local.up import start_stores_and_jars
+from include.warehouse.connect import connect
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+STORES = {"postgres", "kafka", "minio"}
+
+
+@contextmanager
+def new_stack(folder: Path) -> Iterator[Stack]:
+    """A stack that was never started, in a folder that is closed to other users, as /root is."""
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
+    found = replace(locate(), home=closed / "home", ports=Ports.free())
+    yield found
+    reset(found)
+    assert not found.home.exists()
+    assert not postgres.open_folder(found).exists()
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with new_stack(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that runs, for tests that leave it so."""
+    with new_stack(tmp_path_factory.mktemp("running")) as found:
+        start(found)
+        yield found
+
+
+def start(stack: Stack) -> str:
+    """Start the stores; returns what was printed."""
+    output = StringIO()
+    start_stores_and_jars(stack, Console(file=output, width=200))
+    return output.getvalue()
+
+
+def await_condition(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
+        time.sleep(0.05)
+
+
+def pids(stack: Stack) -> dict[str, int]:
+    return {name: condition.pid for name, condition in Supervisor(stack).conditions().items()}
+
+
+def test_a_stack_lives_through_its_days(stack: Stack) -> None:
+    start(stack)
+    settings = clients.settings(stack, load_secrets(stack))
+    assert set(AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers}).list_topics().topics) >= set(TOPICS)
+    assert {bucket["Name"] for bucket in s3_client(settings).list_buckets()["Buckets"]} >= {"bronze", "silver"}
+    s3_client(settings).put_object(Bucket="bronze", Key="kept", Body=b"1")
+    with connect(settings.warehouse_dsn) as warehouse:
+        warehouse.execute("CREATE TABLE kept AS SELECT 1 AS one")
+    before = pids(stack)
+    assert set(before) == STORES
+
+    start(stack)
+    assert pids(stack) == before, "a second start touches nothing"
+
+    assert down(stack)
+    assert processes_of(stack) == []
+    assert not down(stack), "there is nothing to stop any more"
+
+    start(stack)
+    assert not set(pids(stack).values()) & set(before.values())
+    with connect(settings.warehouse_dsn) as warehouse:
+        assert warehouse.execute("SELECT one FROM kept").fetchone() == (1,)
+    assert s3_client(settings).get_object(Bucket="bronze", Key="kept")["Body"].read() == b"1"
+
+
+def test_passwords_are_asked_for(running: Stack) -> None:
+    stack, secrets = running, load_secrets(running)
+    for database in ("postgres", "warehouse", "airflow"):
+        dsn = postgres.dsn(stack, replace(secrets, **_wrong(secrets)), database)
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(dsn)
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        psycopg.connect(postgres.dsn(stack, secrets, "airflow").removesuffix("/airflow") + "/warehouse")
+    assert health.minio_problem(stack, replace(secrets, minio_password="wrong-password")) is not None  # noqa: S106
+    assert health.minio_problem(stack, secrets) is None
+
+
+def _wrong(secrets: object) -> dict[str, str]:
+    return dict.fromkeys(("postgres_password", "warehouse_password", "airflow_db_password"), "wrong")
+
+
+def test_servers_whose_keeper_was_killed_are_replaced(stack: Stack) -> None:
+    start(stack)
+    orphans = pids(stack)
+    keeper = int((stack.run / "supervisord.pid").read_text())
+    os.kill(keeper, signal.SIGKILL)
+    await_condition(lambda: not Supervisor(stack).alive(), "the keeper's end")
+    assert set(orphans.values()) <= set(processes_of(stack)), "its servers go on without it"
+
+    assert down(stack)
+    assert processes_of(stack) == []
+    start(stack)
+    assert not set(orphans.values()) & set(pids(stack).values())
+
+
+def test_a_killed_server_comes_back(running: Stack) -> None:
+    stack, secrets = running, load_secrets(running)
+    before = pids(stack)["minio"]
+    os.kill(before, signal.SIGKILL)
+    await_condition(
+        lambda: pids(stack)["minio"] not in (0, before) and health.minio_problem(stack, secrets) is None,
+        "a new MinIO",
+    )
+
+
+def test_a_taken_port_stops_the_start_before_it_begins(stack: Stack) -> None:
+    with (
+        socket.create_server((HOST, stack.ports.kafka)),
+        pytest.raises(StackError, match=rf"Port {stack.ports.kafka} \(for kafka\) is taken by another program"),
+    ):
+        start(stack)
+    assert processes_of(stack) == []
+    assert not stack.choice_file.exists()
+
+
+def test_a_server_that_can_not_start_takes_the_others_down(stack: Stack) -> None:
+    start(stack)
+    down(stack)
+    (stack.home / "kafka" / "data" / "meta.properties").write_text("version=1\nnode.id=7\ncluster.id=another\n")
+    with pytest.raises(StackError, match=r"kafka does not start; the end of .*kafka\.log"):
+        start(stack)
+    assert not Supervisor(stack).alive()
+    assert processes_of(stack) == []
+
+
+def test_other_peoples_files_are_not_removed(stack: Stack) -> None:
+    stack.home.mkdir(mode=0o700)
+    letter = stack.home / "letter.txt"
+    letter.write_text("dear")
+    with pytest.raises(StackError, match=r"holds what is not Paylake's \(letter\.txt\)"):
+        reset(stack)
+    assert letter.read_text() == "dear"
+    letter.unlink()
+
+
+def test_the_servers_of_a_killed_test_session_are_removed(tmp_path: Path) -> None:
+    script = (
+        "import sys; from include.local.testing import store_servers\n"
+        "with store_servers() as environment:\n"
+        "    print(environment['SPARK_CONF_DIR'], flush=True); sys.stdin.read()\n"
+    )
+    session = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=CLONE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert session.stdout is not None
+        home = Path(session.stdout.readline().strip()).parents[1]
+        stack = replace(locate({"PAYLAKE_HOME": str(home)}))
+        assert set(pids(stack)) == STORES
+    finally:
+        session.kill()
+        session.communicate()
+    await_condition(lambda: not home.exists(), "the removal of the home")
+    assert processes_of(stack) == []
+
+
+def test_only_processes_of_this_stack_are_its_own(stack: Stack) -> None:
+    other = subprocess.Popen(["sleep", "60"], env={STACK_ID_VARIABLE: stack.stack_id + "0"})
+    own = subprocess.Popen(["sleep", "60"], env={STACK_ID_VARIABLE: stack.stack_id})
+    try:
+        assert processes_of(stack) == [own.pid]
+        stack.home.mkdir(mode=0o700)
+        assert down(stack)
+        assert own.wait(5) == -signal.SIGTERM
+        assert other.poll() is None
+    finally:
+        for process in (own, other):
+            process.kill()
+            process.wait()
