@@ -44,7 +44,7 @@ def migrate(stack: Stack, secrets: Secrets, java: Java, task: Task) -> None:
     if marker.exists() and marker.read_text() == wanted:
         return
     environment = own_environment(stack.stack_id) | airflow_environment(stack, secrets, java)
-    task.command([program(), "db", "migrate"], environment=environment, show=lambda line: line[-80:])
+    task.command([program(), "db", "migrate"], environment=environment)
     marker.write_text(wanted)
 
 

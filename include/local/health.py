@@ -22,6 +22,7 @@ from include.local.secrets import Secrets
 
 Probe = Callable[[], str | None]
 PROBE_SECONDS = 3
+NO_ANSWER = "no answer"
 # How Airflow's health report calls the processes that write a heartbeat.
 HEARTBEATS = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
 
@@ -54,8 +55,10 @@ def kafka_problem(stack: Stack) -> str | None:
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers(stack), "log_level": 0})
     try:
         cluster = admin.describe_cluster(request_timeout=PROBE_SECONDS).result(PROBE_SECONDS)
-    except (KafkaException, TimeoutError) as error:
-        return _first_line(error) or "no answer"
+    except TimeoutError:
+        return NO_ANSWER
+    except KafkaException as error:
+        return NO_ANSWER if error.args[0].retriable() else str(error.args[0].str())
     return None if cluster.nodes else "the broker has not registered yet"
 
 
@@ -83,7 +86,7 @@ def _airflow_probe(stack: Stack, secrets: Secrets, component: str) -> Callable[[
         try:
             report = AirflowApi(stack, secrets, seconds=PROBE_SECONDS).health()
         except AirflowApiError as error:
-            return str(error)
+            return str(error) if error.status else "the API server does not answer"
         if component == "api-server":
             state = report["metadatabase"]["status"]
             return None if state == "healthy" else f"its database is {state}"

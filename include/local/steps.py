@@ -99,7 +99,7 @@ class Task:
         group: int | None = None,
         cwd: Path | None = None,
         keep: Sequence[int] = (),
-        show: Callable[[str], str | None] = lambda line: line,
+        show: Callable[[str], str | None] = lambda line: None,
     ) -> list[str]:
         """Run a program to its end and return its last lines; ``show`` picks what of a line is worth showing.
 
