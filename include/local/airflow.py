@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from importlib.metadata import version
@@ -24,7 +25,7 @@ FLAGS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
 # Streams run for ever and must not wait for a slot that a batch job holds.
 POOLS = {
     "streams": (8, "Tasks that run for as long as the stack does."),
-    "spark_batch": (1, "Bounded Spark jobs, each of which fills the machine."),
+    "spark_batch": (max(1, len(os.sched_getaffinity(0)) // 2), "Bounded Spark jobs: one for two processors."),
 }
 
 

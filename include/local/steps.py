@@ -70,20 +70,15 @@ class Task:
         seconds: float,
         what: str,
         every: float = POLL_SECONDS,
-        renew: bool = False,
     ) -> None:
         """Wait until ``why_not`` has no reason left; it is asked ``every`` so many seconds.
-
-        With ``renew`` the limit begins anew whenever the reason changes: it is a limit on standing still.
 
         Raises:
             StackError: the limit passed; it gives the last reason.
             CancelledError: the work was cancelled.
         """
-        deadline, previous = time.monotonic() + seconds, None
+        deadline = time.monotonic() + seconds
         while reason := why_not():
-            if renew and reason != previous:
-                deadline, previous = time.monotonic() + seconds, reason
             if time.monotonic() > deadline:
                 raise StackError(f"{what} did not happen within {seconds:.0f} s: {reason}.")
             self.say(f"waiting: {reason}")
