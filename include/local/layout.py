@@ -18,6 +18,8 @@ from include.local.ports import Ports
 CLONE = Path(__file__).resolve().parents[2]
 # A socket's path must fit into 108 bytes with its closing zero, whatever the folder of the stack is called.
 SOCKET_PATH_LIMIT = 100
+# All that a home holds; what is being written has the same name with a suffix.
+OURS = ("airflow", "kafka", "lock", "logs", "minio", "postgres", "run", "secrets.json", "spark", "stack.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +127,22 @@ def remembered_ports(stack: Stack) -> Ports | None:
         raise StackError(f"{stack.choice_file} is not a file that Paylake wrote: {error}.") from error
 
 
+def foreign_files(home: Path) -> list[str]:
+    """What lies in a home that no stack has put there."""
+    return sorted(path.name for path in home.iterdir() if not path.name.startswith(OURS)) if home.is_dir() else []
+
+
 def make_home(home: Path) -> None:
     """Make the folder of a stack, closed to other users.
 
     As root it stays passable: PostgreSQL then runs as somebody else, whose data lies within.
+
+    Raises:
+        StackError: it can not be made, or it holds other things: its rights would change, and ``reset`` removes it.
     """
+    if foreign := foreign_files(home):
+        names = ", ".join(foreign[:5])
+        raise StackError(f"{home} holds what is not Paylake's ({names}); set PAYLAKE_HOME to a folder of its own.")
     try:
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o711 if os.geteuid() == 0 else 0o700)

@@ -7,13 +7,8 @@ from pathlib import Path
 
 from include.local import postgres
 from include.local.errors import StackError
-from include.local.layout import Stack
+from include.local.layout import Stack, foreign_files
 from include.local.start import down
-
-# All that a home may hold. Anything else was put there by somebody, and a folder that holds it is not only ours.
-OURS = frozenset(
-    {"airflow", "kafka", "lock", "logs", "minio", "postgres", "run", "secrets.json", "spark", "stack.json"}
-)
 
 
 def folders(stack: Stack) -> list[Path]:
@@ -32,12 +27,9 @@ def reset(stack: Stack) -> list[Path]:
     Raises:
         StackError: the folder holds other things too, or the stack can not be stopped.
     """
-    if stack.home.exists():
-        foreign = sorted(path.name for path in stack.home.iterdir() if path.name not in OURS)
-        if foreign:
-            raise StackError(
-                f"{stack.home} holds what is not Paylake's ({', '.join(foreign[:5])}); nothing was removed."
-            )
+    if foreign := foreign_files(stack.home):
+        names = ", ".join(foreign[:5])
+        raise StackError(f"{stack.home} holds what is not Paylake's ({names}); nothing was removed.")
     down(stack)
     removed = folders(stack)
     for folder in removed:

@@ -142,7 +142,7 @@ def down(stack: Stack) -> bool:
     Raises:
         StackError: a process can not be ended, or another command works on the stack.
     """
-    if not stack.home.exists():
+    if not stack.exists:
         return False
     with locked(stack.home / "lock", wait=False):
         supervisor = Supervisor(stack)
