@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import traceback
 from collections.abc import Callable
@@ -57,7 +58,9 @@ class Start:
         pids: set[int] = set()
 
         def why_not() -> str | None:
-            condition = self.supervisor.conditions()[name]
+            condition = self.supervisor.conditions().get(name)
+            if condition is None:
+                raise StackError(f"supervisord ended while {name} was starting; see {self.stack.logs}/supervisord.log.")
             pids.add(condition.pid)
             # Supervisor starts what lived for a while again and again; it need not be watched for ever.
             if condition.gave_up or len(pids - {0}) > MOST_STARTS:
@@ -92,9 +95,12 @@ def bring_up(stack: Stack, console: Console, steps: Callable[[Start], list[Step]
             with shown(runner.tasks, console) as tick:
                 runner.run(tick)
         except BaseException:
-            (stack.logs / "up.log").write_text(traceback.format_exc())
+            trace = traceback.format_exc()
             console.print("Stopping what was started ...", style="dim")
             _undo(start, kept)
+            # On a full disk, or in a home that was removed, there is no room for it; the error itself is raised anyway.
+            with contextlib.suppress(OSError):
+                (stack.logs / "up.log").write_text(trace)
             raise
         return start
 
