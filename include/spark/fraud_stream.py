@@ -163,7 +163,7 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Give every transaction its fraud verdict.")
     parser.add_argument("--checkpoint", default=CHECKPOINT, help=f"folder in the bucket checkpoints ({CHECKPOINT})")
     parser.add_argument("--max-records", type=int, default=20_000, help="most records in a micro-batch (20000)")
-    parser.add_argument("--trigger-seconds", type=float, default=0.5, help="shortest time between micro-batches (0.5)")
+    parser.add_argument("--trigger-seconds", type=float, default=1.0, help="shortest time between micro-batches (1.0)")
     parser.add_argument(
         "--patience-seconds", type=float, default=300.0, help="how long to wait for a warehouse that is away (300)"
     )
