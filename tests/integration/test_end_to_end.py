@@ -1,0 +1,395 @@
+"""The whole platform: a plain Kafka client on one side, every layer checked to the row on the other.
+
+One stack of its own runs under Airflow, with our generators off; the tests run in the order of this file, because each
+is a chapter of one story: data arrives, it runs again and changes nothing, the topics are reset, more data arrives.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import psycopg
+import pyarrow.dataset as ds
+import pyarrow.fs as pafs
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from include.domains import BRONZE_BUCKET, DOMAINS, REFERENCE_DOMAINS
+from include.kafka.topics import end_offsets, topic_id
+from include.lake.s3 import s3_client
+from include.settings import Settings
+from tests.stack import Airflow, Stack, whole_stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
+
+Messages = list[tuple[str | None, bytes | None]]
+
+
+def message(key: str, **fields: Any) -> tuple[str, bytes]:
+    return key, json.dumps(fields, ensure_ascii=False).encode()
+
+
+def user(user_id: str, name: str = "Ana Silva", **changes: Any) -> tuple[str, bytes]:
+    fields = {
+        "user_id": user_id,
+        "name": name,
+        "country": "PT",
+        "account_type": "Savings",
+        "credit_score": 700,
+        "status": "active",
+        "timestamp": "2026-01-31T13:45:00Z",
+    }
+    return message(user_id, **(fields | changes))
+
+
+def merchant(merchant_id: str, **changes: Any) -> tuple[str, bytes]:
+    fields = {
+        "merchant_id": merchant_id,
+        "merchant_name": "Corner Shop",
+        "category": "Retail",
+        "risk_level": "Low",
+        "country": "DE",
+        "timestamp": "2026-01-31 08:00:00",
+    }
+    return message(merchant_id, **(fields | changes))
+
+
+def account(account_id: str, **changes: Any) -> tuple[str, bytes]:
+    fields = {
+        "account_id": account_id,
+        "user_id": "U0001",
+        "current_balance": "1234.56",
+        "currency": "eur",
+        "last_updated": "2026-02-01T00:00:00+02:00",
+    }
+    return message(account_id, **(fields | changes))
+
+
+def transaction(txn_id: str, amount: str, **changes: Any) -> tuple[str, bytes]:
+    fields = {
+        "txn_id": txn_id,
+        "user_id": "U0001",
+        "amount": "AMOUNT",
+        "merchant_id": "M0001",
+        "channel": "POS",
+        "location": "Lisbon",
+        "timestamp": "2026-03-01 10:00:00",
+    } | changes
+    # The amount is spliced in as text, so that it goes out as the exact JSON number and never through a float.
+    return fields["user_id"], json.dumps(fields).replace('"AMOUNT"', amount).encode()
+
+
+FIRST: dict[str, Messages] = {
+    "user_profiles": [
+        user("U0001", "  Dr. Ana   Maria Silva Jr. ", country="portugal"),
+        user("U0002", "Prince", country="u.s.a.", account_type="CURRENT", status=" Suspended "),
+        user("U0003", "Jan de Vries", country="Holland", credit_score=300),
+        user("U0003", "Jan de Vries", country="NL", credit_score=850, timestamp="2026-02-02T00:00:00Z"),
+        user("U0003", "Jan de Vries", country="NL", credit_score=400, timestamp="2025-12-31T00:00:00Z"),
+        user("U0001", "  Dr. Ana   Maria Silva Jr. ", country="portugal"),
+        user("X0004"),
+        user("U0005", credit_score=851, country="Atlantis"),
+        ("U0006", b'{"user_id": "U0006", "name": '),
+        ("U0007", None),
+        ("U0008", b"\xff\xfe not text"),
+    ],
+    "merchant_info": [
+        merchant("M0001"),
+        merchant("M0002", risk_level="high", merchant_name="Lucky\tWins", country="Great Britain"),
+        merchant("M0003", category="Weapons"),
+    ],
+    "account_balances": [
+        account("A0001"),
+        account("A0002", user_id="U0002", current_balance="-0.0001", currency="JPY"),
+        account("A0003", currency="ZZZ"),
+        account("A0004", current_balance="NaN"),
+    ],
+}
+
+USERS = {
+    ("U0001", "Dr.", "Ana Maria", "Silva", "Jr.", "PT", "Portugal", "Savings", 700, "active"),
+    ("U0002", None, "Prince", None, None, "US", "United States", "Current", 700, "suspended"),
+    ("U0003", None, "Jan", "de Vries", None, "NL", "Netherlands", "Savings", 850, "active"),
+}
+USERS_SQL = """
+    SELECT user_id, title, first_name, last_name, suffix, country_code, country, account_type, credit_score, status
+    FROM users
+"""
+MERCHANTS = {("M0001", "Corner Shop", "Retail", "Low", "DE"), ("M0002", "Lucky Wins", "Retail", "High", "GB")}
+MERCHANTS_SQL = "SELECT merchant_id, merchant_name, category, risk_level, country_code FROM merchants"
+ACCOUNTS = {
+    ("A0001", "U0001", Decimal("1234.56"), "EUR", "2026-01-31", "22:00:00", 1, 2026),
+    ("A0002", "U0002", Decimal("-0.0001"), "JPY", "2026-01-31", "22:00:00", 1, 2026),
+}
+ACCOUNTS_SQL = """
+    SELECT account_id, user_id, current_balance, currency, date::text, time::text, month, year FROM accounts
+"""
+
+TRANSACTIONS: Messages = [
+    transaction("T0001", "12.50"),
+    transaction("T0002", "30000", channel="Online"),
+    transaction("T0003", "30000.01", channel="online"),
+    transaction("T0004", "5", merchant_id="M0002"),
+    transaction("T0005", "99999999.9999", merchant_id="M0002", channel="Online", timestamp="2026-03-01T10:00:00+01:00"),
+    transaction("T0001", "12.50"),
+    transaction("T0006", "0"),
+    transaction("T0007", "1e400"),
+    transaction("T0008", "12.50", merchant_id="M4040"),
+    ("U0001", b"[]"),
+    ("U0001", b""),
+]
+GENUINE = {("T0001", Decimal("12.50")), ("T0002", Decimal("30000")), ("T0008", Decimal("12.50"))}
+FRAUD = {
+    ("T0003", ("high_online_amount",)),
+    ("T0004", ("suspicious_merchant",)),
+    ("T0005", ("high_online_amount", "huge_amount", "suspicious_merchant")),
+}
+VERDICTS = len(GENUINE) + len(FRAUD)
+
+# What must be found in quarantine: topic, the record's position in what was produced, and the fields blamed.
+REJECTED = {
+    ("user_profiles", 6, ("user_id",)),
+    ("user_profiles", 7, ("country", "credit_score")),
+    ("user_profiles", 8, (None,)),
+    ("user_profiles", 10, (None,)),
+    ("merchant_info", 2, ("category",)),
+    ("account_balances", 2, ("currency",)),
+    ("account_balances", 3, ("current_balance",)),
+    ("transactions", 6, ("amount",)),
+    ("transactions", 7, ("amount",)),
+    ("transactions", 9, (None,)),
+    ("transactions", 10, (None,)),
+}
+
+
+@dataclass
+class Story:
+    """The running stack and what was produced into it so far, by (topic, partition), in order."""
+
+    stack: Stack
+    settings: Settings
+    airflow: Airflow
+    produced: dict[tuple[str, str, int], list[bytes | None]]
+    coordinates: dict[tuple[str, int], tuple[str, int, int]]
+
+    def produce(self, topic: str, messages: Messages) -> None:
+        """Send with a plain client and note where each record landed."""
+        admin = AdminClient({"bootstrap.servers": self.settings.kafka_bootstrap_servers})
+        identity = topic_id(admin, topic)
+        assert identity is not None
+        producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap_servers, "acks": "all"})
+        landed: list[tuple[int, int]] = []
+
+        def delivered(error: Any, sent: Any) -> None:
+            assert error is None, error
+            landed.append((sent.partition(), sent.offset()))
+
+        first = sum(1 for name, _ in self.coordinates if name == topic)
+        for number, (key, value) in enumerate(messages):
+            producer.produce(topic, key=key, value=value, on_delivery=delivered)
+            assert producer.flush(30) == 0
+            partition, offset = landed[-1]
+            self.produced.setdefault((topic, identity, partition), []).append(value)
+            self.coordinates[topic, first + number] = (identity, partition, offset)
+
+    def rows(self, sql: str) -> set[tuple[Any, ...]]:
+        """The rows of a query, each as a tuple; lists become tuples."""
+        with psycopg.connect(self.settings.warehouse_dsn) as connection:
+            found = connection.execute(sql).fetchall()
+        rows = [tuple(tuple(value) if isinstance(value, list) else value for value in row) for row in found]
+        assert len(rows) == len(set(rows))
+        return set(rows)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything that a run which has nothing to do must leave as it is, down to load times and file names."""
+        tables = ("users", "accounts", "merchants", "fraudtransaction", "genuinetransaction", "ops.quarantine")
+        state: dict[str, Any] = {
+            table: sorted(self.rows(f"SELECT t::text FROM {table} AS t"))  # noqa: S608 - names from the line above
+            for table in tables
+        }
+        s3 = s3_client(self.settings)
+        for bucket in ("bronze", "silver"):
+            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+            state[bucket] = [
+                (entry["Key"], entry["ETag"])
+                for page in pages
+                for entry in page.get("Contents", [])
+                if not entry["Key"].startswith("_")
+            ]
+        return state
+
+
+@pytest.fixture(scope="module")
+def story() -> Iterator[Story]:
+    with whole_stack() as stack:
+        yield Story(stack, stack.settings, stack.airflow, {}, {})
+
+
+def wait_until(what: str, condition: Callable[[], bool], seconds: float = 300) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.5)
+
+
+def equal_in_time(story: Story, sql: str, expected: set[tuple[Any, ...]], seconds: float = 300) -> None:
+    """Wait for a query's rows to be the expected ones; on failure show the difference."""
+    deadline = time.monotonic() + seconds
+    while (found := story.rows(sql)) != expected and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert found == expected
+
+
+def test_reference_data_reaches_gold_because_it_arrived(story: Story) -> None:
+    for topic, messages in FIRST.items():
+        story.produce(topic, messages)
+    equal_in_time(story, USERS_SQL, USERS)
+    equal_in_time(story, MERCHANTS_SQL, MERCHANTS)
+    equal_in_time(story, ACCOUNTS_SQL, ACCOUNTS)
+
+
+def test_every_transaction_gets_its_verdict(story: Story) -> None:
+    story.produce("transactions", TRANSACTIONS)
+    sql = "SELECT txn_id FROM fraudtransaction UNION ALL SELECT txn_id FROM genuinetransaction"
+    wait_until("a verdict for each transaction", lambda: len(story.rows(sql)) == VERDICTS)
+    assert story.rows("SELECT txn_id, amount FROM GenuineTransaction") == GENUINE
+    fraud = story.rows("SELECT txn_id, reasons FROM FraudTransaction")
+    assert {(txn_id, tuple(sorted(reasons))) for txn_id, reasons in fraud} == FRAUD
+    assert story.rows(
+        "SELECT timestamp AT TIME ZONE 'UTC' = '2026-03-01 09:00' FROM FraudTransaction WHERE txn_id='T0005'"
+    ) == {(True,)}
+
+
+def test_evidence_names_what_made_a_rule_fire(story: Story) -> None:
+    ((evidence,),) = story.rows("SELECT evidence::text FROM FraudTransaction WHERE txn_id = 'T0003'")
+    (fired,) = json.loads(evidence)
+    assert fired["rule"] == "high_online_amount"
+    assert Decimal(fired["values"]["amount"]) == Decimal("30000.01")
+
+
+def test_bad_records_are_kept_with_every_reason_and_their_bytes(story: Story) -> None:
+    sql = "SELECT topic, topic_id, partition_id, record_offset, raw, reasons::text FROM ops.quarantine"
+    wait_until("the rejected records in quarantine", lambda: len(story.rows(sql)) >= len(REJECTED))
+    sent = FIRST | {"transactions": TRANSACTIONS}
+    expected = {
+        (topic, *story.coordinates[topic, number], sent[topic][number][1], fields) for topic, number, fields in REJECTED
+    }
+    found = {
+        (topic, identity, partition, offset, bytes(raw), _blamed(reasons))
+        for topic, identity, partition, offset, raw, reasons in story.rows(sql)
+    }
+    assert found == expected
+
+
+def _blamed(reasons: str) -> tuple[str | None, ...]:
+    return tuple(sorted({reason["field"] for reason in json.loads(reasons)}, key=str))
+
+
+def bronze_values(story: Story, topic: str, identity: str, partition: int) -> list[bytes | None]:
+    """What bronze holds of a partition, read from the objects alone, as its documentation says they are to be read."""
+    import base64
+
+    domain = next(domain for domain in DOMAINS.values() if domain.topic == topic)
+    s3 = s3_client(story.settings)
+    prefix = f"{domain.bronze_folder}/{identity}/{partition}/"
+    values: list[bytes | None] = []
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BRONZE_BUCKET, Prefix=prefix):
+        for entry in page.get("Contents", []):
+            body = s3.get_object(Bucket=BRONZE_BUCKET, Key=entry["Key"])["Body"].read()
+            for line in body.splitlines():
+                if line.startswith(b'{"_paylake_envelope":'):
+                    encoded = json.loads(line)["_paylake_envelope"]["value_base64"]
+                    values.append(None if encoded is None else base64.b64decode(encoded))
+                else:
+                    values.append(line)
+    return values
+
+
+def assert_bronze_is_what_was_produced(story: Story) -> None:
+    for (topic, identity, partition), sent in story.produced.items():
+        assert bronze_values(story, topic, identity, partition) == sent, (topic, identity, partition)
+
+
+def test_bronze_holds_each_record_once_as_it_came(story: Story) -> None:
+    assert_bronze_is_what_was_produced(story)
+
+
+def silver_table(story: Story, name: str) -> Any:
+    """The folder read as plain Parquet, by someone who never heard of Iceberg."""
+    s3 = pafs.S3FileSystem(
+        endpoint_override=story.settings.s3_endpoint_url,
+        access_key=story.settings.s3_access_key_id,
+        secret_key=story.settings.s3_secret_access_key,
+        region=story.settings.s3_region,
+    )
+    return ds.dataset(f"silver/{REFERENCE_DOMAINS[name].silver_folder}", filesystem=s3, format="parquet").to_table()
+
+
+def test_silver_folders_read_as_plain_parquet_show_the_current_rows(story: Story) -> None:
+    profiles, merchants, accounts = (silver_table(story, name) for name in ("profiles", "merchants", "accounts"))
+    connection = duckdb.connect()
+    connection.register("users", profiles)
+    connection.register("merchants", merchants)
+    connection.register("accounts", accounts)
+    assert sorted(connection.execute(USERS_SQL).fetchall(), key=str) == sorted(USERS, key=str)
+    assert sorted(connection.execute(MERCHANTS_SQL).fetchall()) == sorted(MERCHANTS)
+    assert sorted(connection.execute(ACCOUNTS_SQL).fetchall()) == sorted(ACCOUNTS)
+
+
+def test_asset_events_tell_what_each_layer_did(story: Story) -> None:
+    for domain in REFERENCE_DOMAINS.values():
+        bronze = story.airflow.asset_events(f"bronze/{domain.bronze_folder}")
+        silver = story.airflow.asset_events(f"silver/{domain.silver_folder}")
+        gold = story.airflow.asset_events(f"gold/{domain.table.upper()}")
+        assert story.airflow.asset_events(domain.topic), domain.topic
+        assert sum(event["extra"]["records"] for event in bronze) == len(FIRST[domain.topic])
+        assert silver[-1]["extra"]["rows"] == len(story.rows(f"SELECT * FROM {domain.table}"))  # noqa: S608
+        assert sum(event["extra"]["rejected"] for event in silver) == sum(
+            1 for topic, *_ in REJECTED if topic == domain.topic
+        )
+        assert sum(event["extra"]["inserted"] for event in gold) == len(story.rows(f"SELECT * FROM {domain.table}"))  # noqa: S608
+
+
+def test_a_second_run_changes_nothing(story: Story) -> None:
+    before = story.fingerprint()
+    for name in REFERENCE_DOMAINS:
+        for dag_id in (f"bronze_{name}", f"silver_{name}", f"gold_{name}"):
+            assert story.airflow.run(dag_id) == "success", dag_id
+    assert story.fingerprint() == before
+
+
+def test_a_topic_reset_loses_nothing_and_the_new_topic_flows(story: Story) -> None:
+    admin = AdminClient({"bootstrap.servers": story.settings.kafka_bootstrap_servers})
+    topics = ["user_profiles", "transactions"]
+    # Produced right before the reset: what Kafka forgets must already be in bronze.
+    story.produce("user_profiles", [user("U0009", "Last Minute")])
+    old = {topic: topic_id(admin, topic) for topic in topics}
+    assert story.airflow.run("reset_topics", {"topics": topics, "confirm": "reset"}) == "success"
+    new = {topic: topic_id(admin, topic) for topic in topics}
+    for topic in topics:
+        assert new[topic] not in (None, old[topic])
+        assert set(end_offsets(admin, topic).values()) == {0}
+
+    story.produce("user_profiles", [user("U0003", "Jan de Vries", credit_score=500, timestamp="2026-02-03T00:00:00Z")])
+    story.produce("transactions", [transaction("T0100", "1"), transaction("T0001", "12.50")])
+    wait_until(
+        "the new transaction's verdict", lambda: ("T0100",) in story.rows("SELECT txn_id FROM GenuineTransaction")
+    )
+    users = "SELECT user_id, credit_score FROM users"
+    equal_in_time(story, users, {("U0001", 700), ("U0002", 700), ("U0003", 500), ("U0009", 700)})
+    assert story.rows("SELECT txn_id FROM GenuineTransaction") == {(txn,) for txn, _ in GENUINE} | {("T0100",)}
+    assert_bronze_is_what_was_produced(story)
+
+
+def test_a_reset_without_the_word_is_refused(story: Story) -> None:
+    admin = AdminClient({"bootstrap.servers": story.settings.kafka_bootstrap_servers})
+    before = topic_id(admin, "merchant_info")
+    assert story.airflow.run("reset_topics", {"topics": ["merchant_info"], "confirm": "yes please"}) == "failed"
+    assert topic_id(admin, "merchant_info") == before
