@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds an ingestion; the defaults follow a topic with a second's delay. Less would be felt by nobody, but would
-    make several objects of a record each out of every second of a quiet topic.
+    """What bounds an ingestion.
+
+    The defaults follow a topic with a second's delay. Less would be felt by nobody, but would make several objects of
+    a record each out of every second of a quiet topic.
 
     An object of a partition is written when the partition's oldest waiting record has waited ``flush_seconds``, or
     when its waiting records number ``flush_records`` or have ``flush_bytes``. ``gap_seconds``: how long offsets

@@ -92,8 +92,10 @@ def run(domain: Domain, settings: Settings, limit: RejectedLimit) -> SilverRepor
     started = time.monotonic()
     with domain_lock(settings, domain) as lock:
         bronze = BronzeLog(s3_client(settings), domain)
-        state, end = silver_state(settings, domain), bronze.end_positions()
-        if end == (state.position if state else {}) and not stray_files(settings, domain):
+        state = silver_state(settings, domain)
+        position = state.position if state else {}
+        end = position | bronze.end_positions()
+        if end == position and not stray_files(settings, domain):
             tally, changed = NOTHING, 0
         else:
             spark = spark_session(f"silver {domain.name}", settings)

@@ -72,11 +72,11 @@ class SilverTable:
         self._domain = domain
         self._settings = settings
         self._name = f"{CATALOG}.{NAMESPACE}.{domain.name}"
-        self._branch = f"run_{uuid.uuid4().hex}"
+        self.branch = f"run_{uuid.uuid4().hex}"
 
     @property
     def _branch_table(self) -> str:
-        return f"{self._name}.branch_{self._branch}"
+        return f"{self._name}.branch_{self.branch}"
 
     def create(self, book: Book) -> None:
         """Make the table with an empty first snapshot, both at once; ``book`` is that of no record at all."""
@@ -95,10 +95,10 @@ class SilverTable:
         """Add the columns that the contract has gained; return their names.
 
         Raises:
-            SchemaChangeError: a column has another type now.
+            SchemaChangeError: a column has another type now, or is gone.
         """
         wanted, existing = table_schema(self._domain), self._spark.table(self._name).schema
-        _check_types(self._name, wanted, existing)
+        _check_changes(self._name, wanted, existing)
         added = [column for column in wanted if column.name not in existing.fieldNames()]
         for column in added:
             self._spark.sql(f"ALTER TABLE {self._name} ADD COLUMN `{column.name}` {column.dataType.simpleString()}")
@@ -111,7 +111,7 @@ class SilverTable:
             ConflictError: that snapshot is gone.
         """
         try:
-            self._spark.sql(f"ALTER TABLE {self._name} CREATE BRANCH {self._branch} AS OF VERSION {snapshot_id}")
+            self._spark.sql(f"ALTER TABLE {self._name} CREATE BRANCH {self.branch} AS OF VERSION {snapshot_id}")
         except Py4JJavaError as error:
             if "unknown snapshot" not in str(error):
                 raise
@@ -141,10 +141,10 @@ class SilverTable:
             ConflictError: it is not.
         """
         # A branch that was removed under a sleeping run is made again by its commit, but from another snapshot.
-        if branch_parents(self._settings, self._domain).get(self._branch) != snapshot_id:
-            raise ConflictError(f"{self._name}: the branch {self._branch} was taken away")
+        if branch_parents(self._settings, self._domain).get(self.branch) != snapshot_id:
+            raise ConflictError(f"{self._name}: the branch {self.branch} was taken away")
         try:
-            self._call("fast_forward", f"branch => '{_MAIN}', to => '{self._branch}'")
+            self._call("fast_forward", f"branch => '{_MAIN}', to => '{self.branch}'")
         except IllegalArgumentException as error:  # Iceberg's word for: main is not where the branch began
             raise ConflictError(f"{self._name}: another run has published since snapshot {snapshot_id}") from error
 
@@ -168,7 +168,7 @@ class SilverTable:
 
     def _merge(self, changes: DataFrame, book: Book) -> None:
         key = self._domain.key
-        same_key = F.expr(f"branch_{self._branch}.`{key}` = changes.`{key}`")
+        same_key = F.expr(f"branch_{self.branch}.`{key}` = changes.`{key}`")
         # The DataFrame's own MERGE takes no options: a snapshot's properties can only come from the session.
         with _Configured(self._spark, {_PROPERTY + name: value for name, value in book.properties().items()}):
             merge = changes.alias("changes").mergeInto(self._branch_table, same_key)
@@ -208,14 +208,15 @@ class _Configured:
             self._spark.conf.unset(key)
 
 
-def _check_types(table: str, wanted: StructType, existing: StructType) -> None:
-    types = {column.name: column.dataType for column in existing}
+def _check_changes(table: str, wanted: StructType, existing: StructType) -> None:
+    types = {column.name: column.dataType for column in wanted}
+    gone = [f"{column.name} is not in the contract" for column in existing if column.name not in types]
     differing = [
-        f"{column.name} is {types[column.name].simpleString()}, the contract wants {column.dataType.simpleString()}"
-        for column in wanted
+        f"{column.name} is {column.dataType.simpleString()}, the contract wants {types[column.name].simpleString()}"
+        for column in existing
         if column.name in types and types[column.name] != column.dataType
     ]
-    if differing:
+    if gone or differing:
         raise SchemaChangeError(
-            f"{table}: {'; '.join(differing)}. Drop the table; the next run rebuilds it from bronze."
+            f"{table}: {'; '.join(gone + differing)}. Drop the table; the next run rebuilds it from bronze."
         )
