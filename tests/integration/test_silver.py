@@ -1,0 +1,363 @@
+"""Silver on real servers: records from a plain Kafka client become exactly the rows they should, whoever dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+from pyspark.sql import SparkSession
+
+from include.contracts.contract import CONTRACTS_FOLDER
+from include.domains import MERCHANTS, PROFILES, SILVER_BUCKET, Domain
+from include.lake.catalog import SilverState, branch_parents, changed_rows, data_files, silver_state
+from include.lake.silver_files import stray_files
+from include.quality.limit import RejectedLimit, TooManyRejectedError
+from include.settings import Settings
+from include.spark import silver_table
+from include.spark.session import spark_session
+from include.spark.silver import SilverReport, run
+from include.spark.silver_schema import table_schema
+from include.spark.silver_table import Book, ConflictError, SilverTable
+from tests.silver import World, await_condition, merchant, merchants
+
+pytestmark = pytest.mark.integration
+
+NAME_AND_DAY = ("merchant_id", "merchant_name", "date")
+
+
+@pytest.fixture(scope="module")
+def spark(settings: Settings) -> Iterator[SparkSession]:
+    session = spark_session("silver-test", settings)
+    # This session outlives tables that others make, change and drop; a job's does not.
+    session.conf.set("spark.sql.catalog.lake.cache-enabled", "false")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def world(settings: Settings, tmp_path: Path) -> World:
+    world = World(settings, MERCHANTS, tmp_path)
+    world.wipe()
+    return world
+
+
+def run_here(world: World, limit: float = 1.0) -> SilverReport:
+    return run(world.domain, world.settings, RejectedLimit(limit))
+
+
+def state_of(world: World) -> SilverState:
+    state = silver_state(world.settings, world.domain)
+    assert state is not None
+    return state
+
+
+def assert_clean(world: World) -> None:
+    """Nothing but the current rows in the folder, nothing but main in the catalog, and the books balance."""
+    state = state_of(world)
+    assert set(world.files()) == data_files(world.settings, world.domain)
+    assert set(branch_parents(world.settings, world.domain)) == {"main"}
+    assert len(world.rows()) == state.rows
+    counts = state.counts
+    total = counts.valid + counts.duplicates + counts.quarantined + counts.tombstones
+    assert total == sum(end for partitions in state.position.values() for end in partitions.values())
+
+
+def test_every_record_is_where_it_belongs_and_a_second_run_changes_nothing(settings: Settings, tmp_path: Path) -> None:
+    world = World(settings, PROFILES, tmp_path)
+    world.wipe()
+    ana = {
+        "user_id": " U0001 ",
+        "name": "Dr. Ana  Maria Silva",
+        "country": "u.s.a.",
+        "account_type": "SAVINGS",
+        "credit_score": 712,
+        "status": "Active",
+        "timestamp": "2026-01-31 13:45:00",
+        "email": "ana@example.org",
+    }
+    bob = {**ana, "user_id": "U2", "name": "Bob", "country": "DEU", "timestamp": "2026-01-31T23:30:00.5-02:00", "x": 1}
+    world.produce(
+        {**ana, "city": "too old", "timestamp": "2026-01-30 13:45:00"},
+        ana,
+        {**ana, "city": "too late", "timestamp": "2026-01-29 13:45:00"},
+        bob,
+        {**bob, "user_id": "2", "credit_score": 1},
+        None,
+        b"\xff",
+        {**bob, "status": "asleep"},
+        {**bob, "city": "same time, later offset"},
+    )
+
+    first = world.report_of(world.submit())
+
+    assert {**first, "position": None, "seconds": None} == {
+        "domain": "profiles",
+        "records": 9,
+        "valid": 5,
+        "rejected": 3,
+        "tombstones": 1,
+        "changed": 2,
+        "rows": 2,
+        "silver_version": 1,
+        "position": None,
+        "seconds": None,
+    }
+    (topic_id,) = first["position"]
+    coordinates = (topic_id, 0)
+    assert world.rows() == [
+        ("U0001", "Dr. Ana Maria Silva", "Dr.", "Ana Maria", "Silva", None, "ana@example.org", None, "US",
+         "United States", "Savings", 712, "active", datetime(2026, 1, 31, 13, 45, tzinfo=UTC), date(2026, 1, 31),
+         "13:45:00", 1, 2026, *coordinates, 1, 0),
+        ("U2", "Bob", None, "Bob", None, None, "ana@example.org", "same time, later offset", "DE", "Germany",
+         "Savings", 712, "active", datetime(2026, 2, 1, 1, 30, 0, 500_000, tzinfo=UTC), date(2026, 2, 1),
+         "01:30:00.500000", 2, 2026, *coordinates, 8, 0),
+    ]  # fmt: skip
+    assert [(offset, codes) for offset, _, codes in world.quarantined()] == [
+        (4, ["out_of_range", "pattern"]),
+        (6, ["not_utf8"]),
+        (7, ["not_allowed"]),
+    ]
+    assert world.quarantined()[1][1] == b"\xff"
+    assert_clean(world)
+
+    state, files = state_of(world), world.files()
+    second = world.report_of(world.submit())
+    assert (second["records"], second["changed"], second["rows"]) == (0, 0, 2)
+    assert (state_of(world), world.files()) == (state, files)
+
+
+def test_newer_wins_older_does_not_and_refused_records_move_the_position(world: World, spark: SparkSession) -> None:
+    world.produce(*merchants(range(5), day=10))
+    assert run_here(world).changed == 5
+    world.produce(merchant(1, 11, merchant_name="Newer"), merchant(2, 9, merchant_name="Older"), merchant(7, 1))
+    assert run_here(world).changed == 2
+    rows = world.rows(*NAME_AND_DAY)
+    assert rows == [
+        ("M0000", "Shop 0", date(2026, 1, 10)),
+        ("M0001", "Newer", date(2026, 1, 11)),
+        ("M0002", "Shop 2", date(2026, 1, 10)),
+        ("M0003", "Shop 3", date(2026, 1, 10)),
+        ("M0004", "Shop 4", date(2026, 1, 10)),
+        ("M0007", "Shop 7", date(2026, 1, 1)),
+    ]
+    assert_clean(world)
+    before = state_of(world)
+    state, batches = changed_rows(world.settings, world.domain, 1)
+    assert (state, sorted(batches.read_all()["merchant_id"].to_pylist())) == (before, ["M0001", "M0007"])
+
+    files = world.files()
+    world.produce(b"{}", None, merchant(3, 2), merchant(3, 10))
+    report = run_here(world)
+    assert (report.records, report.valid, report.rejected, report.tombstones, report.changed) == (4, 2, 1, 1, 1)
+    world.produce(b"[]", merchant(3, 2))
+    assert run_here(world).changed == 0
+    assert len(world.files()) >= len(files)
+    after = state_of(world)
+    assert (after.rows, after.silver_version) == (6, before.silver_version + 2)
+    assert after.counts.quarantined == 2
+    assert_clean(world)
+
+
+def test_a_dropped_table_is_rebuilt_and_a_new_topic_goes_on(world: World, spark: SparkSession) -> None:
+    world.produce(*merchants(range(20), day=5), merchant(3, 6), merchant(3, 4), b"garbage", None)
+    run_here(world)
+    world.produce(*merchants(range(10, 30), day=5, city="Faro"), merchant(3, 6, city="tie"))
+    run_here(world)
+    world.reset_topic()
+    world.produce(merchant(1, 5, city="next generation"), merchant(2, 4, city="older"))
+    run_here(world)
+    rows, quarantined, state = world.rows(), world.quarantined(), state_of(world)
+    assert [row for row in world.rows("merchant_id", "city", "bronze_generation") if row[1]][:3] == [
+        ("M0001", "next generation", 1),
+        ("M0003", "tie", 0),
+        ("M0010", "Faro", 0),
+    ]
+    assert len(state.position) == 2
+    assert_clean(world)
+
+    spark.sql("DROP TABLE lake.silver.merchants")
+    assert len(world.files()) > 0
+    run_here(world)
+    assert (world.rows(), world.quarantined()) == (rows, quarantined)
+    assert state_of(world).counts == state.counts
+    assert state_of(world).position == state.position
+    assert_clean(world)
+
+
+def stored_in_quarantine(world: World) -> bool:
+    return len(world.quarantined()) == 2
+
+
+def wrote_a_file(world: World) -> bool:
+    return len(stray_files(world.settings, world.domain)) > 0
+
+
+def published(world: World) -> bool:
+    return state_of(world).silver_version == 2
+
+
+@pytest.mark.parametrize("moment", [stored_in_quarantine, wrote_a_file, published])
+def test_kill_9_in_the_middle(world: World, spark: SparkSession, moment: Callable[[World], bool]) -> None:
+    world.produce(*merchants(range(50), day=3), b"garbage")
+    run_here(world)
+    rows = world.rows()
+    world.produce(*merchants(range(25, 75), day=4), b"more garbage")
+
+    job = world.submit()
+    await_condition(lambda: moment(world), job, moment.__name__)
+    os.killpg(job.pid, signal.SIGKILL)
+    job.wait()
+
+    state = state_of(world)
+    assert state.silver_version in (1, 2)
+    if state.silver_version == 1:
+        _, batches = changed_rows(world.settings, world.domain, 0)
+        assert sorted(batches.read_all()["merchant_id"].to_pylist()) == [row[0] for row in rows]
+    run_here(world)
+    assert world.rows("merchant_id", "date") == [
+        (f"M{number:04}", date(2026, 1, 3 if number < 25 else 4)) for number in range(75)
+    ]
+    assert [raw for _, raw, _ in world.quarantined()] == [b"garbage", b"more garbage"]
+    assert (state_of(world).silver_version, state_of(world).counts.duplicates) == (2, 25)
+    assert_clean(world)
+
+
+def test_two_at_once(world: World) -> None:
+    world.produce(*merchants(range(100)), *merchants(range(50), day=2), b"garbage")
+    jobs = [world.submit(), world.submit()]
+    reports = [world.report_of(job) for job in jobs]
+    assert sorted(report["records"] for report in reports) == [0, 151]
+    assert [report["rows"] for report in reports] == [100, 100]
+    assert world.rows("merchant_id", "date") == [
+        (f"M{number:04}", date(2026, 1, 2 if number < 50 else 1)) for number in range(100)
+    ]
+    assert_clean(world)
+
+
+@dataclass
+class Sleeper:
+    """A run that began at some state and goes on long after; ``rows``: whether it has a row to write."""
+
+    world: World
+    spark: SparkSession
+    state: SilverState
+    rows: bool
+
+    def __post_init__(self) -> None:
+        self.table = SilverTable(self.spark, self.world.domain, self.world.settings)
+        self.current = self.table.begin(self.state.snapshot_id)
+
+    def write(self) -> None:
+        stale = self.current.where("merchant_id = 'M0001'").replace("Shop 1", "Stale")
+        book = Book(self.state.position, self.state.silver_version + 1, 3, 0, 0, "1")
+        changes = stale if self.rows else stale.limit(0)
+        self.table.write(self.current, changes, book, added=0, replaced=int(self.rows), files=1)
+
+    def publish(self) -> None:
+        self.table.publish(self.state.snapshot_id)
+
+    def wake(self) -> None:
+        self.write()
+        self.publish()
+
+
+def test_runs_that_overslept_publish_nothing(world: World, spark: SparkSession) -> None:
+    world.produce(*merchants(range(3)))
+    run_here(world)
+    state = state_of(world)
+    in_time = [Sleeper(world, spark, state, rows) for rows in (True, False)]
+    too_late = [Sleeper(world, spark, state, rows) for rows in (True, False)]
+    for sleeper in in_time:
+        sleeper.write()
+    spark.sql(f"CALL lake.system.fast_forward('lake.silver.merchants', 'main', '{in_time[1].table.branch}')")
+    with pytest.raises(ConflictError):  # the branches are still there, but main has moved on
+        in_time[0].publish()
+
+    world.produce(merchant(1, 2, merchant_name="Newer"))
+    run_here(world)
+    published = state_of(world)
+    for sleeper in in_time:
+        with pytest.raises(ConflictError):
+            sleeper.publish()
+    with pytest.raises(Exception):  # noqa: B017, PT011  # what a MERGE into a branch that is gone says is Iceberg's business
+        too_late[0].wake()
+    with pytest.raises(ConflictError):
+        too_late[1].wake()
+
+    assert state_of(world) == published
+    run_here(world)
+    assert world.rows("merchant_name") == [("Shop 0",), ("Newer",), ("Shop 2",)]
+    assert state_of(world).silver_version == published.silver_version
+    assert_clean(world)
+
+
+def test_too_many_rejected_records_fail_the_run_before_anything_is_published(world: World, spark: SparkSession) -> None:
+    world.produce(*merchants(range(40)), *merchants(range(50), risk_level="Huge"), *[b"garbage"] * 15)
+    with pytest.raises(TooManyRejectedError, match=r"65 of 105 .*risk_level not_allowed: 50, not_json: 15"):
+        run_here(world, limit=0.5)
+    assert (state_of(world).rows, state_of(world).position, world.quarantined()) == (0, {}, [])
+    assert run_here(world, limit=0.7).rows == 40
+    assert len(world.quarantined()) == 65
+    assert_clean(world)
+
+
+def test_many_files_become_few(world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        world.produce(merchant(number))
+        run_here(world)
+    assert len(world.files()) == 3
+    monkeypatch.setattr(silver_table, "MAX_FILES", 2)
+    world.produce(merchant(1, 2, merchant_name="Newer"), merchant(9))
+    assert run_here(world).changed == 2
+    assert len(world.files()) < 3
+    assert world.rows("merchant_name") == [("Shop 0",), ("Newer",), ("Shop 2",), ("Shop 9",)]
+    assert_clean(world)
+
+
+def test_files_that_nobody_knows_are_removed_by_a_run_without_news(world: World, spark: SparkSession) -> None:
+    world.produce(*merchants(range(3)))
+    run_here(world)
+    state = state_of(world)
+    (key, *_) = world.files()
+    stray = f"{world.domain.silver_folder}/00000-0-left-by-a-dead-run.parquet"
+    world.s3.copy_object(Bucket=SILVER_BUCKET, Key=stray, CopySource={"Bucket": SILVER_BUCKET, "Key": key})
+    run_here(world)
+    assert stray not in world.files()
+    assert state_of(world).silver_version == state.silver_version
+    assert_clean(world)
+
+
+def evolved(folder: Path) -> Domain:
+    """Merchants, whose contract has gained a field and makes another one required."""
+    document = yaml.safe_load((CONTRACTS_FOLDER / MERCHANTS.contract_file).read_text(encoding="utf-8"))
+    document["version"] = "1.1.0"
+    phone = {"name": "phone", "logicalType": "string", "physicalType": "text", "description": "A number."}
+    for schema in document["schema"]:
+        schema["properties"].append(phone)
+        next(field for field in schema["properties"] if field["name"] == "city")["required"] = True
+    path = folder / "merchant_info.odcs.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return replace(MERCHANTS, contract_file=str(path))
+
+
+def test_a_contract_that_changes_leaves_old_rows_beside_new_ones(world: World, spark: SparkSession) -> None:
+    world.produce(merchant(1), merchant(2))
+    run_here(world)
+    world.domain = evolved(world.folder)
+    world.produce(merchant(2, 2, city="Faro", phone=" 555  1 "), merchant(3, city="Faro"), merchant(4, phone="1"))
+    run_here(world)
+    new_rows = [("M0002", "Faro", "555 1"), ("M0003", "Faro", None)]
+    assert [row for row in world.rows("merchant_id", "city", "phone") if row[0] != "M0001"] == new_rows
+    _, batches = changed_rows(world.settings, world.domain, 0)
+    table = batches.read_all().sort_by("merchant_id")
+    assert table["phone"].to_pylist() == [None, "555 1", None]
+    assert [codes for _, _, codes in world.quarantined()] == [["missing"]]
+    assert state_of(world).contract_version == "1.1.0"
+    assert set(table.column_names) == set(table_schema(world.domain).fieldNames())
+    assert_clean(world)

@@ -1,0 +1,161 @@
+"""What the tests of silver share: a domain wiped clean, plain clients to fill it, and plain readers to look at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from include.domains import BRONZE_BUCKET, SILVER_BUCKET, Domain
+from include.kafka.topics import ensure_topics, reset_topics
+from include.lake.s3 import s3_client
+from include.settings import Settings
+from include.warehouse.connect import connect
+from include.warehouse.schema import apply_schema
+from tests.bronze import drain
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+REPOSITORY = Path(__file__).parents[1]
+JOB = REPOSITORY / "include" / "spark" / "silver.py"
+SUBMIT_SECONDS = 420
+
+
+@dataclass
+class World:
+    """One domain from its topic to its Parquet folder, seen by clients that are not ours."""
+
+    settings: Settings
+    domain: Domain
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.s3: S3Client = s3_client(self.settings)
+        self._kafka = {"bootstrap.servers": self.settings.kafka_bootstrap_servers}
+
+    def wipe(self) -> None:
+        """No record, no row, a new topic."""
+        with connect(self.settings.warehouse_dsn) as conn:
+            apply_schema(conn)
+            conn.execute("DELETE FROM ops.quarantine WHERE domain = %s", [self.domain.name])
+        self.drop_table()
+        for bucket, prefix in (
+            (BRONZE_BUCKET, self.domain.bronze_folder),
+            (SILVER_BUCKET, self.domain.silver_folder),
+            (SILVER_BUCKET, f"_metadata/{self.domain.name}"),
+        ):
+            for key in self._listed(bucket, f"{prefix}/"):
+                self.s3.delete_object(Bucket=bucket, Key=key)
+        self.reset_topic()
+
+    def reset_topic(self) -> None:
+        admin = AdminClient(self._kafka)
+        ensure_topics(admin, [self.domain.topic])
+        reset_topics(admin, [self.domain.topic], timeout=60)
+
+    def drop_table(self) -> None:
+        """As ``DROP TABLE`` does it: the catalog forgets the table, its files stay."""
+        with connect(self.settings.warehouse_dsn) as conn:
+            if conn.execute("SELECT to_regclass('lake_catalog.iceberg_tables') IS NOT NULL").fetchone() == (True,):
+                conn.execute("DELETE FROM lake_catalog.iceberg_tables WHERE table_name = %s", [self.domain.name])
+
+    def produce(self, *records: Mapping[str, Any] | bytes | None) -> None:
+        """Through a plain Kafka client, into one partition, and on into bronze."""
+        producer = Producer(self._kafka)
+        for record in records:
+            value = json.dumps(record).encode() if isinstance(record, Mapping) else record
+            producer.produce(self.domain.topic, value, key=b"k", partition=0)
+        assert producer.flush(60) == 0
+        drain(self.domain, self.settings)
+
+    def submit(self) -> subprocess.Popen[str]:
+        """Start the job as Airflow would; it is the leader of a process group of its own."""
+        binary = Path(sys.executable).with_name("spark-submit")
+        master = ["--master", "local[2]", "--driver-memory", "700m"]
+        paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        return subprocess.Popen(
+            [str(binary), *master, str(JOB), self.domain.name],
+            env={**os.environ, "PATH": paths, "PYTHONPATH": str(REPOSITORY), "PYSPARK_PYTHON": sys.executable},
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=(self.folder / "stderr.log").open("a"),
+            text=True,
+            start_new_session=True,
+        )
+
+    def report_of(self, job: subprocess.Popen[str]) -> dict[str, Any]:
+        """Wait for the job's end and read its last line."""
+        output, _ = job.communicate(timeout=SUBMIT_SECONDS)
+        assert job.returncode == 0, (self.folder / "stderr.log").read_text()[-8000:]
+        report: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+        return report
+
+    def files(self) -> dict[str, str]:
+        """Key and entity tag of all that is in the folder."""
+        return self._listed(SILVER_BUCKET, f"{self.domain.silver_folder}/")
+
+    def rows(self, *columns: str) -> list[tuple[Any, ...]]:
+        """The folder read as plain Parquet, by DuckDB, sorted."""
+        copy = self.folder / f"copy-{time.monotonic_ns()}"
+        copy.mkdir()
+        for number, key in enumerate(self.files()):
+            self.s3.download_file(SILVER_BUCKET, key, str(copy / f"{number}.parquet"))
+        if not any(copy.iterdir()):
+            return []
+        chosen = ", ".join(columns or ("* EXCLUDE (silver_version)",))
+        with duckdb.connect() as database:
+            database.execute("SET TimeZone = 'UTC'")
+            source = f"read_parquet('{copy}/*.parquet', union_by_name = true)"
+            query = f"SELECT {chosen} FROM {source} ORDER BY {self.domain.key}"  # noqa: S608
+            return database.execute(query).fetchall()
+
+    def quarantined(self) -> list[tuple[int, bytes, list[str]]]:
+        """Offset, original bytes and reason codes of what is in quarantine, by offset."""
+        with connect(self.settings.warehouse_dsn) as conn:
+            found = conn.execute(
+                "SELECT record_offset, raw, reasons FROM ops.quarantine WHERE domain = %s ORDER BY record_offset",
+                [self.domain.name],
+            ).fetchall()
+        return [(offset, raw, sorted(reason["code"] for reason in reasons)) for offset, raw, reasons in found]
+
+    def _listed(self, bucket: str, prefix: str) -> dict[str, str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", [])}
+
+
+def await_condition(condition: Callable[[], bool], job: subprocess.Popen[str], what: str) -> None:
+    """Wait until it holds; the job must be alive until then."""
+    deadline = time.monotonic() + SUBMIT_SECONDS
+    while not condition():
+        assert job.poll() is None, f"the job ended before {what}"
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
+def merchant(number: int, day: int = 1, **changes: Any) -> dict[str, Any]:
+    """A record of the merchants' topic, of that day of January 2026."""
+    record = {
+        "merchant_id": f"M{number:04}",
+        "merchant_name": f"Shop {number}",
+        "category": "Fuel",
+        "risk_level": "Low",
+        "country": "Portugal",
+        "timestamp": f"2026-01-{day:02} 12:00:00",
+    }
+    return record | changes
+
+
+def merchants(numbers: Sequence[int] | range, day: int = 1, **changes: Any) -> list[dict[str, Any]]:
+    """Several of them."""
+    return [merchant(number, day, **changes) for number in numbers]
