@@ -65,4 +65,4 @@ def _read(stack: Stack) -> dict[str, str]:
 def _generate(name: str) -> str:
     if name == "airflow_fernet_key":
         return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    return secrets.token_hex(24 if name.startswith("airflow_jwt") else 16)
+    return secrets.token_hex(32 if name.startswith("airflow_jwt") else 16)
