@@ -34,8 +34,8 @@ def prepare(stack: Stack, java: Java, task: Task) -> None:
         return
     task.say("formatting the storage")
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    # --ignore-formatted: a format that was cut short is done again. One argument for the id, because one id in 64 begins
-    # with a hyphen and would by itself be taken for an option.
+    # --ignore-formatted: a format that was cut short is done again. The id is part of its argument, because one id in
+    # 64 begins with a hyphen and would by itself be taken for an option.
     tool = ["kafka.tools.StorageTool", "format", "--standalone", "--ignore-formatted"]
     task.command([*_java_command(stack, java, "128m"), *tool, f"--cluster-id={cluster_id}", "-c", configuration])
 
