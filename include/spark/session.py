@@ -108,6 +108,8 @@ def _catalog(settings: Settings) -> dict[str, str]:
         "type": "jdbc",
         "uri": url,
         "jdbc.schema-version": "V1",
+        # A table is what the catalog says now: other processes commit to it, drop it and make it anew.
+        "cache-enabled": "false",
         "warehouse": f"s3a://{SILVER_BUCKET}",
         "io-impl": "org.apache.iceberg.hadoop.HadoopFileIO",
         **{f"jdbc.{key}": value for key, value in credentials.items()},

@@ -34,8 +34,6 @@ NAME_AND_DAY = ("merchant_id", "merchant_name", "date")
 @pytest.fixture(scope="module")
 def spark(settings: Settings) -> Iterator[SparkSession]:
     session = spark_session("silver-test", settings)
-    # This session outlives tables that others make, change and drop; a job's does not.
-    session.conf.set("spark.sql.catalog.lake.cache-enabled", "false")
     yield session
     session.stop()
 

@@ -237,8 +237,7 @@ def test_differences_made_by_hand_are_named_and_mended(conn):
 
 
 def test_reader_role_reads_and_cannot_write(conn):
-    if conn.execute("SELECT to_regrole('paylake_reader')").fetchone() == (None,):
-        pytest.skip("this server's login may not create roles")
+    conn.execute("GRANT paylake_reader TO CURRENT_USER WITH SET TRUE")
     with conn.transaction():
         conn.execute("SET LOCAL ROLE paylake_reader")
         assert conn.execute("SELECT * FROM transactions").fetchall() == []
