@@ -61,7 +61,7 @@ def keep() -> None:
         stack = replace(locate(), home=Path(folder).resolve() / "home", ports=Ports.free())
         try:
             start = start_stores_and_jars(stack, Console(stderr=True))
-            _let_tests_make_databases(start)
+            _widen_rights_for_tests(start)
             sys.stdout.write(json.dumps(_environment(start)) + "\n")
             sys.stdout.flush()
             sys.stdin.read()
@@ -69,9 +69,10 @@ def keep() -> None:
             reset(stack)
 
 
-def _let_tests_make_databases(start: Start) -> None:
+def _widen_rights_for_tests(start: Start) -> None:
     with psycopg.connect(postgres.dsn(start.stack, start.secrets, "postgres"), autocommit=True) as connection:
         connection.execute(f"ALTER ROLE {postgres.WAREHOUSE_OWNER} CREATEDB CREATEROLE")
+        connection.execute(f"GRANT paylake_reader TO {postgres.WAREHOUSE_OWNER}")
 
 
 def _environment(start: Start) -> dict[str, str]:

@@ -237,7 +237,6 @@ def test_differences_made_by_hand_are_named_and_mended(conn):
 
 
 def test_reader_role_reads_and_cannot_write(conn):
-    conn.execute("GRANT paylake_reader TO CURRENT_USER WITH SET TRUE")
     with conn.transaction():
         conn.execute("SET LOCAL ROLE paylake_reader")
         assert conn.execute("SELECT * FROM transactions").fetchall() == []
