@@ -163,7 +163,7 @@ def airflow(context: typer.Context) -> None:
 @app.command("test", context_settings=PASS_THROUGH)
 def run_tests(
     context: typer.Context,
-    suite: Annotated[str, typer.Argument(help="all, lint, unit, integration, or another folder of tests/")] = "all",
+    suite: Annotated[str, typer.Argument(help="all, lint, unit, integration, faults, or another folder of tests/")] = "all",
 ) -> None:
     """Run lint, types, contracts and all tests, or one suite of them; further arguments are pytest's."""
     from include.local.suites import run_suite
