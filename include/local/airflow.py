@@ -1,4 +1,4 @@
-"""Airflow: its configuration, all of it by environment variables, and its four processes."""
+"""Airflow: its configuration, all of it by environment variables, its four processes, and who looks after them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from include.local.secrets import Secrets
 from include.local.steps import Task
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+WATCHDOG = "airflow-watchdog"
 SPARK_LOGGING = Path(__file__).with_name("spark-log4j2.properties")
 # The scheduler and the triggerer would each serve their logs to the whole network; here the UI reads them as files.
 FLAGS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
@@ -50,19 +51,34 @@ def migrate(stack: Stack, secrets: Secrets, java: Java, task: Task) -> None:
 
 
 def processes(stack: Stack, secrets: Secrets, java: Java) -> list[Process]:
-    """The four processes under supervisor."""
+    """The processes under supervisor."""
     environment = airflow_environment(stack, secrets, java)
-    return [
+    components = [
         Process(
             name=f"airflow-{component}",
             command=[program(), component, *FLAGS.get(component, [])],
             environment=environment,
             address=clients.airflow_url(stack) if component == "api-server" else "",
-            group_name="airflow",
+            group_name="scheduler" if component == "scheduler" else "airflow",
+            needs_port=stack.ports.postgres,
             cwd=str(stack.airflow_home),
         )
         for component in COMPONENTS
     ]
+    return [*components, _watchdog(stack)]
+
+
+def _watchdog(stack: Stack) -> Process:
+    return Process(
+        name=WATCHDOG,
+        command=[sys.executable, "-P", "-m", "include.local.watchdog"],
+        environment={
+            "PYTHONPATH": str(stack.clone),
+            "PAYLAKE_HOME": str(stack.home),
+            "PAYLAKE_CACHE": str(stack.cache),
+        },
+        group_name="airflow",
+    )
 
 
 def airflow_environment(stack: Stack, secrets: Secrets, java: Java) -> dict[str, str]:
@@ -73,7 +89,7 @@ def airflow_environment(stack: Stack, secrets: Secrets, java: Java) -> dict[str,
             "dags_folder": stack.clone / "airflow" / "dags",
             "plugins_folder": stack.clone / "airflow" / "plugins",
             "load_examples": False,
-            "executor": "LocalExecutor",
+            "executor": "paylake_airflow.executor.TiedExecutor",
             "parallelism": 8,
             "fernet_key": secrets.airflow_fernet_key,
             "execution_api_server_url": f"{url}/execution/",

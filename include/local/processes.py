@@ -19,8 +19,9 @@ STACK_ID_VARIABLE = "PAYLAKE_STACK_ID"
 class Process:
     """A server that supervisor keeps. ``environment`` is added to what the user's shell gives every program.
 
-    ``user`` and ``group`` are the numbers it runs as, None for the user of the stack. ``stop_signal`` asks it to end
-    in order; after ``stop_seconds`` it is killed.
+    ``user`` and ``group`` are the numbers it runs as, None for the user of the stack. It is not begun before something
+    listens on the port ``needs_port`` of this machine. ``stop_signal`` asks it to end in order; after ``stop_seconds``
+    it is killed.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Process:
     cwd: str | None = None
     user: int | None = None
     group: int | None = None
+    needs_port: int | None = None
     stop_signal: str = "TERM"
     stop_seconds: int = 30
 

@@ -55,15 +55,15 @@ class Start:
         probe = health.probes(self.stack, self.secrets)[name]
         log = self.stack.logs / f"{name}.log"
 
-        pids: set[int] = set()
+        starts: set[float] = set()
 
         def why_not() -> str | None:
             condition = self.supervisor.conditions().get(name)
             if condition is None:
                 raise StackError(f"supervisord ended while {name} was starting; see {self.stack.logs}/supervisord.log.")
-            pids.add(condition.pid)
-            # Supervisor starts what lived for a while again and again; it need not be watched for ever.
-            if condition.gave_up or len(pids - {0}) > MOST_STARTS:
+            starts.add(condition.spawned)
+            # Supervisor starts it again and again; that need not be watched for ever.
+            if condition.gave_up or len(starts) > MOST_STARTS:
                 raise StackError(f"{name} does not start; the end of {log}:\n" + last_lines(log, 10))
             return probe(condition.started) if condition.running else "it ended and is started again"
 

@@ -19,21 +19,26 @@ from include.local.layout import Stack, write_private
 from include.local.processes import Process, own_environment
 
 EXECUTE = Path(__file__).with_name("execute.py")
-# In this order they start; they end in the reverse order, so that nothing loses its stores while it still works.
-GROUPS = ("stores", "airflow")
+# In this order they start; they end in the reverse order, so that nothing loses what it needs while it still works. The
+# scheduler's tasks are its children: when they end, they tell the API server how.
+GROUPS = ("stores", "airflow", "scheduler")
 START_SECONDS = 15.0
 STOP_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What supervisor knows of a process. ``started`` is a Unix time, 0 when it does not run."""
+    """What supervisor knows of a process.
+
+    ``started`` is a Unix time, 0 when it does not run; ``spawned`` is that of its last start, also when that failed.
+    """
 
     name: str
     group: str
     state: str
     pid: int
     started: float
+    spawned: float
     reason: str
 
     @property
@@ -73,6 +78,7 @@ class Supervisor:
                 state=info["statename"],
                 pid=info["pid"],
                 started=float(info["start"]) if info["pid"] else 0.0,
+                spawned=float(info["start"]),
                 reason=info["spawnerr"],
             )
             for info in self._call("getAllProcessInfo")
@@ -100,7 +106,11 @@ class Supervisor:
         condition = self.conditions()[process.name]
         if condition.running:
             return False
-        self._call("startProcess", f"{process.group_name}:{process.name}", False)
+        name = f"{process.group_name}:{process.name}"
+        if condition.state == "BACKOFF":
+            # Supervisor would try it again, but perhaps only in a while, and refuses to do so now.
+            self._call("stopProcess", name)
+        self._call("startProcess", name, False)
         return True
 
     def stop(self, names: Iterable[str]) -> None:
@@ -206,7 +216,8 @@ def _program(stack: Stack, process: Process) -> str:
         autostart="false",
         autorestart="true",
         startsecs=3,
-        startretries=3,
+        # For ever, in effect: a server must come back by itself however long what it needs was away.
+        startretries=1_000_000,
         stopsignal=process.stop_signal,
         stopwaitsecs=process.stop_seconds,
         killasgroup="true",

@@ -82,6 +82,7 @@ def airflow_steps(start: Start, *, traffic: bool) -> list[Step]:
             after=("databases", "airflow-files"),
         ),
         *(_server_step(start, name, ready) for name in components),
+        _server_step(start, airflow.WATCHDOG, tuple(components)),
         Step("dags", "DAGs", lambda task: release_dags(start, task, traffic=traffic), after=tuple(components)),
     ]
     if traffic:

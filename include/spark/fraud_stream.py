@@ -29,7 +29,6 @@ from include.domains import TRANSACTIONS
 from include.fraud.checkpoint import CHECKPOINT, CheckpointError, check_checkpoint
 from include.fraud.console import fraud_line
 from include.fraud.lease import APPLICATION_NAME, StaleLeaseError, acquire
-from include.fraud.lifetime import die_with_parent, stop_on_signals
 from include.fraud.progress import Progress
 from include.fraud.rules import Rules, RulesError, load_rules
 from include.fraud.settle import Classified
@@ -37,6 +36,7 @@ from include.fraud.sink import Batch, Sink
 from include.lake.bronze_log import BronzeLog
 from include.lake.records import BronzeRecord
 from include.lake.s3 import s3_client
+from include.lifetime import die_with_parent, stop_on_signals
 from include.quality import classify
 from include.settings import MissingSettingError, Settings
 from include.spark.session import checkpoint_location, spark_session

@@ -12,13 +12,13 @@ from threading import Event
 
 import pytest
 
-from include.fraud.lifetime import stop_on_signals
+from include.lifetime import stop_on_signals
 
 REPOSITORY = Path(__file__).parents[2]
 
 CHILD = """
 import time
-from include.fraud.lifetime import die_with_parent
+from include.lifetime import die_with_parent
 die_with_parent()
 print("ready", flush=True)
 time.sleep(120)

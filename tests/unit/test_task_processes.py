@@ -34,7 +34,7 @@ input()
 """
 CHILD = """
 import os, time
-from paylake_airflow.processes import die_with_parent
+from include.lifetime import die_with_parent
 die_with_parent()
 print(os.getpid(), flush=True)
 time.sleep(300)

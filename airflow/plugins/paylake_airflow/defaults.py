@@ -22,15 +22,14 @@ BATCH: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=5),
     "execution_timeout": timedelta(minutes=30),
 }
-# A stream has no end, so no time limit. After its retries are used up its run fails and the next one begins at once:
-# with the growing pauses between the tries, a stream that cannot start is started a few times per minute at most.
+# A stream has no end, so no time limit. The pauses between its tries do not grow: a stream that ran well for weeks
+# would wait the longer for each fault it has survived. After its retries are used up its run fails and the next begins
+# at once, so a stream that cannot start makes a run that failed about once a minute, not one every second.
 STREAM: dict[str, Any] = {
     "owner": OWNER,
     "pool": STREAMS_POOL,
     "retries": 8,
     "retry_delay": timedelta(seconds=5),
-    "retry_exponential_backoff": 2.0,
-    "max_retry_delay": timedelta(minutes=1),
 }
 # Airflow names a run of an endless DAG after the end of the one before. Without a start in the past the first run ends
 # at the moment it begins, so the second would have the first one's name and is never made.

@@ -8,9 +8,9 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.domains import DOMAINS
+from include.lifetime import die_with_parent
 from paylake_airflow import assets, hooks
 from paylake_airflow.events import StreamEnded, announce, last_extra
-from paylake_airflow.processes import die_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

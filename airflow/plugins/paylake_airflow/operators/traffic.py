@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseOperator
 
 from include.domains import REFERENCE_DOMAINS
+from include.lifetime import die_with_parent
 from paylake_airflow import assets, hooks
 from paylake_airflow.events import StreamEnded, announce
-from paylake_airflow.processes import die_with_parent
 
 if TYPE_CHECKING:
     from typing import Any

@@ -1,0 +1,128 @@
+"""An executor for one machine that can be killed, and whose tasks can be killed, at any moment.
+
+Airflow's ``LocalExecutor`` runs tasks as this one does, but it is made for tasks that end and a scheduler that is not
+killed. Seen with streams: a scheduler that crashed waited for ever for tasks without end. The tasks of a killed one
+lost their output and died one by one, which its successor noticed after five minutes. A killed worker was noticed after
+a minute; one that was killed while idle held the lock of the queue that all share, so that no task started any more.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.executors.base_executor import BaseExecutor, get_execution_api_server_url
+from airflow.jobs.job import Job, JobState
+from airflow.utils.net import get_hostname
+from airflow.utils.session import create_session
+from sqlalchemy import update
+
+from include.lifetime import die_with_parent
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkProcess
+
+    from airflow.executors.workloads import ExecutorWorkload
+    from airflow.executors.workloads.types import WorkloadKey
+
+END_SECONDS = 10.0
+"""How long tasks may take to end in order when the scheduler ends."""
+
+_FORK = multiprocessing.get_context("fork")
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    workload: ExecutorWorkload
+    process: ForkProcess
+
+
+class TiedExecutor(BaseExecutor):
+    """Runs each workload in a child process of the scheduler: they share nothing, and the kernel ties them together.
+
+    - A process that dies, however it dies, is noticed at the scheduler's next round, and its task is tried again.
+    - A scheduler that dies takes them with it, however it dies. Its successor on the same host knows that nothing of
+      it is left and starts its tasks anew at once. So there must be one scheduler per host.
+    - A scheduler that ends, or crashes, tells its tasks to stop, waits for ``END_SECONDS`` and kills the rest.
+    """
+
+    is_local = True
+    serve_logs = True
+    supports_callbacks = True
+    supports_connection_test = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._work: dict[WorkloadKey, _Work] = {}
+
+    def start(self) -> None:
+        """Declare the earlier schedulers of this host dead, so that what they ran is started anew."""
+        with create_session() as session:
+            session.execute(
+                update(Job)
+                .where(
+                    Job.job_type == "SchedulerJob",
+                    Job.state == JobState.RUNNING,
+                    Job.hostname == get_hostname(),  # type: ignore[no-untyped-call]  # Airflow did not type it
+                    Job.id != self.job_id,
+                )
+                .values(state=JobState.FAILED)
+            )
+
+    def _process_workloads(self, workload_items: Sequence[ExecutorWorkload]) -> None:
+        for workload in workload_items:
+            queues: list[dict[Any, Any]] = [self.queued_tasks, self.queued_callbacks, self.queued_connection_tests]
+            for queue in queues:
+                queue.pop(workload.key, None)
+            server = get_execution_api_server_url(self.conf)
+            process = _FORK.Process(target=_run, args=(workload, server), name=workload.display_name)
+            process.start()
+            self._work[workload.key] = _Work(workload, process)
+            self.running.add(workload.key)
+            if workload.running_state is not None:
+                self.change_state(workload.key, workload.running_state, remove_running=False)
+
+    def sync(self) -> None:
+        """Tell the scheduler which processes ended. Why a task ended, the task itself has told the API server."""
+        for key, work in list(self._work.items()):
+            code = work.process.exitcode
+            if code is None:
+                continue
+            if code != 0:
+                self.log.warning("The process of %s ended with %d", work.workload.display_name, code)
+            work.process.close()
+            del self._work[key]
+            self.change_state(key, work.workload.success_state if code == 0 else work.workload.failure_state)
+
+    def end(self) -> None:
+        """Have the tasks stop in order, and kill what takes too long."""
+        self.log.info("Ending %d processes", len(self._work))
+        for work in self._work.values():
+            # Airflow's supervisor of the task hands it on to the task.
+            work.process.terminate()
+        deadline = time.monotonic() + END_SECONDS
+        for work in self._work.values():
+            work.process.join(max(0.0, deadline - time.monotonic()))
+        self.terminate()
+        self.sync()
+
+    def terminate(self) -> None:
+        """Kill every process."""
+        for work in self._work.values():
+            if work.process.exitcode is None:
+                self.log.warning("Killing the process of %s", work.workload.display_name)
+                work.process.kill()
+                work.process.join()
+
+
+def _run(workload: ExecutorWorkload, server: str) -> None:
+    """Supervise one workload to its end, in a process of its own."""
+    die_with_parent()
+    # What was inherited is never freed here: looking it through would only copy its pages.
+    gc.freeze()
+    title = f"airflow worker: {workload.display_name}"
+    BaseExecutor.run_workload(workload, server=server, proctitle=title, subprocess_logs_to_stdout=True)

@@ -1,0 +1,124 @@
+"""The executor's processes: their end is noticed, and they outlive no scheduler. In place of Airflow's supervisor of a
+task stands a program that sleeps."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import wait_until
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel of Linux does it")
+
+# Runs two workloads, and does by its input's lines what a scheduler would call.
+SCHEDULER = """
+import os, signal, sys, time
+from dataclasses import dataclass
+from airflow.executors.base_executor import BaseExecutor
+from paylake_airflow import executor as module
+
+@dataclass(frozen=True)
+class Workload:
+    key: str
+    running_state = None
+    success_state = "success"
+    failure_state = "failed"
+    @property
+    def display_name(self):
+        return self.key
+
+def run(workload, **_):
+    if workload.key == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    print("ANSWER", workload.key, os.getpid(), flush=True)
+    time.sleep(300)
+
+BaseExecutor.run_workload = staticmethod(run)
+module.END_SECONDS = 1.0
+executor = module.TiedExecutor(parallelism=4)
+executor._process_workloads([Workload("obedient"), Workload("stubborn")])
+for line in sys.stdin:
+    getattr(executor, line.strip())()
+    states = {key: state for key, (state, _) in executor.get_event_buffer().items()}
+    print("ANSWER", sorted(states.items()), len(executor.running), flush=True)
+"""
+
+
+class Scheduler:
+    def __init__(self, home: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SCHEDULER],
+            env=os.environ
+            | {
+                "AIRFLOW_HOME": str(home),
+                "AIRFLOW__API_AUTH__JWT_SECRET": "a secret that is as long as Airflow wants one to be, for 512 bits",
+                "PYTHONPATH": f"{ROOT}:{ROOT / 'airflow' / 'plugins'}",
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        found = [self.answer().split() for _ in range(2)]
+        self.pids = {name: int(pid) for name, pid in found}
+
+    def answer(self) -> str:
+        """The next line that is not Airflow's log."""
+        assert self.process.stdout is not None
+        return next(line for line in self.process.stdout if line.startswith("ANSWER ")).removeprefix("ANSWER ").strip()
+
+    def call(self, method: str) -> str:
+        """Call the executor; returns the states it reports then, and how many workloads run."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(method + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[Scheduler]:
+    scheduler = Scheduler(tmp_path)
+    yield scheduler
+    scheduler.process.kill()
+    for pid in scheduler.pids.values():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    scheduler.process.communicate()
+
+
+def gone(pid: int) -> bool:
+    """Whether a process is gone, or waits for its parent to look at its end."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_a_killed_process_is_reported_at_the_next_round_and_frees_its_place(scheduler: Scheduler) -> None:
+    assert scheduler.call("sync") == "[] 2"
+    os.kill(scheduler.pids["obedient"], signal.SIGKILL)
+    wait_until(lambda: gone(scheduler.pids["obedient"]), "its end", 10)
+    assert scheduler.call("sync") == "[('obedient', 'failed')] 1"
+
+
+def test_no_process_outlives_a_killed_scheduler(scheduler: Scheduler) -> None:
+    assert not any(map(gone, scheduler.pids.values()))
+    scheduler.process.kill()
+    wait_until(lambda: all(map(gone, scheduler.pids.values())), "their end", 10)
+
+
+def test_a_scheduler_that_ends_does_not_wait_for_ever(scheduler: Scheduler) -> None:
+    assert scheduler.call("end") == "[('obedient', 'success'), ('stubborn', 'failed')] 0"
+    assert all(map(gone, scheduler.pids.values()))
+    scheduler.process.communicate(timeout=20)
+    assert scheduler.process.returncode == 0
