@@ -1,17 +1,20 @@
 """From Kafka into bronze: each record in exactly one object, once, whatever is killed when."""
 
 from include.ingest.errors import (
+    Gap,
     IngestError,
     KafkaUnavailableError,
     PositionBeyondEndError,
     RetentionGapError,
     S3UnavailableError,
+    StoreFullError,
     TopicMissingError,
 )
 from include.ingest.limits import Limits
 from include.ingest.writer import IngestReport, ingest
 
 __all__ = [
+    "Gap",
     "IngestError",
     "IngestReport",
     "KafkaUnavailableError",
@@ -19,6 +22,7 @@ __all__ = [
     "PositionBeyondEndError",
     "RetentionGapError",
     "S3UnavailableError",
+    "StoreFullError",
     "TopicMissingError",
     "ingest",
 ]

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from include.lake.objects import EncodedObject, encode
 from include.lake.records import IncomingRecord
 
+# What Python's objects for a record take beside its key and value.
+_RECORD_BYTES = 200
+
 
 @dataclass(slots=True)
 class PartitionBuffer:
@@ -44,6 +47,11 @@ class PartitionBuffer:
         self.size = sum(len(record.value or b"") + len(record.key or b"") for record in self.records)
         if self.reached == self.position:
             self.since = None
+
+    @property
+    def memory(self) -> int:
+        """About how many bytes of memory the waiting records take."""
+        return self.size + _RECORD_BYTES * len(self.records)
 
     @property
     def pending(self) -> bool:

@@ -13,15 +13,18 @@ class Limits:
     a record each out of every second of a quiet topic.
 
     An object of a partition is written when the partition's oldest waiting record has waited ``flush_seconds``, or
-    when its waiting records number ``flush_records`` or have ``flush_bytes``. ``gap_seconds``: how long offsets
-    without records at the end of a partition (marks of transactions) wait for a record to be covered together.
-    ``outage_seconds``: how long S3 or Kafka may be away before the ingestion ends with an error. ``check_seconds``:
-    how often a quiet topic is looked at for a new id or new partitions.
+    when its waiting records number ``flush_records`` or have ``flush_bytes``; all are written when those of all
+    partitions take ``buffer_bytes`` of memory, so that memory is bounded however many partitions there are.
+    ``fetch_queue_kilobytes`` bounds what was fetched and waits to be taken, also while S3 is away. ``gap_seconds``:
+    how long offsets without records at the end of a partition (marks of transactions) wait for a record to be covered
+    together. ``outage_seconds``: how long S3 or Kafka may be away before the ingestion ends with an error.
+    ``check_seconds``: how often a quiet topic is looked at for a new id or new partitions.
     """
 
     flush_records: int = 5_000
     flush_bytes: int = 8 * 1024 * 1024
     flush_seconds: float = 1.0
+    buffer_bytes: int = 64 * 1024 * 1024
     gap_seconds: float = 5.0
     check_seconds: float = 1.0
     outage_seconds: float = 600.0

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Inc
 from botocore.exceptions import ConnectionError as S3ConnectionError
 from confluent_kafka import KafkaError, KafkaException
 
-from include.ingest.errors import KafkaUnavailableError, S3UnavailableError
+from include.ingest.errors import KafkaUnavailableError, S3UnavailableError, StoreFullError
 from include.kafka.topics import TopicTimeoutError
 from include.lake.s3 import status_of
 
@@ -43,6 +43,9 @@ _KAFKA_AWAY = frozenset(
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.OFFSET_NOT_AVAILABLE,
+        # A topic that is just being made or deleted: asked again, the broker knows it fully, or no more at all.
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.UNKNOWN_TOPIC_ID,
     }
 )
 
@@ -68,10 +71,16 @@ class Patience:
 
         Raises:
             S3UnavailableError: S3 was away for longer than the limit.
+            StoreFullError: S3 has no room.
             StoppedError: told to stop while it was away.
-            botocore.exceptions.ClientError: S3 refused what was asked, or is full.
+            botocore.exceptions.ClientError: S3 refused what was asked.
         """
-        return self._outlast(action, (ClientError, BotoCoreError), _s3_passes, S3UnavailableError)
+        try:
+            return self._outlast(action, (ClientError, BotoCoreError), _s3_passes, S3UnavailableError)
+        except ClientError as error:
+            if status_of(error) == _S3_FULL:
+                raise StoreFullError(error.response["Error"]["Code"]) from error
+            raise
 
     def with_kafka(self, action: Callable[[], T]) -> T:
         """Run ``action`` until Kafka answers it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,14 +43,20 @@ class Written:
         )
 
 
-def due(buffers: Iterable[tuple[int, PartitionBuffer]], limits: Limits, now: float) -> list[int]:
+def due(buffers: Collection[tuple[int, PartitionBuffer]], limits: Limits, now: float) -> list[int]:
     """The partitions whose buffers are to be written now."""
-    return [partition for partition, buffer in buffers if _is_due(buffer, limits, now)]
+    crowded = _are_crowded(buffers, limits)
+    return [
+        partition
+        for partition, buffer in buffers
+        if _is_full(buffer, limits) or _is_old(buffer, limits, now) or (crowded and buffer.records)
+    ]
 
 
-def full(buffers: Iterable[tuple[int, PartitionBuffer]], limits: Limits) -> list[int]:
-    """The partitions whose buffers have reached their size, whatever their age."""
-    return [partition for partition, buffer in buffers if _is_full(buffer, limits)]
+def full(buffers: Collection[tuple[int, PartitionBuffer]], limits: Limits) -> list[int]:
+    """The partitions whose buffers have reached their size, or all when together they are too large, at any age."""
+    crowded = _are_crowded(buffers, limits)
+    return [partition for partition, buffer in buffers if _is_full(buffer, limits) or (crowded and buffer.records)]
 
 
 class BronzeSink:
@@ -69,17 +75,17 @@ class BronzeSink:
 
         Raises:
             TopicReplacedError: the records cannot be told to be of this topic id; nothing was written.
-            S3UnavailableError, StoppedError: see ``Patience``; what was written until then stays.
+            S3UnavailableError, StoreFullError, StoppedError: see ``Patience``; what was written until then stays.
         """
         wanted = [partition for partition in partitions if self._source.buffers[partition].pending]
         if not wanted:
             return Written()
         self._source.verify()
         total = Written()
-        for partition, written in zip(wanted, self._threads.map(self._write, wanted), strict=True):
+        for written in self._threads.map(self._write, wanted):
             total += written
-            if written.lost:
-                self._source.skip_to(partition, self._source.buffers[partition].reached)
+        if total.lost:
+            self._source.read_on()
         return total
 
     def close(self) -> None:
@@ -89,7 +95,7 @@ class BronzeSink:
     def _write(self, partition: int) -> Written:
         buffer = self._source.buffers[partition]
         total = Written()
-        for encoded in list(buffer.objects(self._source.topic, partition)):
+        for encoded in buffer.objects(self._source.topic, partition):
             key = object_key(self._folder, self._source.topic_id, partition, encoded.start)
             if not self._patience.with_s3(lambda key=key, encoded=encoded: put_once(self._s3, key, encoded)):  # type: ignore[misc]
                 return total + self._give_way(partition, encoded.start)
@@ -109,8 +115,11 @@ def _is_full(buffer: PartitionBuffer, limits: Limits) -> bool:
     return len(buffer.records) >= limits.flush_records or buffer.size >= limits.flush_bytes
 
 
-def _is_due(buffer: PartitionBuffer, limits: Limits, now: float) -> bool:
+def _is_old(buffer: PartitionBuffer, limits: Limits, now: float) -> bool:
     if buffer.since is None:
         return False
-    patience = limits.flush_seconds if buffer.records else limits.gap_seconds
-    return now - buffer.since >= patience or _is_full(buffer, limits)
+    return now - buffer.since >= (limits.flush_seconds if buffer.records else limits.gap_seconds)
+
+
+def _are_crowded(buffers: Collection[tuple[int, PartitionBuffer]], limits: Limits) -> bool:
+    return sum(buffer.memory for _, buffer in buffers) >= limits.buffer_bytes

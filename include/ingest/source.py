@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from include.ingest.buffer import PartitionBuffer
-from include.ingest.errors import PositionBeyondEndError, RetentionGapError
+from include.ingest.errors import Gap, PositionBeyondEndError
 from include.ingest.limits import Limits
 from include.ingest.patience import Patience, kafka_away
 from include.kafka.topics import UnknownTopicError, end_offsets, start_offsets, topic_id
@@ -74,6 +74,9 @@ class TopicSource:
 
     Kafka lets a deleted topic's name be used again at once, with offsets from 0. What was fetched counts only after
     ``verify`` has seen that the topic still has the id: ids never come back, so everything fetched before is of it.
+
+    ``gaps`` are the offsets that retention deleted before they were read. A partition that has one is read no further,
+    unless ``over_gaps``.
     """
 
     def __init__(
@@ -85,38 +88,40 @@ class TopicSource:
         admin: AdminClient,
         bronze: BronzeLog,
         patience: Patience,
+        over_gaps: bool,
     ) -> None:
         self.topic = topic
         self.topic_id = topic_id
         self.buffers: dict[int, PartitionBuffer] = {}
+        self.gaps: list[Gap] = []
+        self._over_gaps = over_gaps
         self._consumer = consumer
         self._admin = admin
         self._bronze = bronze
         self._patience = patience
         self._suspicious = False
 
+    @property
+    def stuck(self) -> frozenset[int]:
+        """The partitions that are read no further."""
+        return frozenset() if self._over_gaps else frozenset(gap.partition for gap in self.gaps)
+
     def look(self) -> dict[int, int]:
         """Take up partitions that are new and return where each partition ends now.
 
         Raises:
             TopicReplacedError: the topic has another id, or is gone.
-            RetentionGapError: records that are not in bronze are gone from Kafka.
             PositionBeyondEndError: Kafka ends before bronze does.
         """
         self._suspicious = False
-        try:
-            ends = self._patience.with_kafka(lambda: end_offsets(self._admin, self.topic, ANSWER_SECONDS))
-            new = sorted(ends.keys() - self.buffers.keys())
-            starts = (
-                self._patience.with_kafka(lambda: start_offsets(self._admin, self.topic, ANSWER_SECONDS)) if new else {}
-            )
-        except UnknownTopicError as error:
-            raise TopicReplacedError from error
+        ends = self._ask(end_offsets)
+        new = sorted(ends.keys() - self.buffers.keys())
+        starts = self._ask(start_offsets) if new else {}
         self.verify()
         for partition in new:
-            self.buffers[partition] = self._buffer(partition, starts.get(partition, 0), ends[partition])
+            self._take_up(partition, starts.get(partition, 0), ends[partition])
         if new:
-            self._assign()
+            self.read_on()
         return ends
 
     def verify(self) -> None:
@@ -133,18 +138,29 @@ class TopicSource:
 
         Raises:
             confluent_kafka.KafkaException: an error that does not pass.
-            TopicReplacedError, RetentionGapError, PositionBeyondEndError: as for ``look``.
+            TopicReplacedError, PositionBeyondEndError: as for ``look``.
         """
-        messages = self._consumer.consume(_POLL_MESSAGES, _POLL_SECONDS)
+        # Waiting for many at once would let the client fetch on meanwhile, without a bound on their bytes.
+        messages = self._consumer.consume(1, _POLL_SECONDS)
+        messages += self._consumer.consume(_POLL_MESSAGES, 0)
         now = time.monotonic()
         for message in messages:
             self._take(message, now)
         if self._suspicious:
             self.look()
 
-    def skip_to(self, partition: int, offset: int) -> None:
-        """Go on reading at ``offset``, because bronze has everything before it."""
-        self._consumer.seek(TopicPartition(self.topic, partition, offset))
+    def read_on(self) -> None:
+        """Read each partition from where its buffer ends, wherever the consumer is.
+
+        Not by ``seek``: that fails for a partition whose position Kafka has just refused.
+        """
+        self._consumer.assign(
+            [
+                TopicPartition(self.topic, partition, buffer.reached)
+                for partition, buffer in self.buffers.items()
+                if partition not in self.stuck
+            ]
+        )
 
     def commit(self) -> None:
         """Tell the consumer group where bronze ends. Nobody reads it but people who look at the group's lag."""
@@ -160,24 +176,41 @@ class TopicSource:
         """Leave."""
         self._consumer.close()
 
-    def _buffer(self, partition: int, start: int, end: int) -> PartitionBuffer:
-        position = self._patience.with_s3(lambda: self._bronze.end_offset(self.topic_id, partition))
-        self._check_range(partition, position, start, end)
-        # The first object begins at 0 whatever retention has left, so that all writers give it the same name.
-        buffer = PartitionBuffer(position=position, reached=position)
-        buffer.reach(start, time.monotonic())
-        return buffer
+    def _ask(self, question: Callable[[AdminClient, str, float], dict[int, int]]) -> dict[int, int]:
+        try:
+            return self._patience.with_kafka(lambda: question(self._admin, self.topic, ANSWER_SECONDS))
+        except UnknownTopicError as error:
+            raise TopicReplacedError from error
 
-    def _check_range(self, partition: int, position: int, start: int, end: int) -> None:
-        if 0 < position < start:
-            raise RetentionGapError(self.topic, self.topic_id, partition, position, start - 1)
-        if position > end:
+    def _take_up(self, partition: int, start: int, end: int) -> None:
+        position = self._patience.with_s3(lambda: self._bronze.end_offset(self.topic_id, partition))
+        self._check_end(partition, position, end)
+        buffer = self.buffers[partition] = PartitionBuffer(position=position, reached=position)
+        if position >= start:
+            return
+        if position > 0:
+            self._meet_gap(partition, start)
+            return
+        log.warning("topic %s, partition %d: Kafka begins at %d, and so does bronze", self.topic, partition, start)
+        # The first object begins at 0 whatever retention has left, so that all writers give it the same name.
+        buffer.reach(start, time.monotonic())
+
+    def _check_end(self, partition: int, position: int, end: int) -> None:
+        if position <= end:
+            return
+        # Another writer may have brought into bronze what came to Kafka since it was asked for ``end``.
+        newer = self._ask(end_offsets)
+        self.verify()
+        if position > (end := newer[partition]):
             raise PositionBeyondEndError(self.topic, self.topic_id, partition, position, end)
 
-    def _assign(self) -> None:
-        self._consumer.assign(
-            [TopicPartition(self.topic, partition, buffer.reached) for partition, buffer in self.buffers.items()]
-        )
+    def _meet_gap(self, partition: int, start: int) -> None:
+        buffer = self.buffers[partition]
+        gap = Gap(partition, buffer.reached, start - 1)
+        log.error("topic %s (%s): offsets are gone and were never ingested: %s", self.topic, self.topic_id, gap)
+        self.gaps.append(gap)
+        if self._over_gaps:
+            buffer.reach(start, time.monotonic())
 
     def _take(self, message: Message, now: float) -> None:
         partition = message.partition()
@@ -206,12 +239,14 @@ class TopicSource:
     def _explain_out_of_range(self, partition: int) -> None:
         """The consumer stopped reading the partition, because Kafka does not have its position."""
         ends = self.look()
-        starts = self._patience.with_kafka(lambda: start_offsets(self._admin, self.topic, ANSWER_SECONDS))
+        starts = self._ask(start_offsets)
         self.verify()
         buffer = self.buffers[partition]
         known = self._patience.with_s3(lambda: self._bronze.end_offset(self.topic_id, partition, buffer.position))
         buffer.advance(known)  # another writer may have been ahead
-        self._check_range(partition, buffer.reached, starts[partition], ends[partition])
-        buffer.reach(starts[partition], time.monotonic())
-        log.warning("topic %s, partition %d: reading again from %d", self.topic, partition, buffer.reached)
-        self._assign()
+        self._check_end(partition, buffer.reached, ends[partition])
+        if buffer.reached < starts[partition]:
+            self._meet_gap(partition, starts[partition])
+        else:
+            log.warning("topic %s, partition %d: reading again from %d", self.topic, partition, buffer.reached)
+        self.read_on()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from include.domains import Domain
-from include.ingest.errors import KafkaUnavailableError, RetentionGapError, TopicMissingError
+from include.ingest.errors import Gap, KafkaUnavailableError, RetentionGapError, TopicMissingError
 from include.ingest.limits import Limits
 from include.ingest.patience import Patience, StoppedError
 from include.ingest.sink import BronzeSink, Written, due, full
@@ -39,13 +39,17 @@ _COMMIT_SECONDS = 5.0
 
 @dataclass(slots=True)
 class IngestReport:
-    """What one ingestion wrote; ``bytes`` counts the bodies. ``offsets``: where the partitions it read end now."""
+    """What one ingestion wrote; ``bytes`` counts the bodies.
+
+    ``offsets``: where the partitions it read end now. ``gaps``: what it went over because it was gone from Kafka.
+    """
 
     records: int = 0
     objects: int = 0
     bytes: int = 0
     seconds: float = 0.0
     offsets: Positions = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
 
     def add(self, written: Written) -> None:
         """Count what was written."""
@@ -61,6 +65,7 @@ def ingest(
     s3: S3Client,
     stop: Stop,
     follow: bool = False,
+    over_gaps: bool = False,
     limits: Limits | None = None,
 ) -> IngestReport:
     """Copy the domain's topic into bronze.
@@ -73,19 +78,24 @@ def ingest(
     at the end of a partition by an object of their own, at the end of a bounded run at once, when following after
     ``limits.gap_seconds``. So bronze ends where Kafka ends.
 
+    Where retention deleted records before they were ingested, the partition is read no further; the others are read up
+    to their ends, then that is raised. With ``over_gaps`` the ingestion goes on behind what is gone and reports it: for
+    the last ingestion of a topic that will be deleted. (The first ingestion of a partition begins where Kafka does.)
+
     ``consumer_config`` holds ``bootstrap.servers`` and what else a ``confluent_kafka.Consumer`` needs to get there.
 
     Raises:
         TopicMissingError: without ``follow``, there is no such topic, or no more.
-        RetentionGapError: records that are not in bronze are gone from Kafka.
+        RetentionGapError: without ``over_gaps``, records that are not in bronze are gone from Kafka.
         PositionBeyondEndError: Kafka ends before bronze does.
         KafkaUnavailableError, S3UnavailableError: a server was away for too long.
+        StoreFullError: S3 has no room.
         confluent_kafka.KafkaException, botocore.exceptions.ClientError: a server refused what was asked.
     """
     began = time.monotonic()
     ingestion = _Ingestion(domain, consumer_config, s3, stop, limits or Limits())
     try:
-        ingestion.run(follow)
+        ingestion.run(follow, over_gaps)
     except StoppedError:
         log.info("topic %s: stopped while a server was away; what was not written will be read again", domain.topic)
     ingestion.report.seconds = time.monotonic() - began
@@ -107,9 +117,9 @@ class _Ingestion:
         self._admin = admin_client(consumer_config)
         self._consumer_settings = consumer_settings(consumer_config, f"paylake-bronze-{domain.name}", limits)
 
-    def run(self, follow: bool) -> None:
+    def run(self, follow: bool, over_gaps: bool) -> None:
         while (current := self._current_id(wait=follow)) is not None:
-            source = self._source(current)
+            source = self._source(current, over_gaps)
             sink = BronzeSink(self._s3, self._domain, source, self._patience)
             try:
                 self._read(source, sink, follow)
@@ -137,7 +147,7 @@ class _Ingestion:
             self._patience.pause(self._limits.check_seconds)
         return None
 
-    def _source(self, current: str) -> TopicSource:
+    def _source(self, current: str, over_gaps: bool) -> TopicSource:
         return TopicSource(
             topic=self._domain.topic,
             topic_id=current,
@@ -145,25 +155,24 @@ class _Ingestion:
             admin=self._admin,
             bronze=BronzeLog(self._s3, self._domain),
             patience=self._patience,
+            over_gaps=over_gaps,
         )
 
     def _read(self, source: TopicSource, sink: BronzeSink, follow: bool) -> None:
         ends = source.look()
         log.info("topic %s (%s): bronze reaches to %s of %s", source.topic, source.topic_id, _reached(source), ends)
-        try:
-            if follow:
-                self._follow(source, sink)
-            else:
-                self._drain(source, sink, ends)
-        except RetentionGapError:
-            self.report.add(sink.flush(source.buffers.keys()))  # what came before the gap is whole
-            raise
+        if follow:
+            self._follow(source, sink)
+            ends = source.look() if source.stuck else {}
+        self._drain(source, sink, ends)
         self.report.add(sink.flush(source.buffers.keys()))
         source.commit()
+        if source.stuck:
+            raise RetentionGapError(source.topic, source.topic_id, source.gaps)
 
     def _follow(self, source: TopicSource, sink: BronzeSink) -> None:
         next_look = next_commit = time.monotonic()
-        while not self._stop():
+        while not self._stop() and not source.stuck:
             source.poll()
             self.report.add(sink.flush(due(source.buffers.items(), self._limits, time.monotonic())))
             now = time.monotonic()
@@ -176,15 +185,23 @@ class _Ingestion:
 
     def _drain(self, source: TopicSource, sink: BronzeSink, ends: dict[int, int]) -> None:
         moved, before = time.monotonic(), _reached(source)
-        while not self._stop() and any(source.buffers[partition].reached < end for partition, end in ends.items()):
+        next_look = moved + self._limits.check_seconds
+        while not self._stop() and any(
+            source.buffers[partition].reached < end for partition, end in ends.items() if partition not in source.stuck
+        ):
             source.poll()
             self.report.add(sink.flush(full(source.buffers.items(), self._limits)))
+            now = time.monotonic()
             if (reached := _reached(source)) != before:
-                moved, before = time.monotonic(), reached
-            elif time.monotonic() - moved > self._limits.outage_seconds:
+                moved, before = now, reached
+            elif now - moved > self._limits.outage_seconds:
                 raise KafkaUnavailableError(f"topic {source.topic}: nothing came, reached {reached} of {ends}")
+            if now >= next_look:  # the client itself can be silent about a topic that was deleted
+                source.look()
+                next_look = now + self._limits.check_seconds
 
     def _note(self, source: TopicSource) -> None:
+        self.report.gaps += source.gaps
         self.report.offsets[source.topic_id] = {
             partition: buffer.position for partition, buffer in sorted(source.buffers.items())
         }

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import random
 import threading
 import time
 from collections.abc import Iterator
@@ -12,11 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewPartitions
 
 from include.domains import BRONZE_BUCKET, Domain
-from include.ingest import Limits, RetentionGapError, TopicMissingError, ingest
+from include.ingest import Gap, Limits, RetentionGapError, TopicMissingError, ingest
 from include.kafka.topics import end_offsets, topic_id
 from include.lake import bronze_log
 from include.lake.bronze_log import BrokenChainError, BronzeLog
@@ -31,7 +28,6 @@ from tests.bronze import (
     await_condition,
     bronze_records,
     drain,
-    follow_for_ever,
     own_domain,
 )
 
@@ -105,12 +101,31 @@ def test_every_kind_of_value_comes_back_with_its_coordinates(
         None,
         b"",
         b'{"large": "' + b"x" * 999_000 + b'"}',
+        b'{"deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"_paylake_envelope":{"reason":"null_value","value_base64":null}}',
         b"not json",
-        b'{"a": NaN}',
+        b'{"amount": NaN}',
+        b'{"amount": 1e400}',
+        b'{"amount": 1234567890123456789012345678901234567890.1234567890}',
+        b'{"amount": -1}',
+        b'{"amount": 0}',
+        b'{"amount": -0.0}',
+        b'{"a": 1, "a": 2}',
         b'{"a": 1}{"a": 2}',
+        b'{"a": 1}\n{"a": 2}',
+        b'{"amount": "ten", "user_id": 7, "channel": ["ATM"], "location": {}}',
+        b"{}",
+        b'{"unknown": null, "txn_id": "T1"}',
+        b'[{"a": 1}]',
+        b'"text"',
+        b"\xef\xbb\xbf{}",
         b'{"carriage": 1}\r\n',
-        '{"right to left": "\u202e\u0001"}'.encode(),
+        b'{"control": "\x00\x01\x7f"}',
+        '{"right to left": "\u202e\u0001\u2028\U0001f4b8"}'.encode(),
+        b'{"name": "\'; DROP TABLE users; --", "html": "<script>alert(1)</script>&amp;"}',
+        b'{"timestamp": "2026-02-30 25:61:61"}',
+        b'{"timestamp": "9999-12-31T23:59:59Z"}',
+        b'{"timestamp": "0000-00-00 00:00:00"}',
     ]
     kafka.produce(domain.topic, wild)
     report = drain(domain, settings)
@@ -161,29 +176,6 @@ def test_two_writers_at_once_write_each_record_once(
     assert_books_balance(log, kafka, domain, topic_id)
 
 
-def test_a_writer_killed_again_and_again_loses_and_doubles_nothing(
-    domain: OwnDomain, kafka: Kafka, s3: S3Client, settings: Settings
-) -> None:
-    chance = random.Random(20_260_131)  # noqa: S311  # no secret
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["tests.bronze"])
-    log = BronzeLog(s3, domain)
-    topic_id = topic_id_of(kafka, domain)
-    limits = Limits(flush_records=50, flush_seconds=0.02)
-    for kill in range(8):
-        kafka.produce(domain.topic, numbered(1000 * kill, 1000 * kill + 1000), partition=kill % 2)
-        before = log.end_positions()
-        writer = processes.Process(target=follow_for_ever, args=(domain, settings, limits))
-        writer.start()
-        await_condition(lambda before=before: log.end_positions() != before, "the writer's first object")  # type: ignore[misc]
-        time.sleep(chance.uniform(0, 0.2))  # the moment is the point of the test
-        writer.kill()
-        writer.join()
-    drain(domain, settings)
-    assert sorted(values(log, topic_id)) == sorted(numbered(0, 8000))
-    assert_books_balance(log, kafka, domain, topic_id)
-
-
 def test_following_goes_on_with_a_topic_made_anew(domain: OwnDomain, kafka: Kafka, s3: S3Client) -> None:
     log = BronzeLog(s3, domain)
     first = topic_id_of(kafka, domain)
@@ -223,22 +215,20 @@ def test_a_bounded_run_needs_its_topic(settings: Settings) -> None:
 def test_retention_that_passed_the_reader_is_an_error_with_the_range(
     domain: OwnDomain, kafka: Kafka, s3: S3Client, settings: Settings
 ) -> None:
-    def delete_before(offset: int) -> None:
-        for answer in kafka.admin.delete_records([TopicPartition(domain.topic, 0, offset)]).values():
-            answer.result()
-
     kafka.produce(domain.topic, numbered(0, 10))
-    delete_before(4)  # before anything was ever ingested: not lost to bronze, it just begins later
+    kafka.delete_before(
+        domain.topic, 0, 4
+    )  # before anything was ever ingested: not lost to bronze, it just begins later
     drain(domain, settings)
     topic_id = topic_id_of(kafka, domain)
     log = BronzeLog(s3, domain)
     assert [record.offset for record in bronze_records(log, topic_id)] == list(range(4, 10))
     assert_books_balance(log, kafka, domain, topic_id)
     kafka.produce(domain.topic, numbered(10, 20))
-    delete_before(15)
-    with pytest.raises(RetentionGapError, match="offsets 10 to 14 are gone") as caught:
+    kafka.delete_before(domain.topic, 0, 15)
+    with pytest.raises(RetentionGapError, match="offsets 10 to 14 of partition 0 are gone") as caught:
         drain(domain, settings)
-    assert (caught.value.partition, caught.value.first, caught.value.last) == (0, 10, 14)
+    assert caught.value.gaps == (Gap(0, 10, 14),)
     assert log.end_offset(topic_id, 0) == 10
 
 

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from confluent_kafka import KafkaError, KafkaException
 
 from include.ingest.buffer import PartitionBuffer
-from include.ingest.errors import KafkaUnavailableError, S3UnavailableError
+from include.ingest.errors import KafkaUnavailableError, S3UnavailableError, StoreFullError
 from include.ingest.limits import Limits
 from include.ingest.patience import Patience, StoppedError
 from include.ingest.sink import due, full
@@ -60,6 +60,17 @@ def test_when_a_buffer_is_due() -> None:
     assert full(buffers, limits) == [2, 3]
 
 
+def test_all_buffers_with_records_are_due_when_together_they_take_too_much_memory() -> None:
+    limits = Limits(flush_bytes=1000, flush_seconds=60.0, buffer_bytes=2000)
+    buffers = [(number, PartitionBuffer(0, 0)) for number in range(4)]
+    for number, buffer in buffers[1:3]:
+        buffer.add(record(0, b"x" * 400 * number), now=0.0)
+    buffers[3][1].reach(1, now=0.0)
+    assert (due(buffers, limits, now=1.0), full(buffers, limits)) == ([], [])
+    buffers[1][1].add(record(1, b"x" * 500), now=0.0)
+    assert (due(buffers, limits, now=1.0), full(buffers, limits)) == ([1, 2], [1, 2])
+
+
 def test_the_callers_configuration_cannot_weaken_the_promise() -> None:
     given = {"enable.auto.commit": True, "auto.offset.reset": "latest", "group.id": "mine", "client.id": "c"}
     settings = consumer_settings(given, "theirs", Limits())
@@ -84,10 +95,15 @@ def test_s3_that_is_away_is_outlasted(error: Exception) -> None:
         Patience(5.0, lambda: True).with_s3(lambda: fail(error))
 
 
-@pytest.mark.parametrize("error", [client_error(403), client_error(404), client_error(507), NoCredentialsError()])
+@pytest.mark.parametrize("error", [client_error(403), client_error(404), NoCredentialsError()])
 def test_what_does_not_pass_is_raised_at_once(error: Exception) -> None:
     with pytest.raises(type(error)):
         Patience(60.0, lambda: False).with_s3(lambda: fail(error))
+
+
+def test_a_full_store_is_named_as_one() -> None:
+    with pytest.raises(StoreFullError, match="the object store is full"):
+        Patience(60.0, lambda: False).with_s3(lambda: fail(client_error(507)))
 
 
 def test_kafka_that_is_away_is_outlasted_and_a_refusal_is_not() -> None:

@@ -34,6 +34,8 @@ class ConfirmOperator(BaseOperator):
 class DrainTopicsOperator(BaseOperator):
     """Bring into bronze what the topics named by the parameter ``topics`` still hold, so that no reset loses it.
 
+    Goes over what retention took before it was ingested, which no other ingestion does: a reset is the way out of that.
+
     Tells no asset: the trigger that watches a topic fires when it was made anew, and the bronze DAG that it wakes
     tells. A topic that is no domain's (the labels) has no bronze and is passed over.
     """
@@ -47,11 +49,13 @@ class DrainTopicsOperator(BaseOperator):
             if domain.topic not in context["params"]["topics"]:
                 continue
             try:
-                report = ingest(domain, consumer_config=hooks.kafka_config(), s3=s3, stop=lambda: False)
+                report = ingest(domain, consumer_config=hooks.kafka_config(), s3=s3, stop=lambda: False, over_gaps=True)
             except TopicMissingError as missing:
                 self.log.info("nothing to drain: %s", missing)
             else:
                 self.log.info("%s is in bronze: %s", domain.topic, report)
+                for gap in report.gaps:
+                    self.log.warning("%s: gone from Kafka and never ingested: %s", domain.topic, gap)
 
 
 class ResetTopicsOperator(BaseOperator):
