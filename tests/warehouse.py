@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +18,9 @@ from psycopg.sql import SQL, Identifier
 from include.lake.catalog import RecordCounts, SilverState
 from include.settings import Settings
 from include.warehouse.connect import connect
+
+# A sum needs no sorting, for which a full disk has no room.
+CHECKSUM = "SELECT count(*), sum(hashtextextended((to_jsonb(t) - %s::text[])::text, 0)::numeric) FROM {} AS t"
 
 
 @contextmanager
@@ -36,6 +39,11 @@ def scratch_database(settings: Settings) -> Iterator[str]:
 def all_rows(conn: psycopg.Connection, table: str) -> list[tuple[Any, ...]]:
     """Every column of every row, in order."""
     return conn.execute(SQL("SELECT * FROM {} AS row ORDER BY row").format(Identifier(table))).fetchall()
+
+
+def checksum(conn: psycopg.Connection, table: str, without: Collection[str] = ()) -> tuple[Any, ...] | None:
+    """How many rows the table has, and a checksum over all their columns but ``without``; no order of rows counts."""
+    return conn.execute(SQL(CHECKSUM).format(Identifier(*table.split("."))), [list(without)]).fetchone()
 
 
 def user_row(user_id: str, **changes: Any) -> dict[str, Any]:
@@ -122,7 +130,7 @@ class SilverTable:
             rows=len(self.rows),
             files=1,
             committed_at=datetime(2026, 2, 1, tzinfo=UTC),
-            contract_version="1.0.0",
+            contract_versions=("1.0.0",),
         )
 
     def rows_after(self, silver_version: int) -> tuple[SilverState, Iterable[pa.RecordBatch]]:

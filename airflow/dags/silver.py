@@ -15,7 +15,8 @@ folder `{folder}` of the bucket `silver`. Records that break the contract go to 
 **Fires** when bronze told of new records (the asset `bronze/{bronze}`). Also twice an hour, in case an event came to
 nothing because a server was away for longer than all retries took.
 
-A run reads from where the table says it is to where bronze ends. When that is the same place, Spark is not started.
+A run reads from where the table says it is to where bronze ends, and takes in what `./paylake quarantine redrive` asked
+for. When there is nothing of either, Spark is not started.
 """
 
 for domain in REFERENCE_DOMAINS.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from include.domains import CHECKPOINTS_BUCKET
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "fraud"
 """The checkpoint's folder in its bucket, unless another one is asked for."""
+
+VERSION = b"v1"
+"""The first line of each file in the checkpoint's logs; this Spark reads no other."""
+
+UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class CheckpointError(RuntimeError):
@@ -30,39 +36,44 @@ class CheckpointError(RuntimeError):
 def check_checkpoint(s3: S3Client, name: str = CHECKPOINT) -> None:
     """Make sure that Spark can go on from the checkpoint, or that there is none at all.
 
-    Spark writes its files in this order: metadata once; for each micro-batch offsets, then commits.
+    Spark writes its files in this order: metadata once; for each micro-batch offsets, then commits. To go on it reads
+    the newest commits and the newest two offsets; older files do no harm, whatever became of them.
 
     Raises:
         CheckpointError: a file of it that Spark needs is damaged or missing.
     """
     metadata = _read(s3, f"{name}/metadata")
-    offsets = _newest_of_log(s3, f"{name}/offsets/")
-    if metadata is None:
-        if offsets is not None:
-            raise CheckpointError("it has offsets but no metadata")
-        return
-    if not _has_id(metadata):
+    offsets = _newest_batch(s3, f"{name}/offsets/")
+    commits = _newest_batch(s3, f"{name}/commits/")
+    if metadata is None and (offsets is not None or commits is not None):
+        raise CheckpointError("it has batches but no metadata")
+    if metadata is not None and not _has_id(metadata):
         raise _damaged(f"{name}/metadata")
-    if offsets is not None and not _are_offsets(_read(s3, offsets) or b""):
-        raise _damaged(offsets)
-    commits = _newest_of_log(s3, f"{name}/commits/")
-    if commits is not None and not _is_commit(_read(s3, commits) or b""):
-        raise _damaged(commits)
+    if commits is not None and (offsets is None or offsets < commits):
+        raise CheckpointError(f"batch {commits} was committed, but the offsets of that batch are missing")
+    for batch in () if offsets is None else range(max(0, offsets - 1), offsets + 1):
+        content = _read(s3, f"{name}/offsets/{batch}")
+        if content is None:
+            raise CheckpointError(f"the offsets of batch {batch} are missing")
+        if not _are_offsets(content):
+            raise _damaged(f"{name}/offsets/{batch}")
+    if commits is not None and not _is_commit(_read(s3, f"{name}/commits/{commits}") or b""):
+        raise _damaged(f"{name}/commits/{commits}")
 
 
 def _damaged(key: str) -> CheckpointError:
     return CheckpointError(f"s3://{CHECKPOINTS_BUCKET}/{key} is not what Spark wrote")
 
 
-def _newest_of_log(s3: S3Client, prefix: str) -> str | None:
-    """The key of the newest batch in one of the checkpoint's logs, whose files are named by batch number."""
+def _newest_batch(s3: S3Client, prefix: str) -> int | None:
+    """The newest batch in one of the checkpoint's logs, whose files are named by the batch's number."""
     batches = [
         int(number)
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=CHECKPOINTS_BUCKET, Prefix=prefix)
         for entry in page.get("Contents", [])
-        if (number := entry["Key"].removeprefix(prefix)).isdigit()
+        if (number := entry["Key"].removeprefix(prefix)).isdecimal()
     ]
-    return f"{prefix}{max(batches)}" if batches else None
+    return max(batches, default=None)
 
 
 def _read(s3: S3Client, key: str) -> bytes | None:
@@ -73,13 +84,13 @@ def _read(s3: S3Client, key: str) -> bytes | None:
 
 
 def _has_id(metadata: bytes) -> bool:
-    return _is_object(metadata) and isinstance(json.loads(metadata).get("id"), str)
+    return _is_object(metadata) and UUID.fullmatch(str(json.loads(metadata).get("id"))) is not None
 
 
 def _are_offsets(text: bytes) -> bool:
     """A version, one line about the batch, and one line for each source, of which we have one."""
     lines = text.splitlines()
-    if len(lines) != 3 or not lines[0].startswith(b"v") or not _is_object(lines[1]):
+    if len(lines) != 3 or lines[0] != VERSION or not _is_object(lines[1]):
         return False
     try:
         positions_from_json(lines[2].decode("utf-8", "replace"))
@@ -90,7 +101,7 @@ def _are_offsets(text: bytes) -> bool:
 
 def _is_commit(text: bytes) -> bool:
     version, _, body = text.partition(b"\n")
-    return version.startswith(b"v") and _is_object(body)
+    return version == VERSION and _is_object(body)
 
 
 def _is_object(text: bytes) -> bool:

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from include.fraud.checkpoint import CheckpointError
 from include.fraud.settle import Counts
 from include.lake.positions import Positions, plain_positions, positions_from_plain
-from include.lake.records import BronzeRecord
+from include.lake.records import BronzeRecord, spans
 from include.sql import load_sql
 
 HasRecords = Callable[[str, int, int, int], bool]
@@ -60,7 +60,7 @@ def advance(known: Positions, records: Iterable[BronzeRecord], has_records: HasR
         CheckpointError: bronze has records between the known position of a partition and the batch's first record.
     """
     ends = {topic_id: dict(partitions) for topic_id, partitions in known.items()}
-    for (topic_id, partition), (first, last) in _ranges(records).items():
+    for (topic_id, partition), (first, last) in spans(records).items():
         start = known.get(topic_id, {}).get(partition, 0)
         # Kafka's offsets have gaps, so a jump alone proves nothing.
         if first > start and has_records(topic_id, partition, start, first):
@@ -94,13 +94,3 @@ def enter(
         "end": Jsonb(plain_positions(end)),
     }
     conn.execute(load_sql("enter_batch"), values | asdict(counts))
-
-
-def _ranges(records: Iterable[BronzeRecord]) -> dict[tuple[str, int], tuple[int, int]]:
-    """First and last offset by topic id and partition."""
-    ranges: dict[tuple[str, int], tuple[int, int]] = {}
-    for record in records:
-        key = (record.topic_id, record.partition)
-        first, last = ranges.get(key, (record.offset, record.offset))
-        ranges[key] = (min(first, record.offset), max(last, record.offset))
-    return ranges

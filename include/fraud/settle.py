@@ -1,9 +1,14 @@
-"""Give each record of a batch its one place: fraud, genuine, duplicate, quarantine, or nothing for a tombstone."""
+"""Give each record of a batch its one place: fraud, genuine, duplicate, quarantine, or nothing for a tombstone.
+
+A record keeps the place it has got, whatever its contract says later; only one that waits in quarantine may move, once,
+into a verdict table or among the duplicates.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,11 +19,11 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from include.domains import TRANSACTIONS
 from include.fraud.rules import Rules
-from include.lake.records import BronzeRecord
+from include.lake.records import BronzeRecord, spans
 from include.quality import Outcome, Rejected, Tombstone, Valid
 from include.sql import load_sql
 from include.warehouse import quarantine
-from include.warehouse.quarantine import QuarantineRow
+from include.warehouse.quarantine import Coordinates, QuarantineRow, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +63,42 @@ def settle(conn: psycopg.Connection, records: Sequence[Classified], rules: Rules
     """Write every record to the one place where it belongs, within the caller's transaction.
 
     Of several records with one ``txn_id`` the first that was ever settled has it; the others are duplicates. Settling a
-    record again changes nothing. Merchants are judged by the risk that MERCHANTS states in this very transaction.
+    record again changes nothing, unless it waits in quarantine and keeps its contract now: then it lands, and is marked
+    as done there. Merchants are judged by the risk that MERCHANTS states in this very transaction.
     """
+    read = spans(one.record for one in records)
+    waiting = quarantine.lock_waiting(conn, (Span(*partition, *ends) for partition, ends in read.items()))
+    return settle_locked(conn, records, rules, waiting)
+
+
+def settle_locked(
+    conn: psycopg.Connection, records: Sequence[Classified], rules: Rules, waiting: Collection[Coordinates]
+) -> Settled:
+    """Do what `settle` does for a caller who has locked those of the records that wait in quarantine (``waiting``)."""
     valid = [(one.record, one.outcome.row) for one in _in_order(records) if isinstance(one.outcome, Valid)]
-    rejected = [one for one in records if isinstance(one.outcome, Rejected)]
+    rejected = {Coordinates.of(one.record): one for one in records if isinstance(one.outcome, Rejected)}
     frauds: list[dict[str, Any]] = []
     fraud = genuine = duplicates = 0
     if valid:
         _copy(conn, valid, rules)
         frauds = _insert(conn)
         fraud, genuine, duplicates = conn.execute(load_sql("count_verdicts")).fetchone() or (0, 0, 0)
-    if rejected:
-        quarantine.store(conn, map(_quarantine_row, rejected))
+    if waiting:
+        quarantine.mark_redriven(conn, {Coordinates.of(record) for record, _ in valid}.intersection(waiting))
+    placed = _places(conn, rejected) if rejected else {}
+    refused = [one for coordinates, one in rejected.items() if coordinates not in placed]
+    if refused:
+        quarantine.store(conn, map(_quarantine_row, refused))
+    had = Counter(placed.values())
     tombstones = sum(isinstance(one.outcome, Tombstone) for one in records)
-    counts = Counts(len(records), fraud, genuine, duplicates, len(rejected), tombstones)
+    counts = Counts(
+        records=len(records),
+        fraud=fraud + had["fraud"],
+        genuine=genuine + had["genuine"],
+        duplicates=duplicates + had["duplicate"],
+        quarantined=len(refused),
+        tombstones=tombstones,
+    )
     return Settled(counts, frauds)
 
 
@@ -125,6 +152,12 @@ def _insert(conn: psycopg.Connection) -> list[dict[str, Any]]:
         cursor.execute(_statement("insert_genuine"))
         cursor.execute(_statement("note_duplicates"))
     return frauds
+
+
+def _places(conn: psycopg.Connection, records: Iterable[Coordinates]) -> dict[Coordinates, str]:
+    """Where those of the records are that have a verdict or are duplicates: fraud, genuine or duplicate."""
+    found = conn.execute(load_sql("find_places"), quarantine.as_arrays(records)).fetchall()
+    return {Coordinates(*place): where for *place, where in found}
 
 
 def _quarantine_row(one: Classified) -> QuarantineRow:

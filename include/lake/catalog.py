@@ -30,7 +30,8 @@ POSITION = "paylake.position"
 COUNTS = "paylake.counts"
 VERSION = "paylake.version"
 CONTRACT = "paylake.contract"
-"""Keys in the summary of each snapshot that a silver run commits."""
+RUN = "paylake.run"
+"""Keys in the summary of each snapshot that a silver run commits; the first one, made with the table, is of no run."""
 
 
 class ForeignSnapshotError(RuntimeError):
@@ -39,16 +40,17 @@ class ForeignSnapshotError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class RecordCounts:
-    """What became of all records up to a position; the four add up to their number.
+    """What became of all records up to a position; the first four add up to their number.
 
     ``valid`` have made the rows of today; ``duplicates`` keep their contract, too, but another record of the same id
-    is newer.
+    is newer. ``redriven`` of these two were in quarantine before.
     """
 
     valid: int
     duplicates: int
     quarantined: int
     tombstones: int
+    redriven: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class SilverState:
 
     ``position`` is where the next run begins to read bronze. ``silver_version`` grows by one with each run that found
     records, within one table; another ``table_uuid`` means that the table was made anew. ``files`` is the number of
-    data files.
+    data files. ``contract_versions`` are those under which any of the records were read, the newest last. ``run`` names
+    the run that committed the snapshot.
     """
 
     table_uuid: str
@@ -68,7 +71,8 @@ class SilverState:
     rows: int
     files: int
     committed_at: datetime
-    contract_version: str
+    contract_versions: tuple[str, ...]
+    run: str | None = None
 
 
 def silver_state(settings: Settings, domain: Domain) -> SilverState | None:
@@ -155,9 +159,17 @@ def _state(domain: Domain, table: StaticTable) -> SilverState:
         snapshot_id=snapshot.snapshot_id,
         silver_version=int(summary[VERSION]),
         position=positions_from_json(summary[POSITION]),
-        counts=RecordCounts(rows, counted["valid"] - rows, counted["quarantined"], counted["tombstones"]),
+        counts=RecordCounts(
+            valid=rows,
+            duplicates=counted["valid"] - rows,
+            quarantined=counted["quarantined"],
+            tombstones=counted["tombstones"],
+            # Snapshots of before there was a redrive do not say it.
+            redriven=counted.get("redriven", 0),
+        ),
         rows=rows,
         files=int(summary["total-data-files"]),
         committed_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
-        contract_version=summary[CONTRACT],
+        contract_versions=tuple(summary[CONTRACT].split(",")),
+        run=summary.get(RUN),
     )

@@ -177,13 +177,13 @@ class BronzeStreamReader(DataSourceStreamReader):
         return BatchPlanner(bronze_log(self._domain), positions, self._max_records)
 
 
-def offset_ranges(start: Positions, end: Positions) -> list[InputPartition]:
+def offset_ranges(start: Positions, end: Positions) -> list[OffsetRange]:
     """What lies between two positions, one range per Kafka partition; partitions that did not move have none.
 
     Raises:
         ValueError: an end lies before its start.
     """
-    ranges: list[InputPartition] = []
+    ranges: list[OffsetRange] = []
     for topic_id, partitions in sorted(end.items()):
         for partition, until in sorted(partitions.items()):
             begin = start.get(topic_id, {}).get(partition, 0)

@@ -6,6 +6,10 @@ A run reads bronze from the position in the table's newest snapshot to bronze's 
 rejected ones in quarantine and commits the newest record of each id together with the new position in one snapshot. So
 it may die anywhere and be run again, and running it twice changes nothing. Its last line of output is its report, as
 JSON.
+
+Records of quarantine that somebody asked to drive through again are classified with the new ones. A record that waits
+in quarantine and keeps its contract in this run is merged like any other and marked as done there;
+``include.quarantine.landing`` says how that happens exactly once.
 """
 
 from __future__ import annotations
@@ -14,29 +18,34 @@ import argparse
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import psycopg
+import pyarrow as pa
 from pyspark.sql import DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
 
 from include.domains import REFERENCE_DOMAINS, Domain
 from include.lake.bronze_log import BronzeLog
 from include.lake.catalog import SilverState, silver_state
 from include.lake.positions import Positions, plain_positions, positions_to_json
+from include.lake.records import BronzeRecord
 from include.lake.s3 import s3_client
 from include.lake.silver_files import remove_stray_files, stray_files
 from include.quality.limit import RejectedLimit
+from include.quarantine import landing
 from include.settings import Settings
-from include.spark.bronze_source import FORMAT
+from include.spark.bronze_source import FORMAT, SCHEMA, offset_ranges
 from include.spark.classified import OUTCOME, REJECTED, TOMBSTONE, VALID, classified
 from include.spark.session import spark_session
-from include.spark.silver_schema import VERSION_COLUMN, table_schema
+from include.spark.silver_schema import COORDINATES, VERSION_COLUMN, table_schema
 from include.spark.silver_table import Book, SilverTable
 from include.warehouse.connect import connect
-from include.warehouse.quarantine import QuarantineRow, store
+from include.warehouse.quarantine import Coordinates, QuarantineRow, Span, lock_waiting, store
 
 log = logging.getLogger("paylake.silver")
 
@@ -44,17 +53,24 @@ LOCK_SECONDS = 1800
 """How long a run waits for another one of its domain."""
 
 REPLACES = "_replaces"
+PLACE = tuple(column.name for column in COORDINATES[:3])
+"""The columns that say which record a row is."""
 
 
 @dataclass(frozen=True, slots=True)
 class SilverReport:
-    """What one run did; ``changed`` rows were added or replaced, ``rows`` are in the table now."""
+    """What one run did.
+
+    ``records`` came from bronze and were ``valid``, ``rejected`` or ``tombstones``. ``redriven`` left quarantine;
+    ``changed`` rows were added or replaced, ``rows`` are in the table now.
+    """
 
     domain: str
     records: int
     valid: int
     rejected: int
     tombstones: int
+    redriven: int
     changed: int
     rows: int
     silver_version: int
@@ -64,7 +80,7 @@ class SilverReport:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Records of one run by what became of them."""
+    """Records of bronze by what became of them."""
 
     valid: int
     rejected: int
@@ -76,11 +92,17 @@ class Tally:
         return self.valid + self.rejected + self.tombstones
 
 
-NOTHING = Tally(0, 0, 0)
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What one snapshot took in: records of bronze, records that left quarantine, and the rows that changed by both."""
+
+    tally: Tally
+    redriven: int
+    changed: int
 
 
 def run(domain: Domain, settings: Settings, limit: RejectedLimit) -> SilverReport:
-    """Bring silver up to bronze's end; one run per domain at a time, others wait.
+    """Bring silver up to bronze's end and to what was asked of quarantine; one run per domain at a time, others wait.
 
     Spark is not started when there is nothing to do.
 
@@ -95,21 +117,23 @@ def run(domain: Domain, settings: Settings, limit: RejectedLimit) -> SilverRepor
         state = silver_state(settings, domain)
         position = state.position if state else {}
         end = position | bronze.end_positions()
-        if end == position and not stray_files(settings, domain):
-            tally, changed = NOTHING, 0
-        else:
+        done: list[Done] = []
+        if end != position or landing.in_hand(lock, domain.name) or stray_files(settings, domain):
             spark = spark_session(f"silver {domain.name}", settings)
-            job = SilverJob(spark, domain, settings, lock)
-            state = state or job.create_table()
-            tally, changed = job.run(state, end, bronze.generations(), limit)
+            generations = bronze.generations()
+            done.append(SilverJob(spark, domain, settings, lock).run(end, generations, limit))
+            # More was asked for than one snapshot takes, or something was asked for since.
+            while landing.in_hand(lock, domain.name):
+                done.append(SilverJob(spark, domain, settings, lock).run(end, generations, limit))
             state = silver_state(settings, domain)
     return SilverReport(
         domain=domain.name,
-        records=tally.records,
-        valid=tally.valid,
-        rejected=tally.rejected,
-        tombstones=tally.tombstones,
-        changed=changed,
+        records=sum(one.tally.records for one in done),
+        valid=sum(one.tally.valid for one in done),
+        rejected=sum(one.tally.rejected for one in done),
+        tombstones=sum(one.tally.tombstones for one in done),
+        redriven=sum(one.redriven for one in done),
+        changed=sum(one.changed for one in done),
         rows=state.rows if state else 0,
         silver_version=state.silver_version if state else 0,
         position=plain_positions(state.position if state else {}),
@@ -127,7 +151,7 @@ def domain_lock(settings: Settings, domain: Domain) -> Iterator[psycopg.Connecti
 
 
 class SilverJob:
-    """One run's work in Spark, under the domain's lock."""
+    """One snapshot's work in Spark, under the domain's lock."""
 
     def __init__(self, spark: SparkSession, domain: Domain, settings: Settings, lock: psycopg.Connection) -> None:
         self._spark = spark
@@ -136,41 +160,99 @@ class SilverJob:
         self._lock = lock
         self._table = SilverTable(spark, domain, settings)
 
-    def create_table(self) -> SilverState:
-        """Make the table."""
-        self._table.create(Book({}, 0, 0, 0, 0, self._domain.contract.version))
-        state = silver_state(self._settings, self._domain)
-        if state is None:
-            raise RuntimeError(f"the table of {self._domain.name} was dropped while it was made")
-        return state
+    def take_over(self) -> SilverState:
+        """Settle what earlier runs have left, make the table if there is none, and return where silver is.
 
-    def run(
-        self, state: SilverState, end: Positions, generations: list[str], limit: RejectedLimit
-    ) -> tuple[Tally, int]:
-        """Take in what lies between the state and ``end``; return what it was and how many rows changed."""
+        Of a run that died (or lost the lock and is asleep) the branch goes first. Then it is certain whether that run
+        has published or never will.
+        """
+        if landing.in_hand(self._lock, self._domain.name):
+            self._table.drop_branches()
+        state = silver_state(self._settings, self._domain)
+        landing.land(self._lock, self._domain.name, state.run if state else None)
+        forgotten = landing.forget(self._lock, self._domain.name)
+        if forgotten:
+            log.warning("%s: an earlier run died with %d records from quarantine", self._domain.name, forgotten)
+        return state or self._create_table()
+
+    def run(self, end: Positions, generations: list[str], limit: RejectedLimit) -> Done:
+        """Take in what lies between silver and ``end``, and what is asked of quarantine."""
+        state = self.take_over()
+        start = state.position
         gained = self._table.evolve()
         if gained:
             log.warning("%s: new columns %s", self._domain.name, ", ".join(gained))
-        records = classified(self._domain, self._bronze(state.position, end), generations).persist()
+        unread = [Span(part.topic_id, part.partition, part.start, part.end - 1) for part in offset_ranges(start, end)]
+        waiting = lock_waiting(self._lock, unread)
+        asked = landing.requested(self._lock, self._domain.name)
+        # What lies beyond the position is read from bronze, and must not come twice.
+        again = [one for one in asked if one.offset < start.get(one.topic_id, {}).get(one.partition, 0)]
+        returning = set(map(Coordinates.of, again))
+
+        records = classified(self._domain, self._bronze(start, end), generations).persist()
         tally = _tally(records)
         rejected = records.where(F.col(OUTCOME) == REJECTED)
         if tally.rejected:
             limit.check(self._domain.name, tally.records, tally.rejected, lambda: _reasons(rejected))
             self._quarantine(rejected)
+        if again:
+            records = records.unionByName(classified(self._domain, self._from_quarantine(again), generations)).persist()
+        valid = records.where(F.col(OUTCOME) == VALID)
+        landed = self._among(valid, waiting | returning)
+        returned = len(landed & returning)
+
         current = self._table.begin(state.snapshot_id)
-        version = state.silver_version + (1 if tally.records else 0)
-        changes = self._changes(current, records.where(F.col(OUTCOME) == VALID), version).persist()
+        version = state.silver_version + (1 if tally.records or returned else 0)
+        changes = self._changes(current, valid, version).persist()
         added, replaced = _count(changes)
-        book = _book(state, tally, end, version, self._domain.contract.version)
+        book = Book(
+            position=end,
+            version=version,
+            valid=state.counts.valid + state.counts.duplicates + tally.valid + returned,
+            quarantined=state.counts.quarantined + tally.rejected - returned,
+            tombstones=state.counts.tombstones + tally.tombstones,
+            contract_versions=_with(state.contract_versions, self._domain.contract.version),
+            redriven=state.counts.redriven + len(landed),
+        )
         self._table.write(current, changes.drop(REPLACES), book, added=added, replaced=replaced, files=state.files)
-        self._lock.execute("SELECT 1")  # raises if the connection, and with it the lock, is gone
+        # Raises if the connection, and with it the lock, is gone.
+        landing.enter(self._lock, self._table.branch, landed, set(map(Coordinates.of, asked)) - landed)
         self._table.publish(state.snapshot_id)
+        landing.land(self._lock, self._domain.name, self._table.branch)
         self._tidy()
-        return tally, added + replaced
+        return Done(tally, len(landed), added + replaced)
+
+    def _create_table(self) -> SilverState:
+        self._table.create(Book({}, 0, 0, 0, 0, (self._domain.contract.version,)))
+        state = silver_state(self._settings, self._domain)
+        if state is None:
+            raise RuntimeError(f"the table of {self._domain.name} was dropped while it was made")
+        return state
 
     def _bronze(self, start: Positions, end: Positions) -> DataFrame:
         reader = self._spark.read.format(FORMAT).option("domain", self._domain.name)
         return reader.option("start", positions_to_json(start)).option("end", positions_to_json(end)).load()
+
+    def _from_quarantine(self, records: Sequence[BronzeRecord]) -> DataFrame:
+        """The records as the data source ``bronze`` has them."""
+        columns = {
+            "topic_id": [record.topic_id for record in records],
+            "partition": [record.partition for record in records],
+            "offset": [record.offset for record in records],
+            "timestamp": [record.timestamp_ms * 1000 for record in records],
+            "value": [record.value for record in records],
+        }
+        return self._spark.createDataFrame(pa.table(columns, schema=to_arrow_schema(SCHEMA)), SCHEMA)
+
+    def _among(self, valid: DataFrame, candidates: set[Coordinates]) -> set[Coordinates]:
+        """Those of the candidates that are among the valid records."""
+        if not candidates:
+            return set()
+        schema = StructType(list(COORDINATES[:3]))
+        columns = [list(column) for column in zip(*candidates, strict=True)]
+        frame = self._spark.createDataFrame(pa.table(columns, schema=to_arrow_schema(schema)), schema)
+        found = valid.join(F.broadcast(frame), list(PLACE), "left_semi").select(*PLACE)
+        return {Coordinates(*row) for row in found.collect()}
 
     def _quarantine(self, rejected: DataFrame) -> None:
         rows = (_quarantine_row(self._domain, row) for row in rejected.toLocalIterator())
@@ -207,6 +289,11 @@ def _count(changes: DataFrame) -> tuple[int, int]:
     return counts.get(False, 0), counts.get(True, 0)
 
 
+def _with(versions: tuple[str, ...], newest: str) -> tuple[str, ...]:
+    """The versions with ``newest`` as the last one."""
+    return (*(version for version in versions if version != newest), newest)
+
+
 def _tally(records: DataFrame) -> Tally:
     counts = {row[OUTCOME]: row["count"] for row in records.groupBy(OUTCOME).count().collect()}
     return Tally(counts.get(VALID, 0), counts.get(REJECTED, 0), counts.get(TOMBSTONE, 0))
@@ -231,18 +318,6 @@ def _quarantine_row(domain: Domain, row: Row) -> QuarantineRow:
         raw=None if row["raw"] is None else bytes(row["raw"]),
         reasons=json.loads(row["reasons"]),
         contract_version=domain.contract.version,
-    )
-
-
-def _book(state: SilverState, tally: Tally, end: Positions, version: int, contract_version: str) -> Book:
-    before = state.counts
-    return Book(
-        position=end,
-        version=version,
-        valid=before.valid + before.duplicates + tally.valid,
-        quarantined=before.quarantined + tally.rejected,
-        tombstones=before.tombstones + tally.tombstones,
-        contract_version=contract_version,
     )
 
 

@@ -22,7 +22,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from include.domains import SILVER_BUCKET, Domain
-from include.lake.catalog import CATALOG, CONTRACT, COUNTS, NAMESPACE, POSITION, VERSION, branch_parents
+from include.lake.catalog import CATALOG, CONTRACT, COUNTS, NAMESPACE, POSITION, RUN, VERSION, branch_parents
 from include.lake.positions import Positions, positions_to_json
 from include.settings import Settings
 from include.spark.silver_schema import table_schema
@@ -44,28 +44,38 @@ class SchemaChangeError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """What a snapshot says of the records in it; ``valid`` counts those that keep their contract."""
+    """What a snapshot says of the records in it.
+
+    ``valid`` counts those that keep their contract, ``redriven`` those of them that were in quarantine before.
+    ``contract_versions`` are those under which any of the records were read, the newest last.
+    """
 
     position: Positions
     version: int
     valid: int
     quarantined: int
     tombstones: int
-    contract_version: str
+    contract_versions: tuple[str, ...]
+    redriven: int = 0
 
     def properties(self) -> dict[str, str]:
         """The book as entries of a snapshot's summary."""
-        counts = {"valid": self.valid, "quarantined": self.quarantined, "tombstones": self.tombstones}
+        counts = {
+            "valid": self.valid,
+            "quarantined": self.quarantined,
+            "tombstones": self.tombstones,
+            "redriven": self.redriven,
+        }
         return {
             POSITION: positions_to_json(self.position),
             COUNTS: json.dumps(counts),
             VERSION: str(self.version),
-            CONTRACT: self.contract_version,
+            CONTRACT: ",".join(self.contract_versions),
         }
 
 
 class SilverTable:
-    """The table of one domain, and this run's branch of it."""
+    """The table of one domain, and this run's branch of it; the branch's name is the run's name, too."""
 
     def __init__(self, spark: SparkSession, domain: Domain, settings: Settings) -> None:
         self._spark = spark
@@ -148,11 +158,15 @@ class SilverTable:
         except IllegalArgumentException as error:  # Iceberg's word for: main is not where the branch began
             raise ConflictError(f"{self._name}: another run has published since snapshot {snapshot_id}") from error
 
-    def tidy(self) -> None:
-        """Remove every branch and every snapshot but the newest; only while holding the domain's lock."""
+    def drop_branches(self) -> None:
+        """Take from every other run what it has written, so that it can not publish it; only with the domain's lock."""
         for branch in branch_parents(self._settings, self._domain):
             if branch != _MAIN:
                 self._spark.sql(f"ALTER TABLE {self._name} DROP BRANCH `{branch}`")
+
+    def tidy(self) -> None:
+        """Remove every branch and every snapshot but the newest; only while holding the domain's lock."""
+        self.drop_branches()
         # Iceberg's own API: the SQL procedure runs Spark jobs to find the files, this one reads a few manifests.
         jvm: Any = self._spark._jvm
         table = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(self._spark._jsparkSession, self._name)
@@ -162,7 +176,7 @@ class SilverTable:
 
     def _writer(self, rows: DataFrame, book: Book) -> DataFrameWriterV2:
         writer = rows.writeTo(self._branch_table)
-        for key, value in book.properties().items():
+        for key, value in self._properties(book).items():
             writer = writer.option(f"snapshot-property.{key}", value)
         return writer
 
@@ -170,9 +184,12 @@ class SilverTable:
         key = self._domain.key
         same_key = F.expr(f"branch_{self.branch}.`{key}` = changes.`{key}`")
         # The DataFrame's own MERGE takes no options: a snapshot's properties can only come from the session.
-        with _Configured(self._spark, {_PROPERTY + name: value for name, value in book.properties().items()}):
+        with _Configured(self._spark, {_PROPERTY + name: value for name, value in self._properties(book).items()}):
             merge = changes.alias("changes").mergeInto(self._branch_table, same_key)
             merge.whenMatched().updateAll().whenNotMatched().insertAll().merge()
+
+    def _properties(self, book: Book) -> dict[str, str]:
+        return book.properties() | {RUN: self.branch}
 
     def _call(self, procedure: str, arguments: str) -> None:
         self._spark.sql(f"CALL {CATALOG}.system.{procedure}(table => '{self._name}', {arguments})")

@@ -18,7 +18,7 @@ BEGIN
             public.users, public.accounts, public.merchants, public.fraudtransaction, public.genuinetransaction,
             public.transactions, public.fraud_share_by_day, public.fraud_share_by_country,
             public.fraud_share_by_merchant, public.fraud_share_by_rule, public.balances_by_currency,
-            public.orphans, public.quarantine_summary
+            public.orphans, public.quarantine_summary, public.transaction_conflicts
         TO paylake_reader;
     END IF;
 END

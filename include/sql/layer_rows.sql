@@ -1,1 +1,1 @@
-SELECT count(*), max({changed_at}) FROM {relation}
+SELECT count(*), max({changed_at}) FROM {relation} WHERE {condition}

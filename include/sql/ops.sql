@@ -48,6 +48,13 @@ COMMENT ON COLUMN ops.quarantine.kafka_timestamp_ms IS
 COMMENT ON COLUMN ops.quarantine.raw IS 'The record''s value as it came; NULL where Kafka''s value was null. May hold personal data.';
 COMMENT ON COLUMN ops.quarantine.reasons IS 'Array of {"field", "code", "message"}; never empty. May quote personal data.';
 COMMENT ON COLUMN ops.quarantine.redriven_at IS 'When the record was driven through again and accepted; NULL while it waits.';
+-- Columns that came later.
+ALTER TABLE ops.quarantine ADD COLUMN IF NOT EXISTS redrive_requested_at timestamptz;
+COMMENT ON COLUMN ops.quarantine.redrive_requested_at IS
+    'When somebody asked that the next silver run take the record in; NULL again when that run refuses it, too.';
+ALTER TABLE ops.quarantine ADD COLUMN IF NOT EXISTS redriven_by_run text;
+COMMENT ON COLUMN ops.quarantine.redriven_by_run IS
+    'The silver run that takes the record in. While redriven_at is NULL, silver''s newest snapshot decides: the record is in silver if the snapshot is of this run.';
 
 CREATE TABLE IF NOT EXISTS ops.stream_lease (
     name        text PRIMARY KEY,

@@ -6,7 +6,8 @@
 
 DROP VIEW IF EXISTS
     public.fraud_share_by_day, public.fraud_share_by_country, public.fraud_share_by_merchant,
-    public.fraud_share_by_rule, public.balances_by_currency, public.orphans, public.quarantine_summary;
+    public.fraud_share_by_rule, public.balances_by_currency, public.orphans, public.quarantine_summary,
+    public.transaction_conflicts;
 DROP VIEW IF EXISTS public.transactions;
 
 CREATE VIEW public.transactions AS
@@ -145,3 +146,24 @@ CROSS JOIN LATERAL jsonb_array_elements(reasons) AS reason
 GROUP BY domain, code, field;
 COMMENT ON VIEW public.quarantine_summary IS
     'Refused records by reason. A record with several reasons is in several rows; waiting ones were not driven through again yet.';
+
+CREATE VIEW public.transaction_conflicts AS
+SELECT
+    txn_id,
+    seen.verdict,
+    seen.topic_id AS bronze_topic_id,
+    seen.partition_id AS bronze_partition,
+    seen.record_offset AS bronze_offset,
+    later.topic_id AS later_topic_id,
+    later.partition_id AS later_partition,
+    later.record_offset AS later_offset,
+    later.seen_at AS later_seen_at
+FROM ops.transaction_duplicate AS later
+JOIN ops.transaction_seen AS seen USING (txn_id)
+WHERE NOT later.same_body;
+COMMENT ON VIEW public.transaction_conflicts IS
+    'Transactions that came again with another body: one row for each later record. The first record keeps its verdict.';
+COMMENT ON COLUMN public.transaction_conflicts.verdict IS 'Of the record that has the id: fraud or genuine.';
+COMMENT ON COLUMN public.transaction_conflicts.bronze_offset IS 'Where in bronze the record is that has the id.';
+COMMENT ON COLUMN public.transaction_conflicts.later_offset IS 'Where in bronze the record is that says otherwise.';
+COMMENT ON COLUMN public.transaction_conflicts.later_seen_at IS 'When the fraud stream met it, UTC.';

@@ -1,16 +1,68 @@
-"""Quarantine: where records go that break their contract, with every reason and their original bytes."""
+"""Quarantine: where records go that break their contract, with every reason and their original bytes.
+
+A record waits here until it is driven through again and accepted; then it has its place in a table, and its row here
+stays, marked as done.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import psycopg
+from psycopg.sql import SQL, Composed
 from psycopg.types.json import Jsonb
 
+from include.lake.records import BronzeRecord
 from include.sql import load_sql
 
 COPY_TYPES = ("text", "text", "text", "int4", "int8", "int8", "bytea", "jsonb", "text")
+
+
+class InvalidCoordinatesError(ValueError):
+    """A text names no record; the message shows it and says how to write one."""
+
+
+class Coordinates(NamedTuple):
+    """Where a record is in Kafka and in bronze: unique for ever, because a topic's id never comes back."""
+
+    topic_id: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic_id}/{self.partition}/{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Coordinates:
+        """Read ``<topic id>/<partition>/<offset>``.
+
+        Raises:
+            InvalidCoordinatesError: the text is something else.
+        """
+        topic_id, *numbers = text.split("/")
+        if not topic_id or len(numbers) != 2 or not all(part.isascii() and part.isdigit() for part in numbers):
+            raise InvalidCoordinatesError(f"{text!r} is not <topic id>/<partition>/<offset>")
+        partition, offset = map(int, numbers)
+        if partition >= 2**31 or offset >= 2**63:
+            raise InvalidCoordinatesError(f"{text!r} has a number that Kafka does not know")
+        return cls(topic_id, partition, offset)
+
+    @classmethod
+    def of(cls, record: BronzeRecord) -> Coordinates:
+        """Those of a record of bronze."""
+        return cls(record.topic_id, record.partition, record.offset)
+
+
+class Span(NamedTuple):
+    """The records of one partition from offset ``first`` to offset ``last``, both included."""
+
+    topic_id: str
+    partition: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +85,76 @@ class QuarantineRow:
     contract_version: str
 
 
-def store(conn: psycopg.Connection, rows: Iterable[QuarantineRow]) -> int:
-    """Keep the rows; return how many were new.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which records of quarantine are meant; None lets all pass.
 
-    Storing a record again changes nothing. Runs in one transaction, or as part of the caller's.
+    ``code`` and ``field`` are those of one and the same reason. ``since`` (included) and ``until`` (excluded) are times
+    of being refused. ``done``: True for those that were driven through again, False for those that wait.
+    """
+
+    domain: str | None = None
+    code: str | None = None
+    field: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    done: bool | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """The values for ``include/sql/quarantine_selection.sql``."""
+        reason = {key: value for key, value in (("code", self.code), ("field", self.field)) if value is not None}
+        return {
+            "domain": self.domain,
+            # Every array contains the empty one.
+            "reasons": Jsonb([reason] if reason else []),
+            "since": self.since,
+            "until": self.until,
+            "done": self.done,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record of quarantine without its bytes, of which there are ``size`` (None for Kafka's null).
+
+    ``requested_at`` is when somebody asked that silver take it in, ``redriven_at`` when it was taken in.
+    """
+
+    coordinates: Coordinates
+    domain: str
+    topic: str
+    timestamp_ms: int
+    size: int | None
+    reasons: Sequence[Mapping[str, str | None]]
+    contract_version: str
+    quarantined_at: datetime
+    requested_at: datetime | None
+    redriven_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonCount:
+    """How many records have a reason; one with several reasons counts for each of them."""
+
+    domain: str
+    field: str | None
+    code: str
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many records were selected, and how many of them by domain and reason."""
+
+    records: int
+    reasons: list[ReasonCount]
+
+
+def store(conn: psycopg.Connection, rows: Iterable[QuarantineRow]) -> int:
+    """Keep the rows; return how many are waiting now and were not before.
+
+    Storing a record that waits changes nothing. One that was driven through again waits again, for new reasons: whoever
+    stores it says that it has no other place. Runs in one transaction, or as part of the caller's.
 
     Raises:
         psycopg.errors.CheckViolation: a row came without a reason.
@@ -57,6 +175,70 @@ def counts(conn: psycopg.Connection, domain: str) -> dict[str, int]:
     """Records that wait in quarantine, by reason code; a record with several codes counts for each of them."""
     rows = conn.execute(load_sql("count_quarantine"), {"domain": domain}).fetchall()
     return dict(rows)
+
+
+def summarize(conn: psycopg.Connection, selection: Selection) -> Summary:
+    """Count the selected records."""
+    (_, _, _, records), *rows = conn.execute(_selecting("summarize_quarantine"), selection.parameters()).fetchall()
+    return Summary(records, [ReasonCount(*row) for row in rows])
+
+
+def newest(conn: psycopg.Connection, selection: Selection, limit: int) -> list[Kept]:
+    """The selected records, last refused first, at most ``limit``."""
+    rows = conn.execute(_selecting("list_quarantine"), selection.parameters() | {"limit": limit}).fetchall()
+    return [_kept(row) for row in rows]
+
+
+def find(conn: psycopg.Connection, coordinates: Coordinates) -> tuple[Kept, bytes | None] | None:
+    """A record and its value as it came; None when it is not in quarantine and never was."""
+    row = conn.execute(load_sql("show_quarantine"), coordinates._asdict()).fetchone()
+    return None if row is None else (_kept(row[:-1]), row[-1])
+
+
+def lock_waiting(conn: psycopg.Connection, spans: Iterable[Span]) -> set[Coordinates]:
+    """The waiting records within ``spans``, which nobody else can mark or take until the transaction ends."""
+    topic_ids, partitions, firsts, lasts = _columns(sorted(spans), 4)
+    values = {"topic_ids": topic_ids, "partitions": partitions, "firsts": firsts, "lasts": lasts}
+    return {Coordinates(*row) for row in conn.execute(load_sql("lock_waiting"), values)}
+
+
+def take_waiting(conn: psycopg.Connection, chosen: Iterable[Coordinates]) -> list[BronzeRecord]:
+    """Those of the chosen records that still wait, in any order; locked as by `lock_waiting`."""
+    return [BronzeRecord(*row) for row in conn.execute(load_sql("take_waiting"), as_arrays(chosen))]
+
+
+def mark_redriven(conn: psycopg.Connection, landed: Iterable[Coordinates]) -> None:
+    """Mark records as done, in the transaction that gives them their place; those that do not wait stay as they are."""
+    conn.execute(load_sql("mark_redriven"), as_arrays(landed))
+
+
+def choose(conn: psycopg.Connection, selection: Selection, chunk: int) -> Iterator[list[tuple[str, Coordinates]]]:
+    """Domain and coordinates of the records that are selected now, in lists of at most ``chunk``, oldest first.
+
+    The connection may begin and end transactions while the lists are drawn.
+    """
+    with conn.cursor(name="chosen_quarantine", withhold=True) as cursor:
+        cursor.execute(_selecting("choose_waiting"), selection.parameters())
+        while rows := cursor.fetchmany(chunk):
+            yield [(domain, Coordinates(*place)) for domain, *place in rows]
+
+
+def as_arrays(coordinates: Iterable[Coordinates]) -> dict[str, list[Any]]:
+    """Coordinates as the parameters of statements that ``unnest`` them."""
+    topic_ids, partitions, offsets = _columns(coordinates, 3)
+    return {"topic_ids": topic_ids, "partitions": partitions, "offsets": offsets}
+
+
+def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+
+
+def _selecting(name: str) -> Composed:
+    return SQL(load_sql(name)).format(selection=SQL(load_sql("quarantine_selection")))
+
+
+def _kept(row: tuple[Any, ...]) -> Kept:
+    return Kept(Coordinates(*row[:3]), *row[3:])
 
 
 def _copy_row(row: QuarantineRow) -> tuple[object, ...]:

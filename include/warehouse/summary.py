@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import LiteralString
 
 import psycopg
 from psycopg.rows import class_row
@@ -12,20 +13,21 @@ from psycopg.sql import SQL, Identifier
 
 from include.sql import load_sql
 
-# The tables to show, each with the column that says when a row came or changed.
-LAYER_TABLES = (
-    ("public", "users", "loaded_at"),
-    ("public", "accounts", "loaded_at"),
-    ("public", "merchants", "loaded_at"),
-    ("public", "fraudtransaction", "scored_at"),
-    ("public", "genuinetransaction", "scored_at"),
-    ("ops", "quarantine", "quarantined_at"),
+# The tables to show, each with the column that says when a row came or changed, and which of its rows count: records
+# that were driven through again have their place elsewhere.
+LAYER_TABLES: tuple[tuple[str, str, str, LiteralString], ...] = (
+    ("public", "users", "loaded_at", "true"),
+    ("public", "accounts", "loaded_at", "true"),
+    ("public", "merchants", "loaded_at", "true"),
+    ("public", "fraudtransaction", "scored_at", "true"),
+    ("public", "genuinetransaction", "scored_at", "true"),
+    ("ops", "quarantine", "quarantined_at", "redriven_at IS NULL"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class LayerRows:
-    """Rows of one table, counted; ``last_update`` is None while it is empty."""
+    """Rows of one table, counted; of quarantine those that wait. ``last_update`` is None while there are none."""
 
     name: str
     rows: int
@@ -53,10 +55,12 @@ def layer_rows(conn: psycopg.Connection) -> list[LayerRows]:
     return [_layer(conn, *table) for table in LAYER_TABLES]
 
 
-def _layer(conn: psycopg.Connection, schema: str, table: str, changed_at: str) -> LayerRows:
+def _layer(conn: psycopg.Connection, schema: str, table: str, changed_at: str, condition: LiteralString) -> LayerRows:
     if conn.execute("SELECT to_regclass(%s)", (f"{schema}.{table}",)).fetchone() == (None,):
         return LayerRows(table, 0, None)
-    query = SQL(load_sql("layer_rows")).format(changed_at=Identifier(changed_at), relation=Identifier(schema, table))
+    query = SQL(load_sql("layer_rows")).format(
+        changed_at=Identifier(changed_at), relation=Identifier(schema, table), condition=SQL(condition)
+    )
     ((rows, last_update),) = conn.execute(query).fetchall()
     return LayerRows(table, rows, last_update)
 

@@ -12,9 +12,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 import include
 from include.domains import REFERENCE_DOMAINS, Domain
+from include.lifetime import die_with_parent
 from paylake_airflow import assets, hooks
 from paylake_airflow.events import announce, last_extra
-from paylake_airflow.processes import die_with_parent
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -61,14 +61,15 @@ def _driver_environment() -> dict[str, str]:
 
 
 class SilverOperator(SparkJobOperator):
-    """Bring the reference domain ``domain``'s silver up to all that bronze holds.
+    """Bring the reference domain ``domain``'s silver up to all that bronze holds and that is asked of quarantine.
 
     Does not start Spark when silver is there already, and skips, so that gold is not woken, when silver's newest event
     told of it too.
 
-    Metadata of the event: ``rows`` in the table; what became of the records since the event before: ``valid``,
-    ``duplicates``, ``rejected``, ``tombstones``; the same since the beginning as ``totals``; ``reasons``, the records
-    now in quarantine by reason; ``positions``, ``silver_version`` and ``snapshot_id``.
+    Metadata of the event: ``rows`` in the table; what became of the records since the event before, or since the table
+    was made anew: ``valid``, ``duplicates``, ``rejected``, ``tombstones``, and ``redriven``, which were rejected and
+    then became valid; the same since the beginning of this table as ``totals``; ``reasons``, the records that wait in
+    quarantine now by reason; ``positions``, ``table_uuid``, ``silver_version`` and ``snapshot_id``.
     """
 
     def __init__(self, *, domain: str, **kwargs: Any) -> None:
@@ -81,17 +82,22 @@ class SilverOperator(SparkJobOperator):
         if _is_behind(domain, settings):
             super().execute(context)
         else:
-            self.log.info("silver holds all of bronze: no job to run")
+            self.log.info("silver holds all of bronze, and nothing is asked of quarantine: no job to run")
         asset = assets.silver(domain)
         state, told = _silver_state(domain, settings), last_extra(asset)
         if state is None or str(state.snapshot_id) == told.get("snapshot_id"):
             raise AirflowSkipException(f"silver of {domain.name} holds nothing that it did not tell already")
-        announce(context, asset, _silver_extra(domain, settings, state, told.get("totals", {})))
+        announce(context, asset, _silver_extra(domain, settings, state, told))
 
 
 def _is_behind(domain: Domain, settings: Settings) -> bool:
     from include.lake.bronze_log import BronzeLog
+    from include.quarantine import landing
+    from include.warehouse.connect import connect
 
+    with connect(settings.warehouse_dsn, "paylake silver") as connection:
+        if landing.in_hand(connection, domain.name):
+            return True
     state = _silver_state(domain, settings)
     return BronzeLog(hooks.lake_s3(), domain).end_positions() != (state.position if state else {})
 
@@ -102,7 +108,7 @@ def _silver_state(domain: Domain, settings: Settings) -> SilverState | None:
     return silver_state(settings, domain)
 
 
-def _silver_extra(domain: Domain, settings: Settings, state: SilverState, told: dict[str, int]) -> dict[str, Any]:
+def _silver_extra(domain: Domain, settings: Settings, state: SilverState, told: dict[str, Any]) -> dict[str, Any]:
     from include.lake.positions import plain_positions
     from include.warehouse.connect import connect
     from include.warehouse.quarantine import counts
@@ -110,17 +116,23 @@ def _silver_extra(domain: Domain, settings: Settings, state: SilverState, told: 
     totals = {
         "valid": state.counts.valid,
         "duplicates": state.counts.duplicates,
-        "rejected": state.counts.quarantined,
+        # Also those that have left quarantine: what was rejected once does not become less.
+        "rejected": state.counts.quarantined + state.counts.redriven,
         "tombstones": state.counts.tombstones,
+        "redriven": state.counts.redriven,
     }
+    # Events did not always say of which table they tell.
+    same_table = told.get("table_uuid", state.table_uuid) == state.table_uuid
+    before = told.get("totals", {}) if same_table else {}
     with connect(settings.warehouse_dsn, "paylake silver") as connection:
         reasons = counts(connection, domain.name)
     return {
         "rows": state.rows,
-        **{name: total - told.get(name, 0) for name, total in totals.items()},
+        **{name: total - before.get(name, 0) for name, total in totals.items()},
         "totals": totals,
         "reasons": reasons,
         "positions": plain_positions(state.position),
+        "table_uuid": state.table_uuid,
         "silver_version": state.silver_version,
         # As text: it has 63 bits, more than a browser's numbers have.
         "snapshot_id": str(state.snapshot_id),

@@ -1,0 +1,373 @@
+"""``./paylake quarantine``: look at records that broke their contract, and drive them through again."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any, NoReturn
+
+import psycopg
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from include.domains import DOMAINS
+from include.fraud.console import fraud_line, printable
+from include.fraud.rules import RulesError, load_rules
+from include.local.airflow_api import AirflowApi
+from include.local.errors import StackError
+from include.local.layout import locate
+from include.local.secrets import load_secrets
+from include.quarantine.redrive import Redrive, Redriven, UnknownRecordError
+from include.settings import MissingSettingError, Settings
+from include.warehouse import quarantine
+from include.warehouse.connect import connect
+from include.warehouse.quarantine import Coordinates, InvalidCoordinatesError, Kept, ReasonCount, Selection
+from include.warehouse.schema import SchemaError, apply_schema
+
+USAGE = 2
+SILVER_SECONDS = 300.0
+"""How long `redrive` waits for silver, unless it is told otherwise, when it could wake silver."""
+SHOWN_CHARACTERS = 5_000
+# A topic's id may begin with a hyphen. A mistyped option is then taken for coordinates, and refused as such.
+ANY_TOPIC_ID = {"ignore_unknown_options": True}
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="List and show the records that broke their contract, and drive them through again after it was mended.",
+)
+
+InDomain = Annotated[str | None, typer.Option("--domain", help=f"Only records of this domain: {', '.join(DOMAINS)}.")]
+ForReason = Annotated[
+    str | None, typer.Option("--reason", metavar="CODE", help="Only records with this reason, such as `pattern`.")
+]
+AtField = Annotated[
+    str | None, typer.Option("--field", help="Only records with a reason at this field; with --reason: that one.")
+]
+Since = Annotated[
+    datetime | None,
+    typer.Option("--since", formats=TIMES, metavar="TIME", help="Only records refused at this time (UTC) or later."),
+]
+Until = Annotated[
+    datetime | None,
+    typer.Option("--until", formats=TIMES, metavar="TIME", help="Only records refused before this time (UTC)."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command("list")
+def list_records(
+    domain: InDomain = None,
+    reason: ForReason = None,
+    field: AtField = None,
+    since: Since = None,
+    until: Until = None,
+    waiting: Annotated[bool, typer.Option("--waiting", help="Only records that wait; the default.")] = False,
+    done: Annotated[bool, typer.Option("--done", help="Only records that were driven through again.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Both.")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="How many of the newest records to show.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Count the records by domain and reason, and show the newest ones."""
+    if waiting + done + every > 1:
+        raise typer.BadParameter("--waiting, --done and --all exclude one another")
+    selection = _selection(domain, reason, field, since, until, done=None if every else done)
+    with _connection() as conn:
+        summary = quarantine.summarize(conn, selection)
+        newest = quarantine.newest(conn, selection, limit)
+    if as_json:
+        found = {"records": summary.records, "reasons": [asdict(one) for one in summary.reasons]}
+        typer.echo(json.dumps(found | {"newest": [_as_json(one) for one in newest]}))
+        return
+    console = Console(highlight=False)
+    state = "in all" if every else "driven through again" if done else "waiting"
+    console.print(f"{summary.records:,} records {state}")
+    if summary.reasons:
+        console.print(_reasons_table(summary.reasons))
+    for one in newest:
+        reasons = "; ".join(f"{reason['field'] or 'record'} {reason['code']}" for reason in one.reasons)
+        line = f"{_time(one.quarantined_at)}  {one.domain}  {one.coordinates}  {reasons}{_state_suffix(one)}"
+        console.print(Text(printable(line)), soft_wrap=True)
+
+
+@app.command(context_settings=ANY_TOPIC_ID)
+def show(
+    coordinates: Annotated[str, typer.Argument(metavar="TOPIC_ID/PARTITION/OFFSET", help="Which record.")],
+    raw: Annotated[bool, typer.Option("--raw", help="Write the original bytes and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with the bytes in base64.")] = False,
+) -> None:
+    """Show every reason of a record, and the record as it came."""
+    if raw and as_json:
+        raise typer.BadParameter("--raw and --json exclude one another")
+    place = _parse(coordinates)
+    with _connection() as conn:
+        found = quarantine.find(conn, place)
+    if found is None:
+        _fail(f"{place} is not in quarantine and never was", code=USAGE)
+    kept, value = found
+    if raw:
+        sys.stdout.buffer.write(value or b"")
+        sys.stdout.buffer.flush()
+    elif as_json:
+        encoded = None if value is None else base64.b64encode(value).decode()
+        typer.echo(json.dumps(_as_json(kept) | {"value_base64": encoded}))
+    else:
+        _print_record(kept, value)
+
+
+@app.command(context_settings=ANY_TOPIC_ID)
+def redrive(
+    coordinates: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TOPIC_ID/PARTITION/OFFSET]...", help="Which records; or choose them by the options."),
+    ] = None,
+    domain: InDomain = None,
+    reason: ForReason = None,
+    field: AtField = None,
+    since: Since = None,
+    until: Until = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long to wait for silver.",
+            show_default=f"{SILVER_SECONDS:.0f}, or 0 without Airflow",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Classify waiting records by today's contract, and let those that keep it land in their table.
+
+    Those that are still rejected stay as they are. **Exit code**: 0 when all chosen records landed (with `--dry-run`:
+    would land), 1 when some are still rejected or did not land in time, 2 when the command makes no sense.
+    """
+    if as_json and not (yes or dry_run):
+        raise typer.BadParameter("--json asks no questions: add --yes or --dry-run")
+    selection = _selection(domain, reason, field, since, until, done=False)
+    chosen: Selection | list[Coordinates] = selection
+    if coordinates:
+        if selection != Selection(done=False):
+            raise typer.BadParameter("choose records either by their coordinates or by options")
+        chosen = [_parse(one) for one in coordinates]
+    messages = Console(stderr=True, highlight=False)
+    with _connection() as conn:
+        # A contract that was mended may want other constraints, and without them no row of it would get in.
+        apply_schema(conn)
+        work = Redrive(conn, chosen, load_rules(), lambda frauds: None if as_json else _print_frauds(frauds))
+        found = None
+        if dry_run or not yes:
+            found = work.examine()
+            if not as_json:
+                _print_classes(found)
+        if not dry_run and (found is None or _agreed(found)):
+            found = work.drive()
+            if yes and not as_json:
+                _print_classes(found)
+            _land(work, found, wait, messages)
+            if not as_json:
+                _print_landed(found)
+    assert found is not None  # noqa: S101 - one of the two has set it
+    if as_json:
+        typer.echo(json.dumps({"dry_run": dry_run} | _redriven_as_json(found)))
+    raise typer.Exit(0 if (not found.rejected if dry_run else found.all_landed) else 1)
+
+
+def _agreed(found: Redriven) -> bool:
+    valid = found.valid.total()
+    return valid > 0 and typer.confirm(f"Drive {valid:,} records through again?", abort=True, err=True)
+
+
+def _land(work: Redrive, found: Redriven, wait: float | None, messages: Console) -> None:
+    """Wake silver where it was asked for records, and wait for it."""
+    domains = [name for name, records in found.requested.items() if records]
+    if not domains:
+        return
+    problem = _wake(domains)
+    if problem:
+        messages.print(Text(f"{problem}. The next silver run takes the records in."))
+    seconds = (0.0 if problem else SILVER_SECONDS) if wait is None else wait
+    if seconds:
+        messages.print(f"waiting for silver ({', '.join(domains)}) …")
+        work.wait(found, seconds)
+
+
+def _wake(domains: Sequence[str]) -> str | None:
+    """Have silver run for the domains; says why that will not happen soon, if so."""
+    try:
+        stack = locate()
+        if not stack.exists:
+            return "Airflow could not be asked: this clone has no stack"
+        api = AirflowApi(stack, load_secrets(stack))
+        for name in domains:
+            api.trigger(f"silver_{name}")
+        paused = {dag["dag_id"] for dag in api.dags() if dag["is_paused"]}.intersection(
+            f"silver_{name}" for name in domains
+        )
+    except StackError as error:
+        return f"{error}".rstrip(".")
+    return f"{', '.join(sorted(paused))} is paused" if paused else None
+
+
+@contextmanager
+def _connection() -> Iterator[psycopg.Connection]:
+    """The warehouse; what goes wrong there becomes one sentence."""
+    try:
+        with connect(Settings.from_environment().warehouse_dsn, "paylake quarantine") as conn:
+            yield conn
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+        _fail("the warehouse has no quarantine of this version; `./paylake up` makes it", error)
+    except UnknownRecordError as error:
+        _fail(str(error), error, code=USAGE)
+    except (MissingSettingError, RulesError, SchemaError, psycopg.Error) as error:
+        _fail(str(error), error)
+
+
+def _selection(
+    domain: str | None,
+    reason: str | None,
+    field: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    *,
+    done: bool | None,
+) -> Selection:
+    if domain is not None and domain not in DOMAINS:
+        raise typer.BadParameter(f"there is no domain {domain!r}; there are {', '.join(DOMAINS)}")
+    return Selection(domain, reason, field, _utc(since), _utc(until), done)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def _parse(text: str) -> Coordinates:
+    try:
+        return Coordinates.parse(text)
+    except InvalidCoordinatesError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _fail(message: str, cause: Exception | None = None, *, code: int = 1) -> NoReturn:
+    Console(stderr=True).print(Text.assemble(("error: ", "red"), printable(message)), highlight=False)
+    raise typer.Exit(code) from cause
+
+
+def _print_record(kept: Kept, value: bytes | None) -> None:
+    console = Console(highlight=False)
+
+    def line(text: str) -> None:
+        console.print(Text(printable(text)), soft_wrap=True)
+
+    line(f"{kept.coordinates} of {kept.topic} ({kept.domain})")
+    line(f"  Kafka's timestamp  {_kafka_time(kept.timestamp_ms)}")
+    line(f"  refused            {_time(kept.quarantined_at)} by contract {kept.contract_version}{_state_suffix(kept)}")
+    for reason in kept.reasons:
+        line(f"  {reason['field'] or 'record'} {reason['code']}: {reason['message']}")
+    if value is None:
+        line("  value: null")
+        return
+    text, note = value.decode("utf-8", "backslashreplace"), ""
+    if text.encode() != value:
+        note += ", not UTF-8: bytes that are none are shown as \\x.."
+    if len(text) > SHOWN_CHARACTERS:
+        text, note = text[:SHOWN_CHARACTERS], f"{note}, cut; --raw writes all of it"
+    line(f"  value: {len(value):,} bytes{note}")
+    line(text)
+
+
+def _print_classes(found: Redriven) -> None:
+    console = Console(highlight=False)
+    if not found.chosen:
+        done = f" ({found.already_done:,} had landed before)" if found.already_done else ""
+        console.print(f"None of these records waits in quarantine{done}.")
+        return
+    console.print(
+        f"{found.valid.total():,} of {found.chosen:,} records keep their contract now: {_by_domain(found.valid)}"
+    )
+    if found.rejected:
+        console.print(f"{found.rejected:,} are still rejected:")
+        console.print(_reasons_table(found.by_reason()))
+
+
+def _print_landed(found: Redriven) -> None:
+    console = Console(highlight=False)
+    if found.landed.total():
+        verdicts = f"{found.fraud:,} fraud, {found.genuine:,} genuine, {found.duplicates:,} duplicates"
+        of_transactions = f" ({verdicts})" if found.fraud + found.genuine + found.duplicates else ""
+        console.print(f"landed: {_by_domain(found.landed)}{of_transactions}")
+    if found.refused.total():
+        console.print(f"rejected by silver after all: {_by_domain(found.refused)}")
+    if found.requested.total():
+        console.print(f"not yet taken in by silver: {_by_domain(found.requested)}")
+
+
+def _print_frauds(frauds: Sequence[dict[str, Any]]) -> None:
+    for row in frauds:
+        typer.echo(fraud_line(row))
+
+
+def _by_domain(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()) if count) or "none"
+
+
+def _reasons_table(reasons: Sequence[ReasonCount]) -> Table:
+    table = Table("domain", "field", "reason", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("records", justify="right")
+    for one in reasons:
+        texts = (one.domain, one.field or "(record)", one.code)
+        table.add_row(*(Text(printable(text)) for text in texts), f"{one.records:,}")
+    return table
+
+
+def _state_suffix(kept: Kept) -> str:
+    if kept.redriven_at is not None:
+        return f", landed {_time(kept.redriven_at)}"
+    return f", asked for {_time(kept.requested_at)}" if kept.requested_at is not None else ""
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _kafka_time(timestamp_ms: int) -> str:
+    if timestamp_ms < 0:
+        return "none"
+    try:
+        return _time(datetime.fromtimestamp(timestamp_ms / 1000, UTC))
+    except (ValueError, OverflowError, OSError):  # a producer may set any 64 bits
+        return f"{timestamp_ms} ms"
+
+
+def _as_json(kept: Kept) -> dict[str, Any]:
+    times = {name: moment.isoformat() for name, moment in asdict(kept).items() if isinstance(moment, datetime)}
+    return asdict(kept) | {"coordinates": str(kept.coordinates)} | times
+
+
+def _redriven_as_json(found: Redriven) -> dict[str, Any]:
+    return {
+        "chosen": found.chosen,
+        "valid": dict(found.valid),
+        "rejected": found.rejected,
+        "reasons": [asdict(one) for one in found.by_reason()],
+        "landed": dict(found.landed),
+        "fraud": found.fraud,
+        "genuine": found.genuine,
+        "duplicates": found.duplicates,
+        "refused": dict(found.refused),
+        "requested": dict(found.requested),
+        "already_done": found.already_done,
+    }

@@ -1,0 +1,177 @@
+"""Drive records of quarantine through again, after their contract or its rules were mended.
+
+Each record is classified by today's contract. One that is still rejected is left alone. One that keeps its contract
+lands: a transaction at once, in the database transaction that also marks it as done; a record of reference data with
+the next silver run, which is asked here to take it in. Either way it lands once, whatever is killed, and two redrives
+of the same records at once do no harm.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import psycopg
+
+from include.domains import DOMAINS, TRANSACTIONS, Domain
+from include.fraud.rules import Rules
+from include.fraud.settle import Classified, open_staging, settle_locked
+from include.quality import Rejected, Valid, classify
+from include.sql import load_sql
+from include.warehouse import quarantine
+from include.warehouse.quarantine import Coordinates, ReasonCount, Selection
+
+CHUNK = 200
+"""Records that are locked, classified and settled in one database transaction; all of them are in memory then."""
+POLL_SECONDS = 0.5
+
+Show = Callable[[list[dict[str, Any]]], None]
+"""What is done with rows that are new in FraudTransaction."""
+
+
+class UnknownRecordError(LookupError):
+    """Coordinates were given of a record that never was in quarantine; the message names it."""
+
+
+@dataclass(slots=True)
+class Redriven:
+    """What became of the chosen records that were waiting.
+
+    Of ``chosen`` records ``valid`` keep their contract now (by domain) and ``rejected`` do not, for these ``reasons``
+    (domain, field, code; a record counts for each of its reasons). ``landed`` are in their table (by domain), of which
+    transactions are ``fraud``, ``genuine`` or ``duplicates``. ``refused`` were rejected by silver after all, and
+    ``requested`` wait for its next run (both by domain). ``already_done`` of the coordinates that were given had landed
+    before.
+    """
+
+    chosen: int = 0
+    valid: Counter[str] = field(default_factory=Counter)
+    rejected: int = 0
+    reasons: Counter[tuple[str, str | None, str]] = field(default_factory=Counter)
+    landed: Counter[str] = field(default_factory=Counter)
+    fraud: int = 0
+    genuine: int = 0
+    duplicates: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    requested: Counter[str] = field(default_factory=Counter)
+    already_done: int = 0
+
+    @property
+    def all_landed(self) -> bool:
+        """Whether each chosen record is in its table."""
+        return self.landed.total() == self.chosen
+
+    def by_reason(self) -> list[ReasonCount]:
+        """The reasons of those that are still rejected, most frequent first within a domain."""
+        ordered = sorted(self.reasons.items(), key=lambda one: (one[0][0], -one[1], one[0][2], one[0][1] or ""))
+        return [ReasonCount(*reason, records) for reason, records in ordered]
+
+
+class Redrive:
+    """One redrive of some records, over one connection of its own.
+
+    ``rules`` are those that transactions are judged by; ``show`` is given each fraud after it was committed.
+    """
+
+    def __init__(
+        self, conn: psycopg.Connection, chosen: Selection | Sequence[Coordinates], rules: Rules, show: Show
+    ) -> None:
+        self._conn = conn
+        self._chosen = chosen
+        self._rules = rules
+        self._show = show
+        open_staging(conn)
+        conn.execute(load_sql("stage_requests"))
+
+    def examine(self) -> Redriven:
+        """Classify the chosen records that wait, and change nothing.
+
+        Raises:
+            UnknownRecordError: see the class.
+        """
+        found = Redriven()
+        for domain, chunk in self._chunks(found):
+            self._sorted_out(found, domain, chunk)
+        return found
+
+    def drive(self) -> Redriven:
+        """Land the transactions among them that keep their contract, and ask silver for the others that do.
+
+        Raises:
+            UnknownRecordError: see the class.
+        """
+        found = Redriven()
+        for domain, chunk in self._chunks(found):
+            frauds: list[dict[str, Any]] = []
+            with self._conn.transaction():
+                valid = self._sorted_out(found, domain, chunk)
+                if domain.name == TRANSACTIONS.name:
+                    frauds = self._settle(found, valid)
+                else:
+                    places = (Coordinates.of(one.record) for one in valid)
+                    self._conn.execute(load_sql("request_redrive"), quarantine.as_arrays(places))
+            self._show(frauds)
+        self._follow(found)
+        return found
+
+    def wait(self, found: Redriven, seconds: float) -> None:
+        """Wait until silver has decided about all that it was asked for, but no longer than this; correct ``found``."""
+        deadline = time.monotonic() + seconds
+        while found.requested.total() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            self._follow(found)
+
+    def _follow(self, found: Redriven) -> None:
+        for domain, landed, refused, requested in self._conn.execute(load_sql("follow_requests")):
+            found.landed[domain], found.refused[domain], found.requested[domain] = landed, refused, requested
+
+    def _chunks(self, found: Redriven) -> Iterator[tuple[Domain, list[Coordinates]]]:
+        """The chosen records, each list of one domain and of at most `CHUNK`."""
+        chosen = self._chosen
+        if isinstance(chosen, Selection):
+            lists: Iterable[list[tuple[str, Coordinates]]] = quarantine.choose(self._conn, chosen, CHUNK)
+        else:
+            waiting = self._waiting_of(found, chosen)
+            lists = [waiting[first : first + CHUNK] for first in range(0, len(waiting), CHUNK)]
+        for places in lists:
+            for name, group in groupby(places, key=lambda one: one[0]):
+                yield DOMAINS[name], [place for _, place in group]
+
+    def _waiting_of(self, found: Redriven, places: Sequence[Coordinates]) -> list[tuple[str, Coordinates]]:
+        waiting = []
+        for place in dict.fromkeys(places):
+            known = quarantine.find(self._conn, place)
+            if known is None:
+                raise UnknownRecordError(f"{place} is not in quarantine and never was")
+            if known[0].redriven_at is None:
+                waiting.append((known[0].domain, place))
+            else:
+                found.already_done += 1
+        return sorted(waiting)
+
+    def _sorted_out(self, found: Redriven, domain: Domain, places: Sequence[Coordinates]) -> list[Classified]:
+        """Classify those of the records that still wait, count them, and return the valid ones in the given order."""
+        order = {place: number for number, place in enumerate(places)}
+        records = sorted(quarantine.take_waiting(self._conn, places), key=lambda record: order[Coordinates.of(record)])
+        classified = [Classified(record, classify(domain, record)) for record in records]
+        valid = [one for one in classified if isinstance(one.outcome, Valid)]
+        found.chosen += len(classified)
+        found.valid[domain.name] += len(valid)
+        for one in classified:
+            if isinstance(one.outcome, Rejected):
+                found.rejected += 1
+                found.reasons.update({(domain.name, reason.field, reason.code) for reason in one.outcome.reasons})
+        return valid
+
+    def _settle(self, found: Redriven, valid: Sequence[Classified]) -> list[dict[str, Any]]:
+        waiting = {Coordinates.of(one.record) for one in valid}
+        settled = settle_locked(self._conn, valid, self._rules, waiting)
+        found.landed[TRANSACTIONS.name] += settled.counts.records
+        found.fraud += settled.counts.fraud
+        found.genuine += settled.counts.genuine
+        found.duplicates += settled.counts.duplicates
+        return settled.frauds
