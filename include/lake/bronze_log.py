@@ -155,9 +155,26 @@ class BronzeLog:
         """
         position = self._containing_start(topic_id, partition, start) if start < end else end
         while position < end:
-            content = self._content(topic_id, partition, position)
+            content = self.content(topic_id, partition, position)
             position = content.end
             yield _cut(content, start, end)
+
+    def content(self, topic_id: str, partition: int, start: int) -> ObjectContent:
+        """The whole object that begins at ``start``.
+
+        Raises:
+            BrokenChainError: there is no such object.
+        """
+        key = self._key(topic_id, partition, start)
+        try:
+            answer = self._s3.get_object(Bucket=BRONZE_BUCKET, Key=key)
+        except ClientError as error:
+            if is_missing(error):
+                raise BrokenChainError(_MISSING.format(key)) from error
+            raise
+        index = decode_index(key, answer["Metadata"])
+        values = decode_values(key, answer["Body"].read(), len(index.offsets))
+        return ObjectContent(key, index.end, index.offsets, index.timestamps_ms, values)
 
     def read(self, topic_id: str, partition: int, start: int, end: int) -> Iterator[BronzeRecord]:
         """The records with offsets in [start, end), in order.
@@ -172,18 +189,6 @@ class BronzeLog:
 
     def _key(self, topic_id: str, partition: int, start: int) -> str:
         return object_key(self._folder, topic_id, partition, start)
-
-    def _content(self, topic_id: str, partition: int, start: int) -> ObjectContent:
-        key = self._key(topic_id, partition, start)
-        try:
-            answer = self._s3.get_object(Bucket=BRONZE_BUCKET, Key=key)
-        except ClientError as error:
-            if is_missing(error):
-                raise BrokenChainError(_MISSING.format(key)) from error
-            raise
-        index = decode_index(key, answer["Metadata"])
-        values = decode_values(key, answer["Body"].read(), len(index.offsets))
-        return ObjectContent(key, index.end, index.offsets, index.timestamps_ms, values)
 
     def _page(self, topic_id: str, partition: int, after: int, limit: int = PAGE) -> list[ListedObject]:
         """The first objects that begin after the offset ``after`` (-1: from the beginning)."""

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -163,7 +164,9 @@ def airflow(context: typer.Context) -> None:
 @app.command("test", context_settings=PASS_THROUGH)
 def run_tests(
     context: typer.Context,
-    suite: Annotated[str, typer.Argument(help="all, lint, unit, integration, faults, or another folder of tests/")] = "all",
+    suite: Annotated[
+        str, typer.Argument(help="all, lint, unit, integration, faults, or another folder of tests/")
+    ] = "all",
 ) -> None:
     """Run lint, types, contracts and all tests, or one suite of them; further arguments are pytest's."""
     from include.local.suites import run_suite
@@ -181,14 +184,37 @@ def generate(context: typer.Context) -> None:
 
 
 @app.command(context_settings=PASS_THROUGH)
+def verify(context: typer.Context) -> None:
+    """Prove from Kafka, MinIO and PostgreSQL themselves that every record is in exactly one place."""
+    from include.verify.cli import verify_command
+
+    _use_stack()
+    _run_alone(verify_command, context, "verify")
+
+
+@app.command("quarantine", context_settings=PASS_THROUGH)
+def look_into_quarantine(context: typer.Context) -> None:
+    """List and show the records that broke their contract, and drive them through again after it was mended."""
+    from include.quarantine.cli import app as quarantine
+
+    _use_stack()
+    quarantine(context.args, prog_name="./paylake quarantine")
+
+
+@app.command(context_settings=PASS_THROUGH)
 def evaluate(context: typer.Context) -> None:
     """Print precision and recall of the fraud rules against the generators' ground truth."""
     from include.evaluate import evaluate_command
 
     _use_stack()
-    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    command.command()(evaluate_command)
-    command(context.args, prog_name="./paylake evaluate")
+    _run_alone(evaluate_command, context, "evaluate")
+
+
+def _run_alone(command: Callable[..., None], context: typer.Context, name: str) -> None:
+    """Run a command that is defined elsewhere, with its own options and help."""
+    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    application.command()(command)
+    application(context.args, prog_name=f"./paylake {name}")
 
 
 def _existing() -> tuple[Stack, Secrets]:

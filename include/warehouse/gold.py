@@ -23,7 +23,7 @@ import pyarrow.csv as pa_csv
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from include.domains import Domain
-from include.lake.catalog import SilverState, changed_rows, silver_state
+from include.lake.catalog import CATALOG, NAMESPACE, SilverState, changed_rows, silver_state
 from include.settings import Settings
 from include.sql import load_sql
 from include.warehouse.tables import GOLD_COLUMNS
@@ -41,6 +41,17 @@ class SilverMovedError(RuntimeError):
 
 class IncompleteReadError(RuntimeError):
     """Silver gave another number of rows than its snapshot holds."""
+
+
+class BrokenContractError(RuntimeError):
+    """Silver holds a row that the contract of today refuses; the message says which rule it breaks and what to do."""
+
+    def __init__(self, domain: Domain, broken: psycopg.errors.IntegrityError) -> None:
+        super().__init__(
+            f"{domain.table}: a row of silver breaks the contract: {broken.diag.message_primary}. If the row is older"
+            f" than this rule, drop the table {CATALOG}.{NAMESPACE}.{domain.name}: the next silver run reads bronze"
+            " again and puts into quarantine what the contract refuses."
+        )
 
 
 class Silver(Protocol):
@@ -109,6 +120,7 @@ def load_from(silver: Silver, domain: Domain, conn: psycopg.Connection) -> GoldR
 
     Raises:
         FileNotFoundError: files were missing three times.
+        BrokenContractError: the table refused a row; nothing was changed.
         psycopg.Error: the database refused or was lost; nothing was changed.
     """
     for plan in range(1, PLANS):
@@ -133,10 +145,10 @@ def _load_once(silver: Silver, domain: Domain, conn: psycopg.Connection) -> Gold
         if state.table_uuid != newest.table_uuid:
             raise SilverMovedError(f"table {newest.table_uuid} became {state.table_uuid}")
         statements = Statements(domain, mirror=full)
-        rows_sent = _stage(conn, statements, batches)
+        rows_sent = stage(conn, statements, batches)
         if full and rows_sent != state.rows:
             raise IncompleteReadError(f"{domain.name}: {rows_sent} rows came of the {state.rows} in silver")
-        ((inserted, updated),) = conn.execute(statements.merge()).fetchall()
+        inserted, updated = _merge(conn, domain, statements)
         deleted = conn.execute(statements.delete_absent()).rowcount if full else 0
         _advance_watermark(conn, domain, state)
     report = GoldReport(rows_sent, inserted, updated, deleted, time.monotonic() - started, state.silver_version)
@@ -151,8 +163,8 @@ def _lock_watermark(conn: psycopg.Connection, domain: Domain) -> Watermark:
     return Watermark(*row)
 
 
-def _stage(conn: psycopg.Connection, statements: Statements, batches: Iterable[pa.RecordBatch]) -> int:
-    """Copy the batches to the staging table; return how many rows they had.
+def stage(conn: psycopg.Connection, statements: Statements, batches: Iterable[pa.RecordBatch]) -> int:
+    """Copy the batches to the staging table of the current transaction; return how many rows they had.
 
     As CSV, which Arrow writes and PostgreSQL reads at a multiple of what rows as Python objects allow: text is always
     quoted, so an empty string and a NULL stay different.
@@ -168,6 +180,15 @@ def _stage(conn: psycopg.Connection, statements: Statements, batches: Iterable[p
     # Nobody else analyses a temporary table, and without its size the merge is planned blindly.
     conn.execute("ANALYZE gold_staging")
     return rows
+
+
+def _merge(conn: psycopg.Connection, domain: Domain, statements: Statements) -> tuple[int, int]:
+    """Merge what was staged; return how many rows were inserted and updated."""
+    try:
+        ((inserted, updated),) = conn.execute(statements.merge()).fetchall()
+    except (psycopg.errors.NotNullViolation, psycopg.errors.CheckViolation) as broken:
+        raise BrokenContractError(domain, broken) from broken
+    return inserted, updated
 
 
 def _aligned(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
@@ -223,6 +244,19 @@ class Statements:
     def delete_absent(self) -> Composed:
         """Delete what silver does not hold."""
         return SQL(load_sql("delete_absent")).format(table=self._table, key=self._key)
+
+    def compare(self) -> Composed:
+        """Find where the table is not what was staged; returns kinds of difference and keys."""
+        return SQL(load_sql("verify_gold")).format(
+            table=self._table,
+            key=self._key,
+            silver_columns=self._list(self.columns, "silver"),
+            gold_columns=self._list(self.columns, "gold"),
+        )
+
+    def count(self) -> Composed:
+        """Count the table's rows."""
+        return SQL("SELECT count(*) FROM {}").format(self._table)
 
     @staticmethod
     def _list(columns: Iterable[str], alias: str | None = None) -> Composed:

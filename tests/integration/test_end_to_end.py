@@ -357,6 +357,35 @@ def test_asset_events_tell_what_each_layer_did(story: Story) -> None:
         assert sum(event["extra"]["inserted"] for event in gold) == len(story.rows(f"SELECT * FROM {domain.table}"))  # noqa: S608
 
 
+def test_the_books_balance_and_an_asset_says_so(story: Story) -> None:
+    verified = story.stack.paylake("verify", "--json")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    report = json.loads(verified.stdout)
+    sent = sum(map(len, FIRST.values())) + len(TRANSACTIONS)
+    assert (report["balanced"], report["records"]) == (True, sent)
+    assert story.airflow.run("verify_books") == "success"
+    told = story.airflow.asset_events("checks/books")[-1]["extra"]
+    assert (told["balanced"], told["records"], told["findings"]) == (True, sent, [])
+    assert told["domains"]["transactions"]["fraud"] == len(FRAUD)
+    assert told["quarantine"]["accounts"] == {"unknown_currency": 1, "wrong_type": 1}
+
+
+def test_books_that_do_not_balance_fail_a_run_and_the_asset_says_what_is_wrong(story: Story) -> None:
+    with psycopg.connect(story.settings.warehouse_dsn) as connection:
+        connection.execute("CREATE TABLE ops.kept AS TABLE ops.quarantine")
+        connection.execute("DELETE FROM ops.quarantine WHERE topic = 'merchant_info'")
+    verified = story.stack.paylake("verify", "--domain", "merchants")
+    topic, partition, offset = story.coordinates["merchant_info", 2]
+    assert verified.returncode == 1
+    assert f"merchants {topic}/{partition}, offset {offset}: in bronze but nowhere else" in verified.stdout
+    assert story.airflow.run("verify_books") == "failed"
+    told = story.airflow.asset_events("checks/books")[-1]["extra"]
+    assert (told["balanced"], [finding["check"] for finding in told["findings"]]) == (False, ["nowhere"])
+    with psycopg.connect(story.settings.warehouse_dsn) as connection:
+        connection.execute("INSERT INTO ops.quarantine TABLE ops.kept ON CONFLICT DO NOTHING")
+        connection.execute("DROP TABLE ops.kept")
+
+
 def test_a_second_run_changes_nothing(story: Story) -> None:
     before = story.fingerprint()
     for name in REFERENCE_DOMAINS:
@@ -386,6 +415,12 @@ def test_a_topic_reset_loses_nothing_and_the_new_topic_flows(story: Story) -> No
     equal_in_time(story, users, {("U0001", 700), ("U0002", 700), ("U0003", 500), ("U0009", 700)})
     assert story.rows("SELECT txn_id FROM GenuineTransaction") == {(txn,) for txn, _ in GENUINE} | {("T0100",)}
     assert_bronze_is_what_was_produced(story)
+
+
+def test_the_books_balance_at_the_end(story: Story) -> None:
+    verified = story.stack.paylake("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "The books balance" in verified.stdout
 
 
 def test_a_reset_without_the_word_is_refused(story: Story) -> None:

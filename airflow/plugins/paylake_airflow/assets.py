@@ -21,6 +21,7 @@ BRONZE = "bronze"
 SILVER = "silver"
 GOLD = "gold"
 FRAUD = "fraud"
+CHECKS = "checks"
 
 _TABLE_URI = "postgres://warehouse:5432/warehouse/public/{}"
 
@@ -105,5 +106,14 @@ LABELS = Asset(
 )
 FRAUD_TRANSACTION = _verdict("FraudTransaction", "Transactions on which at least one rule fired, with the evidence.")
 GENUINE_TRANSACTION = _verdict("GenuineTransaction", "Valid transactions on which no rule fired.")
+
+BOOKS = Asset(
+    name="checks/books",
+    uri="paylake://paylake/checks/books",
+    group=CHECKS,
+    extra={
+        "description": "Whether every record is in exactly one place, from Kafka to the tables: the newest event says."
+    },
+)
 
 TOPICS = {name: topic(domain) for name, domain in DOMAINS.items()}

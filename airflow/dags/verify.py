@@ -1,0 +1,47 @@
+"""Do the books balance? Asked of the stores themselves, on a schedule."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable, chain
+
+from include.domains import DOMAINS, REFERENCE_DOMAINS
+from paylake_airflow import assets, defaults
+from paylake_airflow.operators.verify import RequireBalanceOperator, VerifyOperator
+
+WAIT_SECONDS = 300.0
+
+DOC = """\
+Proves from Kafka, MinIO and PostgreSQL themselves that every record is in exactly one place, like `./paylake verify`.
+The asset `checks/books` tells what came out; where something is wrong, the task `require_balance` fails and lists it.
+
+**Fires** every quarter of an hour, and when triggered by hand. It reads all of Kafka and bronze, so on a lake of many
+millions of records it is better run less often: change the schedule here.
+"""
+
+with DAG(
+    dag_id="verify_books",
+    schedule=CronTriggerTimetable("*/15 * * * *", timezone="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    # What is wrong does not pass by itself, and what is merely late is waited for.
+    default_args={**defaults.BATCH, "retries": 0, "execution_timeout": timedelta(hours=2)},
+    tags=[assets.CHECKS],
+    doc_md=DOC,
+):
+    chain(
+        VerifyOperator(
+            task_id="verify",
+            wait_seconds=WAIT_SECONDS,
+            inlets=[
+                *(assets.bronze(domain) for domain in DOMAINS.values()),
+                *(assets.silver(domain) for domain in REFERENCE_DOMAINS.values()),
+                *(assets.gold(domain) for domain in REFERENCE_DOMAINS.values()),
+                assets.FRAUD_TRANSACTION,
+                assets.GENUINE_TRANSACTION,
+            ],
+            outlets=[assets.BOOKS],
+        ),
+        RequireBalanceOperator(task_id="require_balance", verified="verify"),
+    )

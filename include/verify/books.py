@@ -1,0 +1,84 @@
+"""The verification: every record produced is in exactly one place, and every layer is what the one before it says.
+
+It first fixes where each topic ends. Then it waits, up to a limit, until all layers have got that far, and proves, by
+topic id, partition and offset, from Kafka, MinIO and PostgreSQL themselves:
+
+- bronze holds each record that Kafka has, with the same bytes, once; its objects follow one another without hole or
+  overlap;
+- each record of bronze is in one place: a row, a duplicate of a row, or quarantine, unless it is a tombstone; and
+  nothing is in a table that is not in bronze;
+- silver has one row for each id of a valid record, and bronze no newer valid record of that id;
+- gold is silver, row by row and column by column;
+- FraudTransaction and GenuineTransaction have no id in common, and each duplicate has its original.
+
+What comes after the fixed end is left out. The tables of reference data show the newest state, so they are compared
+with bronze up to the position that silver's own snapshot states, which is at least the fixed end.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from include.domains import DOMAINS, Domain
+from include.lake.s3 import s3_client
+from include.settings import Settings
+from include.verify.domain import DomainCheck
+from include.verify.kafka_log import TopicChangedError, fix_end
+from include.verify.reference import ReferenceCheck
+from include.verify.report import DomainReport, Report
+from include.verify.transactions import TransactionsCheck
+
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 120.0
+_TRIES = 3
+
+
+def verify(
+    settings: Settings,
+    *,
+    domains: Iterable[Domain] = tuple(DOMAINS.values()),
+    wait_seconds: float = WAIT_SECONDS,
+    kafka: Mapping[str, Any] | None = None,
+) -> Report:
+    """Prove that the books balance, or say exactly what is wrong.
+
+    ``wait_seconds``: how long the layers may take to get to where the topics end now. ``kafka`` is a confluent_kafka
+    configuration, when more than the address is needed to reach the brokers. Nothing is written but temporary tables.
+
+    Raises:
+        confluent_kafka.KafkaException, TimeoutError: Kafka does not answer.
+        botocore.exceptions.BotoCoreError, ClientError: MinIO does not answer.
+        psycopg.Error: PostgreSQL does not answer.
+    """
+    started = time.monotonic()
+    config = dict(kafka or {"bootstrap.servers": settings.kafka_bootstrap_servers})
+    s3 = s3_client(settings)
+    checks: list[DomainCheck] = []
+    for domain in domains:
+        kind = TransactionsCheck if domain.silver_folder is None else ReferenceCheck
+        checks.append(kind(settings, domain, s3, config, fix_end(config, domain)))
+    deadline = started + wait_seconds
+    reports = tuple(_checked(check, deadline) for check in checks)
+    return Report(reports, time.monotonic() - started)
+
+
+def _checked(check: DomainCheck, deadline: float) -> DomainReport:
+    """The check's report; it is made again when what it looked at was replaced under it, a few times."""
+    for attempt in range(_TRIES):
+        check.await_caught_up(deadline)
+        try:
+            report = check.run()
+        except (TopicChangedError, FileNotFoundError) as error:
+            if attempt == _TRIES - 1:
+                raise
+            log.info("%s: looking again, because %s", check.domain.name, error)
+            check.fix_again()
+            continue
+        if not report.findings or not check.moved():
+            break
+        log.info("%s: looking again, because silver has moved on meanwhile", check.domain.name)
+    return report

@@ -1,0 +1,198 @@
+"""The part of a verification that is alike for every domain: Kafka against bronze, bronze against its places."""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from include.domains import Domain
+from include.lake.bronze_log import BrokenChainError, BronzeLog, ObjectContent
+from include.lake.catalog import ForeignSnapshotError
+from include.lake.objects import CorruptObjectError
+from include.settings import Settings
+from include.verify.bronze_objects import BronzePartition, foreign_objects, list_folder, read_partition
+from include.verify.kafka_log import FixedTopic, KafkaPartition, TopicChangedError, fix_end, read_topic
+from include.verify.offsets import (
+    Offsets,
+    Partition,
+    below,
+    contained,
+    missing_from,
+    ranges,
+    ranges_text,
+)
+from include.verify.places import Placed, Places
+from include.verify.report import SHOWN, Books, DomainReport, Finding, kept, listed
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+log = logging.getLogger(__name__)
+
+NO_END = 1 << 62
+"""Above every offset."""
+
+_POLL_SECONDS = 0.5
+
+
+Look: TypeAlias = Callable[[Partition, Placed, ObjectContent], None]
+"""What is done with each object of bronze, given its partition and the places of that partition's records."""
+
+
+class DomainCheck(ABC):
+    """The verification of one domain, up to the end of its topic at the moment it was made."""
+
+    def __init__(
+        self, settings: Settings, domain: Domain, s3: S3Client, kafka: Mapping[str, Any], topic: FixedTopic | None
+    ) -> None:
+        self.settings = settings
+        self.domain = domain
+        self.s3 = s3
+        self.kafka = kafka
+        self.topic = topic
+        self.bronze = BronzeLog(s3, domain)
+        self.report = DomainReport(domain.name)
+
+    def fix_again(self) -> None:
+        """Take a new end, after the topic was made anew."""
+        self.topic = fix_end(self.kafka, self.domain)
+
+    def await_caught_up(self, deadline: float) -> None:
+        """Wait until all layers have got to the fixed end, or until ``deadline``; what lags then becomes a finding."""
+        try:
+            while not self.caught_up() and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+        except (BrokenChainError, CorruptObjectError, ForeignSnapshotError) as error:
+            # Nothing will get beyond it; the check itself will name it.
+            log.warning("%s: not waiting for the layers to catch up: %s", self.domain.name, error)
+
+    @abstractmethod
+    def caught_up(self) -> bool:
+        """Whether all layers have taken in what is before the fixed end, as far as they themselves tell."""
+
+    @abstractmethod
+    def moved(self) -> bool:
+        """Whether a layer was replaced during the check, so that its findings may be none."""
+
+    @abstractmethod
+    def run(self) -> DomainReport:
+        """Check everything.
+
+        Raises:
+            TopicChangedError: the topic was deleted or made anew meanwhile.
+            FileNotFoundError: silver was rewritten meanwhile.
+        """
+
+    def bronze_caught_up(self) -> bool:
+        """Whether bronze has got to the fixed end."""
+        if self.topic is None:
+            return True
+        ends = self.bronze.end_positions().get(self.topic.topic_id, {})
+        return all(ends.get(partition, 0) >= end for partition, end in self.topic.ends.items())
+
+    def fixed_end(self, partition: Partition) -> int:
+        """The fixed end of a partition of the topic; ``NO_END`` for one of a topic that is no more."""
+        if self.topic is None or partition[0] != self.topic.topic_id:
+            return NO_END
+        return self.topic.ends.get(partition[1], 0)
+
+    def check_bronze(
+        self, places: Places, end_of: Callable[[Partition], int], look: Look
+    ) -> Iterator[tuple[Books, BronzePartition, Placed]]:
+        """Read bronze partition by partition, compare it with Kafka and with the places of its records.
+
+        ``end_of`` says up to which offset a partition's records must have their place; ``look`` is shown each object
+        with the places of its partition.
+
+        Raises:
+            TopicChangedError: the topic was deleted or made anew meanwhile.
+        """
+        folder = list_folder(self.s3, self.domain)
+        self.report.findings += foreign_objects(self.domain, folder)
+        live = self._read_topic()
+        for partition in sorted({*folder.starts, *places.partitions(), *live}):
+            end, fixed = end_of(partition), self.fixed_end(partition)
+            placed = places.of(partition).below(end)
+            read = read_partition(
+                self.s3,
+                self.domain,
+                partition,
+                folder.starts.get(partition, []),
+                max(end, fixed),
+                partial(look, partition, placed),
+            )
+            self.report.findings += read.findings
+            books = Books(self.domain.name, *partition, min(end, read.covered), objects=read.objects)
+            if partition in live:
+                self._compare(partition, live[partition], fixed, read)
+                books.produced = live[partition].offsets.size
+            offsets, nulls = below(read.offsets, end), below(read.nulls, end)
+            books.bronze, books.tombstones = offsets.size, nulls.size
+            self._check_places(partition, offsets, nulls, placed)
+            self.report.books.append(books)
+            yield books, read, placed
+
+    def _read_topic(self) -> dict[Partition, KafkaPartition]:
+        if self.topic is None:
+            if fix_end(self.kafka, self.domain) is not None:
+                raise TopicChangedError(f"topic {self.domain.topic} was made meanwhile")
+            return {}
+        found = read_topic(self.kafka, self.domain, self.topic)
+        return {(self.topic.topic_id, number): partition for number, partition in found.items()}
+
+    def find(self, check: str, partition: Partition, offsets: Offsets, what: str) -> None:
+        """Note what is wrong with these offsets, if there are any."""
+        self.find_ranges(check, partition, ranges(offsets), what)
+
+    def find_ranges(self, check: str, partition: Partition, wrong: list[tuple[int, int]], what: str) -> None:
+        """The same for ranges of offsets, given as pairs of first and last."""
+        if not wrong:
+            return
+        self.report.findings.append(
+            Finding(
+                check=check,
+                domain=self.domain.name,
+                message=f"{self.domain.name} {partition[0]}/{partition[1]}, {ranges_text(wrong)}: {what}",
+                count=sum(last - first + 1 for first, last in wrong),
+                topic_id=partition[0],
+                partition=partition[1],
+                ranges=tuple(wrong[:SHOWN]),
+            )
+        )
+
+    def find_ids(self, check: str, ids: Sequence[str], what: str) -> None:
+        """Note what is wrong with these ids, if there are any."""
+        if ids:
+            text = f"{self.domain.name} {listed(ids)}: {what}"
+            self.report.findings.append(Finding(check, self.domain.name, text, len(ids), ids=kept(ids)))
+
+    def _compare(self, partition: Partition, live: KafkaPartition, fixed: int, read: BronzePartition) -> None:
+        """Kafka against bronze, up to the fixed end and as far back as Kafka still goes."""
+        reached = min(read.covered, fixed)
+        if 0 < reached < live.start:
+            lost = [(reached, live.start - 1)]
+            self.find_ranges("lost_in_kafka", partition, lost, "gone from Kafka, and never in bronze")
+        waiting = live.offsets[live.offsets >= reached]
+        self.find("bronze_behind", partition, missing_from(waiting, read.offsets), "not in bronze yet")
+        known = below(live.offsets, reached)
+        self.find("not_in_bronze", partition, missing_from(known, read.offsets), "in Kafka but not in bronze")
+        theirs = read.offsets[(read.offsets >= live.start) & (read.offsets < fixed)]
+        self.find("not_in_kafka", partition, missing_from(theirs, live.offsets), "in bronze but not in Kafka")
+        both = contained(live.offsets, read.offsets)
+        ours = read.checksums[np.searchsorted(read.offsets, live.offsets[both])]
+        differing = live.offsets[both][ours != live.checksums[both]]
+        self.find("other_bytes", partition, differing, "other bytes in bronze than in Kafka")
+
+    def _check_places(self, partition: Partition, offsets: Offsets, nulls: Offsets, placed: Placed) -> None:
+        doubled = placed.doubled()
+        names = sorted({name for offset in doubled[:SHOWN].tolist() for name in placed.names_of(offset)})
+        self.find("two_places", partition, doubled, f"in more than one place ({', '.join(names)})")
+        every = np.unique(placed.offsets)
+        self.find("only_in_a_table", partition, missing_from(every, offsets), "in a table but not in bronze")
+        self.find("tombstone_placed", partition, every[contained(every, nulls)], "a null value, and yet in a table")

@@ -1,0 +1,107 @@
+"""What Kafka holds of a topic: where it ends, and then each record's offset and checksum."""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from confluent_kafka.admin import AdminClient
+from numpy.typing import NDArray
+
+from include.domains import Domain
+from include.ingest.source import admin_client
+from include.kafka.scan import scan
+from include.kafka.topics import UnknownTopicError, end_offsets, start_offsets, topic_id
+from include.verify.offsets import Offsets
+
+NULL_CHECKSUM = 1 << 32
+"""Stands for a null value; above every CRC."""
+
+_TRIES = 5
+
+
+class TopicChangedError(RuntimeError):
+    """The topic was deleted or made anew while it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedTopic:
+    """A topic and the end of each partition at one moment: what was produced by then has to be somewhere."""
+
+    topic_id: str
+    ends: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaPartition:
+    """The records of a partition from ``start``, the first offset that retention has left."""
+
+    start: int
+    offsets: Offsets
+    checksums: NDArray[np.int64]
+
+
+def checksum(value: bytes | None) -> int:
+    """A record's value as a number to compare by: its CRC-32, or ``NULL_CHECKSUM``."""
+    return NULL_CHECKSUM if value is None else zlib.crc32(value)
+
+
+def fix_end(kafka: Mapping[str, Any], domain: Domain) -> FixedTopic | None:
+    """Where the domain's topic ends now; None when there is no such topic.
+
+    Raises:
+        TopicChangedError: it is made anew again and again.
+        include.kafka.topics.TopicTimeoutError, confluent_kafka.KafkaException: Kafka does not answer, or refuses.
+    """
+    admin = admin_client(kafka)
+    for _ in range(_TRIES):
+        found = topic_id(admin, domain.topic)
+        if found is None:
+            return None
+        try:
+            ends = end_offsets(admin, domain.topic)
+        except UnknownTopicError:
+            continue
+        if topic_id(admin, domain.topic) == found:
+            return FixedTopic(found, ends)
+    raise TopicChangedError(f"topic {domain.topic} was made anew {_TRIES} times while its end was asked for")
+
+
+def read_topic(kafka: Mapping[str, Any], domain: Domain, fixed: FixedTopic) -> dict[int, KafkaPartition]:
+    """Every committed record of the topic before its fixed ends, by partition.
+
+    Raises:
+        TopicChangedError: the topic is not the fixed one any more.
+        include.kafka.scan.StalledError: Kafka sent nothing for too long.
+    """
+    # Machine numbers, not Python objects: 16 bytes a record.
+    offsets = {partition: array("q") for partition in fixed.ends}
+    checksums = {partition: array("q") for partition in fixed.ends}
+    try:
+        for message in scan(kafka, domain.topic):
+            partition, offset = message.partition(), message.offset()
+            if partition in fixed.ends and offset is not None and offset < fixed.ends[partition]:
+                offsets[partition].append(offset)
+                checksums[partition].append(checksum(message.value()))
+        admin: AdminClient = admin_client(kafka)
+        starts = start_offsets(admin, domain.topic)
+    except UnknownTopicError as error:
+        raise TopicChangedError(f"topic {domain.topic} was deleted while it was read") from error
+    if topic_id(admin, domain.topic) != fixed.topic_id:
+        raise TopicChangedError(f"topic {domain.topic} was made anew while it was read")
+    return {
+        partition: _from(
+            starts[partition], np.array(offsets[partition], np.int64), np.array(checksums[partition], np.int64)
+        )
+        for partition in fixed.ends
+    }
+
+
+def _from(start: int, offsets: Offsets, checksums: NDArray[np.int64]) -> KafkaPartition:
+    """Retention may have gone on while the topic was read: only what it has left can be compared."""
+    first = np.searchsorted(offsets, start)
+    return KafkaPartition(start, offsets[first:], checksums[first:])

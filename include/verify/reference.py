@@ -1,0 +1,188 @@
+"""The verification of reference data: silver holds the newest valid record of each id, and gold is silver."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import IsolationLevel
+from psycopg.sql import SQL, Literal
+
+from include.domains import Domain
+from include.lake.bronze_log import ObjectContent
+from include.lake.catalog import ForeignSnapshotError, SilverState, changed_rows, silver_state
+from include.lake.records import BronzeRecord
+from include.sql import load_sql
+from include.verify.domain import DomainCheck
+from include.verify.offsets import Partition, contained
+from include.verify.places import QUARANTINE, SILVER, Placed, Places, copied, silver_places
+from include.verify.report import DomainReport
+from include.verify.superseded import Superseded
+from include.warehouse.connect import connect
+from include.warehouse.gold import Statements, stage
+
+_GOLD = {
+    "gold_misses": "in silver but not in gold",
+    "gold_adds": "in gold but not in silver",
+    "gold_differs": "something else in gold than in silver",
+}
+
+
+class ReferenceCheck(DomainCheck):
+    """The verification of a table that shows the newest state."""
+
+    _state: SilverState | None = None
+
+    def caught_up(self) -> bool:
+        """Whether bronze, silver and gold have got to the fixed end."""
+        if not self.bronze_caught_up():
+            return False
+        state = silver_state(self.settings, self.domain)
+        position = state.position if state else {}
+        for topic_id, partitions in self.bronze.end_positions().items():
+            for partition, end in partitions.items():
+                wanted = min(end, self.fixed_end((topic_id, partition)))
+                if position.get(topic_id, {}).get(partition, 0) < wanted:
+                    return False
+        with connect(self.settings.warehouse_dsn, "paylake verify") as conn:
+            return state is None or self._is_loaded(conn, state)
+
+    def moved(self) -> bool:
+        """Whether silver was published anew since its state was read."""
+        try:
+            state = silver_state(self.settings, self.domain)
+        except ForeignSnapshotError:
+            return False  # found already, and nothing that passes
+        return (state.snapshot_id if state else None) != (self._state.snapshot_id if self._state else None)
+
+    def run(self) -> DomainReport:
+        """Check everything."""
+        self.report = DomainReport(self.domain.name, silver=0, gold=0)
+        batches = self._read_silver()
+        # After silver's state: a run stores what it rejects before it publishes.
+        with connect(self.settings.warehouse_dsn, "paylake verify") as conn:
+            conn.isolation_level = IsolationLevel.REPEATABLE_READ
+            with conn.transaction():
+                waiting = list(copied(conn, self._quarantine()))
+                silver = self._compare_gold(conn, batches)
+        self._check_silver(silver)
+        places = Places([silver_places(silver), *waiting])
+        topics = {topic_id: number for number, topic_id in enumerate(self.bronze.generations())}
+        superseded = Superseded(self.domain, topics, older_contract=self._older_contract())
+        unexplained: dict[Partition, list[int]] = defaultdict(list)
+        explained: dict[Partition, int] = defaultdict(int)
+
+        def look(partition: Partition, placed: Placed, content: ObjectContent) -> None:
+            end = self._position(partition)
+            for record in _without_place(partition, placed, content, end):
+                if superseded.take(record):
+                    explained[partition] += 1
+                else:
+                    unexplained[partition].append(record.offset)
+
+        for books, read, placed in self.check_bronze(places, self._position, look):
+            partition = (books.topic_id, books.partition)
+            books.duplicates = explained[partition]
+            books.valid = placed.count(SILVER)
+            books.quarantined = placed.count(QUARANTINE)
+            nowhere = np.array(unexplained[partition], np.int64)
+            self.find("nowhere", partition, nowhere, "in bronze but nowhere else")
+            taken = self._position(partition)
+            late = read.offsets[(read.offsets >= taken) & (read.offsets < self.fixed_end(partition))]
+            self.find("silver_behind", partition, late, "not read by silver yet")
+            beyond = places.of(partition)
+            ahead = beyond.offsets[(beyond.places == SILVER) & (beyond.offsets >= taken)]
+            self.find("silver_ahead", partition, ahead, "in silver, which says that it has not read so far")
+        self.report.findings += superseded.findings(silver)
+        return self.report
+
+    def _read_silver(self) -> Iterable[pa.RecordBatch]:
+        """Take silver's newest state, and return its rows, which are read when they are drawn."""
+        self._state = None
+        try:
+            if silver_state(self.settings, self.domain) is None:
+                return ()
+            self._state, reader = changed_rows(self.settings, self.domain, 0)
+        except ForeignSnapshotError as error:
+            self.find_ids("silver_foreign", [str(self.domain.silver_folder)], str(error))
+            return ()
+        batches: Iterable[pa.RecordBatch] = reader
+        return batches
+
+    def _position(self, partition: Partition) -> int:
+        """Up to where silver says that it has read."""
+        return self._state.position.get(partition[0], {}).get(partition[1], 0) if self._state else 0
+
+    def _older_contract(self) -> bool:
+        return self._state is not None and set(self._state.contract_versions) != {self.domain.contract.version}
+
+    def _quarantine(self) -> psycopg.sql.Composed:
+        run = self._state.run if self._state else None
+        return SQL(load_sql("verify_quarantine")).format(domain=Literal(self.domain.name), run=Literal(run))
+
+    def _is_loaded(self, conn: psycopg.Connection, state: SilverState) -> bool:
+        """Whether gold says that it is at this very snapshot of silver."""
+        statement = "SELECT silver_snapshot_id FROM ops.gold_watermark WHERE domain = %s"
+        row = conn.execute(statement, [self.domain.name]).fetchone()
+        # A table that was just made is not loaded: gold stays readable until there are rows.
+        return state.silver_version == 0 or (row is not None and row[0] == state.snapshot_id)
+
+    def _compare_gold(self, conn: psycopg.Connection, batches: Iterable[pa.RecordBatch]) -> pa.Table:
+        """Compare gold with silver, and return of each row of silver its key, event time and coordinates."""
+        wanted = _no_rows(self.domain).schema.names
+        narrow: list[pa.RecordBatch] = []
+
+        def noted() -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                narrow.append(batch.select(wanted))
+                yield batch
+
+        statements = Statements(self.domain, mirror=False)
+        staged = stage(conn, statements, noted())
+        wrong: dict[str, list[str]] = defaultdict(list)
+        if self._state is None or self._is_loaded(conn, self._state):
+            for check, key in conn.execute(statements.compare()):
+                wrong[check].append(key)
+        else:
+            self.find_ids("gold_behind", [self.domain.table], "not at silver's newest snapshot yet")
+        for check, ids in wrong.items():
+            self.find_ids(check, ids, _GOLD[check])
+        ((self.report.gold,),) = conn.execute(statements.count()).fetchall()
+        ((_, self.report.redriven),) = conn.execute(load_sql("verify_counts"), {"domain": self.domain.name}).fetchall()
+        self.report.silver = staged
+        return pa.Table.from_batches(narrow) if narrow else _no_rows(self.domain)
+
+    def _check_silver(self, silver: pa.Table) -> None:
+        counted = pc.value_counts(silver[self.domain.key].combine_chunks())
+        twice = [row["values"] for row in counted.to_pylist() if row["counts"] > 1] if silver.num_rows else []
+        self.find_ids("silver_double", sorted(twice), "more than one row in silver")
+        if self._state is not None and silver.num_rows != self._state.rows:
+            stated = f"its snapshot states {self._state.rows} rows, its files hold {silver.num_rows}"
+            self.find_ids("silver_rows", [str(self.domain.silver_folder)], stated)
+
+
+def _without_place(partition: Partition, placed: Placed, content: ObjectContent, end: int) -> Iterator[BronzeRecord]:
+    """The records of an object before ``end`` that are neither in a table nor tombstones."""
+    found = contained(np.array(content.offsets, np.int64), placed.offsets).tolist()
+    columns = zip(content.offsets, content.timestamps_ms, content.values, found, strict=True)
+    for offset, timestamp_ms, value, has_place in columns:
+        if not has_place and value is not None and offset < end:
+            yield BronzeRecord(*partition, offset, timestamp_ms, value)
+
+
+def _no_rows(domain: Domain) -> pa.Table:
+    """What is wanted of silver's rows: key, event time and coordinates."""
+    return pa.schema(
+        [
+            (domain.key, pa.string()),
+            (domain.event_time, pa.timestamp("us", tz="UTC")),
+            ("bronze_topic_id", pa.string()),
+            ("bronze_generation", pa.int32()),
+            ("bronze_partition", pa.int32()),
+            ("bronze_offset", pa.int64()),
+        ]
+    ).empty_table()

@@ -1,0 +1,97 @@
+"""The verification of transactions: each one in bronze has its verdict, or another place, and only one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import psycopg
+from psycopg import IsolationLevel
+from psycopg.sql import SQL, Literal
+
+from include.lake.bronze_log import ObjectContent
+from include.lake.positions import Positions, positions_from_plain
+from include.sql import load_sql
+from include.verify.domain import DomainCheck
+from include.verify.offsets import Partition, below, missing_from
+from include.verify.places import DUPLICATE, FRAUD, GENUINE, QUARANTINE, Placed, Places, copied
+from include.verify.report import DomainReport
+from include.warehouse.connect import connect
+
+_CLAIMS = {
+    "two_verdicts": "both in FraudTransaction and in GenuineTransaction",
+    "verdict_without_claim": "with a verdict of which ops.transaction_seen says otherwise",
+    "claim_without_verdict": "in ops.transaction_seen, but without a verdict",
+    "duplicate_of_nothing": "a duplicate, but there is no original",
+}
+
+
+class TransactionsCheck(DomainCheck):
+    """The verification of the fraud split."""
+
+    def caught_up(self) -> bool:
+        """Whether bronze, and then the stream, have got to the fixed end."""
+        if not self.bronze_caught_up():
+            return False
+        with connect(self.settings.warehouse_dsn, "paylake verify") as conn:
+            position = _stream_position(conn)
+        return not any(
+            self._waits(topic_id, partition, position.get(topic_id, {}).get(partition, 0), end)
+            for topic_id, partitions in self.bronze.end_positions().items()
+            for partition, end in partitions.items()
+        )
+
+    def moved(self) -> bool:
+        """Never: all places are read in one transaction, and bronze only grows."""
+        return False
+
+    def run(self) -> DomainReport:
+        """Check everything."""
+        self.report = DomainReport(self.domain.name)
+        with connect(self.settings.warehouse_dsn, "paylake verify") as conn:
+            conn.isolation_level = IsolationLevel.REPEATABLE_READ
+            with conn.transaction():
+                statement = SQL(load_sql("verify_transactions")).format(domain=Literal(self.domain.name))
+                places = Places(copied(conn, statement))
+                position = _stream_position(conn)
+                self._check_claims(conn)
+        for books, read, placed in self.check_bronze(places, self.fixed_end, _nothing_more):
+            partition = (books.topic_id, books.partition)
+            books.fraud = placed.count(FRAUD)
+            books.valid = books.fraud + placed.count(GENUINE)
+            books.duplicates, books.quarantined = placed.count(DUPLICATE), placed.count(QUARANTINE)
+            records = below(read.offsets, self.fixed_end(partition))
+            unplaced = missing_from(missing_from(records, placed.offsets), read.nulls)
+            judged = position.get(books.topic_id, {}).get(books.partition, 0)
+            self.find("nowhere", partition, below(unplaced, judged), "in bronze but nowhere else")
+            self.find("stream_behind", partition, unplaced[unplaced >= judged], "without a verdict yet")
+        return self.report
+
+    def _waits(self, topic_id: str, partition: int, start: int, end: int) -> bool:
+        """Whether bronze has a record before the fixed end that the stream has not read."""
+        end = min(end, self.fixed_end((topic_id, partition)))
+        return start < end and any(True for _ in self.bronze.read(topic_id, partition, start, end))
+
+    def _check_claims(self, conn: psycopg.Connection) -> None:
+        wrong: dict[str, list[str]] = defaultdict(list)
+        for check, txn_id in conn.execute(load_sql("verify_claims")):
+            wrong[check].append(txn_id)
+        for check, ids in wrong.items():
+            self.find_ids(check, ids, _CLAIMS[check])
+        ((self.report.conflicts, self.report.redriven),) = conn.execute(
+            load_sql("verify_counts"), {"domain": self.domain.name}
+        ).fetchall()
+
+
+def _stream_position(conn: psycopg.Connection) -> Positions:
+    """How far the fraud stream has read, under any checkpoint."""
+    furthest: Positions = {}
+    for (plain,) in conn.execute(load_sql("stream_position")):
+        for topic_id, partitions in positions_from_plain(plain).items():
+            known = furthest.setdefault(topic_id, {})
+            for partition, offset in partitions.items():
+                known[partition] = max(offset, known.get(partition, 0))
+    return furthest
+
+
+def _nothing_more(partition: Partition, placed: Placed, content: ObjectContent) -> None:
+    """The places of transactions are all in the warehouse: their records need not be looked at."""

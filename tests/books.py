@@ -1,0 +1,98 @@
+"""Domains begun anew, a stream without Spark, and the question that ends each test of a fault: do the books balance?"""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import TYPE_CHECKING
+
+from confluent_kafka.admin import AdminClient
+
+from include.domains import BRONZE_BUCKET, CHECKPOINTS_BUCKET, SILVER_BUCKET, TRANSACTIONS, Domain
+from include.fraud.lease import acquire
+from include.fraud.ledger import newest_entry
+from include.fraud.rules import load_rules
+from include.fraud.settle import Classified
+from include.fraud.sink import Batch, Sink
+from include.kafka.topics import ensure_topics, reset_topics
+from include.lake.bronze_log import BronzeLog
+from include.lake.s3 import s3_client
+from include.quality import classify
+from include.settings import Settings
+from include.verify import Report, verify
+from include.warehouse.connect import connect
+from include.warehouse.schema import apply_schema
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CHECKPOINT_ID = "judged-without-spark"
+BATCH_RECORDS = 5_000
+TRANSACTION_TABLES = (
+    "fraudtransaction, genuinetransaction, ops.transaction_seen, ops.transaction_duplicate, ops.stream_batch"
+)
+
+
+def begin_anew(settings: Settings, domain: Domain) -> None:
+    """An empty topic with a new id, no bronze, no rows: as if this domain had never had a record."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    ensure_topics(admin, [domain.topic])
+    reset_topics(admin, [domain.topic], timeout=60)
+    s3 = s3_client(settings)
+    remove_objects(s3, BRONZE_BUCKET, f"{domain.bronze_folder}/")
+    with connect(settings.warehouse_dsn) as conn:
+        apply_schema(conn)
+        conn.execute("DELETE FROM ops.quarantine WHERE domain = %s", [domain.name])
+        if domain is TRANSACTIONS:
+            conn.execute(f"TRUNCATE {TRANSACTION_TABLES}")
+            return
+        conn.execute(f"TRUNCATE {domain.table}")
+        conn.execute("DELETE FROM ops.gold_watermark WHERE domain = %s", [domain.name])
+        if conn.execute("SELECT to_regclass('lake_catalog.iceberg_tables') IS NOT NULL").fetchone() == (True,):
+            conn.execute("DELETE FROM lake_catalog.iceberg_tables WHERE table_name = %s", [domain.name])
+    for folder in (domain.silver_folder, f"_metadata/{domain.name}"):
+        remove_objects(s3, SILVER_BUCKET, f"{folder}/")
+
+
+def remove_checkpoint(settings: Settings, name: str) -> None:
+    """As somebody does who was told that a checkpoint cannot be used."""
+    remove_objects(s3_client(settings), CHECKPOINTS_BUCKET, f"{name}/")
+
+
+def remove_objects(s3: S3Client, bucket: str, prefix: str) -> None:
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for entry in page.get("Contents", []):
+            s3.delete_object(Bucket=bucket, Key=entry["Key"])
+
+
+def judge_all(settings: Settings) -> None:
+    """Give all transactions in bronze their place: what the fraud stream does, with its own code, but without Spark.
+
+    Goes on where it ended the last time.
+    """
+    bronze = BronzeLog(s3_client(settings), TRANSACTIONS)
+    with connect(settings.warehouse_dsn) as conn:
+        entry = newest_entry(conn, CHECKPOINT_ID)
+        lease = acquire(conn, "a test")
+    known = entry.positions if entry else {}
+    batch_id = entry.batch_id + 1 if entry else 0
+    sink = Sink(settings.warehouse_dsn, lease, load_rules(), lambda *_: False, Event())
+    try:
+        for topic_id, partitions in bronze.end_positions().items():
+            for partition, end in partitions.items():
+                start = known.get(topic_id, {}).get(partition, 0)
+                records = list(bronze.read(topic_id, partition, start, end))
+                for first in range(0, len(records), BATCH_RECORDS):
+                    chunk = records[first : first + BATCH_RECORDS]
+                    batch = [Classified(record, classify(TRANSACTIONS, record)) for record in chunk]
+                    sink.write(Batch(CHECKPOINT_ID, batch_id, batch))
+                    batch_id += 1
+    finally:
+        sink.close()
+
+
+def assert_balanced(settings: Settings, *domains: Domain, wait_seconds: float = 60.0) -> Report:
+    """Verify these domains (all, when none is named) from the stores themselves."""
+    chosen = {"domains": domains} if domains else {}
+    report = verify(settings, wait_seconds=wait_seconds, **chosen)
+    assert report.balanced, report.problems()
+    return report
