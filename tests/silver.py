@@ -1,4 +1,5 @@
-"""What the tests of silver share: a domain wiped clean, plain clients to fill it, and plain readers to look at it."""
+"""What the tests of silver share: a domain wiped clean, plain clients to fill it, plain readers to look at it, and runs
+in processes of their own."""
 
 from __future__ import annotations
 
@@ -7,21 +8,29 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from include.domains import BRONZE_BUCKET, SILVER_BUCKET, Domain
+from include.domains import SILVER_BUCKET, Domain
 from include.kafka.topics import ensure_topics, reset_topics
 from include.lake.s3 import s3_client
+from include.quality.limit import RejectedLimit
 from include.settings import Settings
+from include.spark import silver
+from include.spark.silver import SilverReport
+from include.warehouse import gold
 from include.warehouse.connect import connect
-from include.warehouse.schema import apply_schema
+from include.warehouse.gold import GoldReport
+from tests.books import begin_anew
 from tests.bronze import drain
 
 if TYPE_CHECKING:
@@ -46,18 +55,7 @@ class World:
 
     def wipe(self) -> None:
         """No record, no row, a new topic."""
-        with connect(self.settings.warehouse_dsn) as conn:
-            apply_schema(conn)
-            conn.execute("DELETE FROM ops.quarantine WHERE domain = %s", [self.domain.name])
-        self.drop_table()
-        for bucket, prefix in (
-            (BRONZE_BUCKET, self.domain.bronze_folder),
-            (SILVER_BUCKET, self.domain.silver_folder),
-            (SILVER_BUCKET, f"_metadata/{self.domain.name}"),
-        ):
-            for key in self._listed(bucket, f"{prefix}/"):
-                self.s3.delete_object(Bucket=bucket, Key=key)
-        self.reset_topic()
+        begin_anew(self.settings, self.domain)
 
     def reset_topic(self) -> None:
         admin = AdminClient(self._kafka)
@@ -70,14 +68,17 @@ class World:
             if conn.execute("SELECT to_regclass('lake_catalog.iceberg_tables') IS NOT NULL").fetchone() == (True,):
                 conn.execute("DELETE FROM lake_catalog.iceberg_tables WHERE table_name = %s", [self.domain.name])
 
-    def produce(self, *records: Mapping[str, Any] | bytes | None) -> None:
-        """Through a plain Kafka client, into one partition, and on into bronze."""
+    def produce(
+        self, *records: Mapping[str, Any] | bytes | None, partitions: int = 1, into_bronze: bool = True
+    ) -> None:
+        """Through a plain Kafka client, into these many partitions in turn, and on into bronze."""
         producer = Producer(self._kafka)
-        for record in records:
+        for number, record in enumerate(records):
             value = json.dumps(record).encode() if isinstance(record, Mapping) else record
-            producer.produce(self.domain.topic, value, key=b"k", partition=0)
+            producer.produce(self.domain.topic, value, b"k", number % partitions, on_delivery=_raise)
         assert producer.flush(60) == 0
-        drain(self.domain, self.settings)
+        if into_bronze:
+            drain(self.domain, self.settings)
 
     def submit(self) -> subprocess.Popen[str]:
         """Start the job as Airflow would; it is the leader of a process group of its own."""
@@ -132,6 +133,33 @@ class World:
     def _listed(self, bucket: str, prefix: str) -> dict[str, str]:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", [])}
+
+
+def _raise(error: KafkaError | None, _: object) -> None:
+    if error is not None:
+        raise KafkaException(error)
+
+
+@contextmanager
+def worker_process() -> Iterator[ProcessPoolExecutor]:
+    """A process that does one thing after the other, `run_silver` say, and keeps its Spark warm in between.
+
+    Not the process of the tests: Spark's workers know the servers from the environment in which the JVM was started,
+    and a process has one JVM for all its life.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
+def run_silver(domain: Domain, settings: Settings) -> SilverReport:
+    """A silver run, however many records it rejects."""
+    return silver.run(domain, settings, RejectedLimit(1.0))
+
+
+def load_gold(domain: Domain, settings: Settings) -> GoldReport:
+    """A gold load, under the name that its task gives the session."""
+    with connect(settings.warehouse_dsn, "paylake gold") as conn:
+        return gold.load(domain, conn, settings)
 
 
 def await_condition(condition: Callable[[], bool], job: subprocess.Popen[str], what: str) -> None:

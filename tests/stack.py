@@ -1,7 +1,11 @@
-"""A whole Paylake of its own for a test: `./paylake up` in a temporary home, on free ports, without our traffic."""
+"""A whole Paylake of its own for a test: `./paylake up` in a temporary home, on free ports, without our traffic.
+
+`Traffic` is a payment system beside it: a plain Kafka client whose every transaction is known to the test.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -10,14 +14,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
 from typing import Any
 
+import psycopg
 import requests
+from confluent_kafka import KafkaError, Message, Producer
 
+from include.local import layout
+from include.local.leftovers import find
+from include.local.processes import Process
+from include.local.supervisor import Supervisor
 from include.settings import Settings
 from tests.ports import free_port_base
 
 PAYLAKE = Path(__file__).parents[1] / "paylake"
+DRIVER = "include/spark/fraud_stream.py"
 
 
 class Airflow:
@@ -69,6 +81,149 @@ class Stack:
 
     def paylake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return run_paylake(self.environment, *arguments)
+
+    @property
+    def layout(self) -> layout.Stack:
+        return layout.locate(self.environment)
+
+    @property
+    def supervisor(self) -> Supervisor:
+        return Supervisor(self.layout)
+
+    def pid(self, name: str) -> int:
+        """The id of a process that supervisor keeps, 0 while it is down."""
+        return self.supervisor.conditions()[name].pid
+
+    def start(self, name: str) -> None:
+        """Start again what was stopped."""
+        self.supervisor.start(Process(name, [], group_name=self.supervisor.conditions()[name].group))
+
+    def command_lines(self) -> dict[int, str]:
+        """Every process of the stack, whoever keeps it, with its command line."""
+        found = {pid: _read(f"/proc/{pid}/cmdline").replace("\0", " ") for pid in find(self.layout)}
+        return {pid: line for pid, line in found.items() if line}
+
+    def drivers(self) -> list[int]:
+        """The JVM of each driver of the fraud stream; its parent is the task."""
+        return [pid for pid, line in self.command_lines().items() if "SparkSubmit" in line and DRIVER in line]
+
+
+def parent(pid: int) -> int:
+    """The parent of a process, 0 when it is gone."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return int(fields[1]) if fields else 0
+
+
+def resident_megabytes(pid: int) -> float:
+    """The memory a process has now, 0 when it is gone."""
+    lines = [line for line in _read(f"/proc/{pid}/status").splitlines() if line.startswith("VmRSS:")]
+    return int(lines[0].split()[1]) / 1024 if lines else 0.0
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+class Traffic:
+    """Genuine transactions, a few each second, from a client that waits for a broker that is away.
+
+    Ids sort in the order of sending, so what was sent after some moment is told by its id alone.
+    """
+
+    def __init__(self, settings: Settings, prefix: str = "TF", per_second: float = 5.0) -> None:
+        self._dsn = settings.warehouse_dsn
+        self._prefix = prefix
+        self._pause = 1 / per_second
+        self._stop = Event()
+        self._thread = Thread(target=self._send, daemon=True)
+        configuration: dict[str, Any] = {
+            "bootstrap.servers": settings.kafka_bootstrap_servers,
+            "enable.idempotence": True,
+            "message.timeout.ms": 0,  # for ever
+            "log_level": 0,
+        }
+        self._producer = Producer(configuration)
+        self._sent = 0
+        self.delivered: set[str] = set()
+        self.refused: list[str] = []
+
+    def __enter__(self) -> Traffic:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def last(self) -> str:
+        """The id of the newest transaction that was sent."""
+        return self._id(self._sent)
+
+    def seconds_until_judged(self, after: str, since: float, limit: float) -> float:
+        """Wait for the verdict on any transaction sent after the one of this id.
+
+        Returns the seconds from ``since``, a value of the monotonic clock.
+        """
+        sql = "SELECT EXISTS (SELECT FROM genuinetransaction WHERE txn_id LIKE %s AND txn_id > %s)"
+        while self._ask(sql, [f"{self._prefix}%", after]) != [(True,)]:
+            assert time.monotonic() < since + limit, f"no verdict within {limit:.0f} s"
+            time.sleep(0.1)
+        return time.monotonic() - since
+
+    def assert_all_judged(self, limit: float = 60.0) -> None:
+        """Wait until each transaction delivered by now has its verdict."""
+        assert not self.refused
+        expected = set(self.delivered)
+        deadline = time.monotonic() + limit
+        while missing := expected - self._judged():
+            assert time.monotonic() < deadline, f"no verdict for {len(missing)}: {sorted(missing)[:5]}"
+            time.sleep(0.2)
+
+    def _judged(self) -> set[str]:
+        return {
+            row[0]
+            for row in self._ask("SELECT txn_id FROM genuinetransaction WHERE txn_id LIKE %s", [f"{self._prefix}%"])
+        }
+
+    def _ask(self, sql: str, arguments: list[str]) -> list[tuple[Any, ...]]:
+        """The rows of a query; none while the database is away."""
+        try:
+            with psycopg.connect(self._dsn, connect_timeout=5) as connection:
+                return connection.execute(sql.encode(), arguments).fetchall()
+        except psycopg.OperationalError:
+            return []
+
+    def _id(self, number: int) -> str:
+        return f"{self._prefix}{number:08}"
+
+    def _send(self) -> None:
+        while not self._stop.wait(self._pause):
+            self._sent += 1
+            fields = {
+                "txn_id": self._id(self._sent),
+                "user_id": "U0001",
+                "amount": "12.50",
+                "merchant_id": "M0001",
+                "channel": "POS",
+                "location": "Lisbon",
+                "timestamp": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+            }
+            self._producer.produce(
+                "transactions", key=f"U{self._sent % 50:04}", value=json.dumps(fields), on_delivery=self._note
+            )
+            self._producer.poll(0)
+        self._producer.flush(60)
+
+    def _note(self, error: KafkaError | None, message: Message) -> None:
+        value = message.value()
+        assert value is not None
+        if error is None:
+            self.delivered.add(json.loads(value)["txn_id"])
+        else:
+            self.refused.append(str(error))
 
 
 def run_paylake(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -14,60 +14,9 @@ from include.domains import ACCOUNTS, DOMAINS, TRANSACTIONS, Domain
 from include.lake.records import BronzeRecord
 from include.quality import Outcome, Rejected, Tombstone, Valid, classify
 from include.quality.values import MAX_NUMBER_CHARACTERS
+from tests.wild import ALSO_GOOD, GOOD, json_values
 
 KAFKA_TIME_MS = 1_769_904_000_000
-GOOD = {
-    "profiles": {
-        "user_id": "U1",
-        "name": "A B",
-        "country": "DE",
-        "account_type": "Savings",
-        "credit_score": 700,
-        "status": "active",
-        "timestamp": "2026-01-31 13:45:00",
-    },
-    "merchants": {
-        "merchant_id": "M1",
-        "merchant_name": "Shop",
-        "category": "Fuel",
-        "risk_level": "Low",
-        "country": "FR",
-        "timestamp": "2026-01-31 13:45:00",
-    },
-    "accounts": {
-        "account_id": "A1",
-        "user_id": "U1",
-        "current_balance": 1,
-        "currency": "EUR",
-        "last_updated": "2026-01-31 13:45:00",
-    },
-    "transactions": {
-        "txn_id": "T1",
-        "user_id": "U1",
-        "amount": 1,
-        "merchant_id": "M1",
-        "channel": "ATM",
-        "location": "Berlin",
-        "timestamp": "2026-01-31 13:45:00",
-    },
-}
-SAMPLES = [
-    "DE",
-    "United Kingdom",
-    "EUR",
-    "Dr. Jane Roe, PhD",
-    "A1",
-    "U01",
-    "active ",
-    "1e9",
-    "-5.00",
-    "2026-01-31T00:00",
-]
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(SAMPLES),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=5,
-)
 domains = st.sampled_from(sorted(DOMAINS.values(), key=lambda domain: domain.name))
 
 
@@ -139,6 +88,10 @@ def test_good_records_with_a_few_wild_values(case: tuple[Domain, bytes]) -> None
 def test_the_good_records_are_good() -> None:
     for domain in DOMAINS.values():
         assert isinstance(outcome_of(domain, json.dumps(GOOD[domain.name]).encode()), Valid)
+        for field, values in ALSO_GOOD[domain.name].items():
+            for value in values:
+                also = json.dumps(GOOD[domain.name] | {field: value}).encode()
+                assert isinstance(outcome_of(domain, also), Valid), also
 
 
 numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,45})(\.[0-9]{1,45})?([eE][+-]?[0-9]{1,30})?", fullmatch=True)
