@@ -19,7 +19,6 @@ import pytest
 import requests
 from confluent_kafka import Producer
 
-from include.domains import TRANSACTIONS
 from include.local.leftovers import find
 from tests.books import assert_balanced
 from tests.servers import wait_until
@@ -127,7 +126,7 @@ def assert_whole(stack: Stack, traffic: Traffic) -> None:
         lambda: len(stack.drivers()) == 1 == len(bronze_tasks(stack)), "one stream of each kind", VERDICT_SECONDS
     )
     traffic.assert_all_judged()
-    assert_balanced(stack.settings, TRANSACTIONS)
+    assert_balanced(stack.settings, wait_seconds=BATCH_SECONDS)
 
 
 def await_user_in_gold(stack: Stack, user_id: str) -> float:

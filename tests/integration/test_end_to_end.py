@@ -7,6 +7,8 @@ is a chapter of one story: data arrives, it runs again and changes nothing, the 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from include.domains import BRONZE_BUCKET, DOMAINS, REFERENCE_DOMAINS
 from include.kafka.topics import end_offsets, topic_id
 from include.lake.s3 import s3_client
 from include.settings import Settings
-from tests.stack import Airflow, Stack, whole_stack
+from tests.stack import Airflow, Stack, Traffic, parent, whole_stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
@@ -417,14 +419,21 @@ def test_a_topic_reset_loses_nothing_and_the_new_topic_flows(story: Story) -> No
     assert_bronze_is_what_was_produced(story)
 
 
-def test_the_books_balance_at_the_end(story: Story) -> None:
-    verified = story.stack.paylake("verify")
-    assert verified.returncode == 0, verified.stdout + verified.stderr
-    assert "The books balance" in verified.stdout
-
-
 def test_a_reset_without_the_word_is_refused(story: Story) -> None:
     admin = AdminClient({"bootstrap.servers": story.settings.kafka_bootstrap_servers})
     before = topic_id(admin, "merchant_info")
     assert story.airflow.run("reset_topics", {"topics": ["merchant_info"], "confirm": "yes please"}) == "failed"
     assert topic_id(admin, "merchant_info") == before
+
+
+def test_verdicts_flow_again_soon_after_the_fraud_task_was_killed(story: Story) -> None:
+    (driver,) = story.stack.drivers()
+    os.kill(parent(driver), signal.SIGKILL)
+    killed = time.monotonic()
+    with Traffic(story.settings) as traffic:
+        traffic.seconds_until_judged(traffic.last(), killed, 90)
+    assert driver not in story.stack.drivers()
+    traffic.assert_all_judged()
+    verified = story.stack.paylake("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "The books balance" in verified.stdout

@@ -77,13 +77,17 @@ def test_a_checkpoint_without_batches_is_taken(checkpoint: Checkpoint) -> None:
         ("metadata", b'{"id":'),
         ("metadata", b"{}"),
         ("metadata", b"\xff"),
+        ("metadata", b'{"id":"fraud"}'),
         ("offsets/10", b""),
         ("offsets/10", OFFSETS[:-3]),
         ("offsets/10", OFFSETS[:20]),
         ("offsets/10", b'v1\n{}\n{"topic":{"0":-5}}'),
         ("offsets/10", b"v1\n{}\n-"),
+        ("offsets/10", OFFSETS.replace(b"v1", b"v2")),
+        ("offsets/9", OFFSETS[:20]),
         ("commits/9", b""),
         ("commits/9", b"v1\n{"),
+        ("commits/9", b'v2\n{"nextBatchWatermarkMs":0}'),
     ],
 )
 def test_a_damaged_file_is_named(checkpoint: Checkpoint, path: str, content: bytes) -> None:
@@ -104,3 +108,27 @@ def test_missing_metadata_is_noticed(checkpoint: Checkpoint) -> None:
     checkpoint.remove("metadata")
     with pytest.raises(CheckpointError, match="no metadata"):
         checkpoint.check()
+
+
+@pytest.mark.parametrize(
+    ("lost", "problem"),
+    [
+        (("metadata", "offsets/0", "offsets/9", "offsets/10"), "it has batches but no metadata"),
+        (("offsets/0", "offsets/9", "offsets/10"), "batch 9 was committed, but the offsets of that batch are missing"),
+        (("offsets/9", "offsets/10"), "batch 9 was committed, but the offsets of that batch are missing"),
+        (("offsets/9",), "the offsets of batch 9 are missing"),
+    ],
+)
+def test_lost_files_that_spark_needs_are_noticed(checkpoint: Checkpoint, lost: tuple[str, ...], problem: str) -> None:
+    checkpoint.put(WHOLE)
+    for path in lost:
+        checkpoint.remove(path)
+    with pytest.raises(CheckpointError, match=problem):
+        checkpoint.check()
+
+
+@pytest.mark.parametrize("lost", ["offsets/0", "commits/9"])
+def test_lost_files_that_spark_can_do_without_do_no_harm(checkpoint: Checkpoint, lost: str) -> None:
+    checkpoint.put(WHOLE)
+    checkpoint.remove(lost)
+    checkpoint.check()
