@@ -25,6 +25,7 @@ NOT_VERIFIED = 2
 
 _STORE_ERRORS = (KafkaException, BotoCoreError, ClientError, psycopg.Error, OSError, TopicChangedError)
 _COLUMNS = ("produced", "bronze", "valid", "duplicates", "quarantined", "tombstones")
+_LAYERS = ("silver", "gold", "fraud", "genuine")
 
 
 def verify_command(
@@ -65,11 +66,12 @@ def verify_command(
 
 def render(report: Report, console: Console) -> None:
     """Show the books by domain, and then all that is wrong."""
-    table = Table("domain", *_COLUMNS, "then", box=SIMPLE_HEAD)
-    for column in table.columns[1:-1]:
-        column.justify = "right"
+    table = Table("", box=SIMPLE_HEAD)
     for domain in report.domains:
-        table.add_row(domain.domain, *(f"{domain.total(name):,}" for name in _COLUMNS), _next_layer(domain))
+        table.add_column(domain.domain, justify="right")
+    for row in (*_COLUMNS, *_LAYERS):
+        counts = [_count(domain, row) for domain in report.domains]
+        table.add_row(row, *("" if count is None else f"{count:,}" for count in counts))
     console.print(table)
     for domain in report.domains:
         if domain.conflicts:
@@ -85,11 +87,18 @@ def render(report: Report, console: Console) -> None:
     console.print(f"{verdict}: {report.records:,} records in {report.seconds:.1f} s", soft_wrap=True)
 
 
-def _next_layer(domain: DomainReport) -> str:
-    if domain.silver is None:
-        fraud = domain.total("fraud")
-        return f"{fraud:,} fraud + {domain.total('valid') - fraud:,} genuine"
-    return f"{domain.silver:,} in silver, {domain.gold or 0:,} in gold"
+def _count(domain: DomainReport, row: str) -> int | None:
+    """A number of the table; None where the domain has no such layer."""
+    match row:
+        case "silver":
+            return domain.silver
+        case "gold":
+            return domain.gold
+        case "fraud":
+            return None if domain.silver is not None else domain.total("fraud")
+        case "genuine":
+            return None if domain.silver is not None else domain.total("valid") - domain.total("fraud")
+    return domain.total(row)
 
 
 def summary(report: Report) -> dict[str, Any]:

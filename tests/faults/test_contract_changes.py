@@ -106,7 +106,6 @@ def conn(settings: Settings) -> Iterator[psycopg.Connection]:
                 conn.execute(f"ALTER TABLE {table} DROP COLUMN IF EXISTS {column}")
 
 
-@pytest.mark.long
 def test_merchants_of_two_contracts_side_by_side(settings: Settings, conn: psycopg.Connection, tmp_path: Path) -> None:
     world = World(settings, MERCHANTS, tmp_path)
     world.wipe()

@@ -384,7 +384,6 @@ def complaint(stream: Stream) -> str:
     return "nothing"
 
 
-@pytest.mark.long
 def test_a_damaged_checkpoint_is_refused_and_doing_what_the_refusal_says_rebuilds_the_same_tables(
     settings: Settings, stream: Stream
 ) -> None:
