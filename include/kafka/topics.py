@@ -33,16 +33,18 @@ _POLL_SECONDS = 0.1
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _TIMED_OUT = frozenset({KafkaError._TIMED_OUT, KafkaError._TIMED_OUT_QUEUE, KafkaError.REQUEST_TIMED_OUT})
-# Answers of a cluster that is on its way: it has the topic's name but cannot say more about it yet.
-_NOT_YET = frozenset(
+CHANGING = frozenset(
     {
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.REPLICA_NOT_AVAILABLE,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.UNKNOWN_TOPIC_ID,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
     }
 )
+"""Answers about a topic that is being made or deleted: the cluster has its name but cannot say more about it yet."""
 
 
 class UnknownTopicError(LookupError):
@@ -60,6 +62,11 @@ class TopicSpec:
     name: str
     partitions: int
     config: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def compacted(self) -> bool:
+        """Whether Kafka removes records that have a newer one of the same key."""
+        return "compact" in self.config.get("cleanup.policy", "")
 
     def new_topic(self) -> NewTopic:
         """The request that creates the topic."""
@@ -230,7 +237,7 @@ def _await_leaders(admin: AdminClient, name: str, deadline: float, replaced: str
                 return False
             _list_offsets(admin, description, _LATEST, deadline)
         except KafkaException as error:
-            if _code(error) in _NOT_YET:
+            if _code(error) in CHANGING:
                 return False
             raise
         found.append(kafka_id(description.topic_id))

@@ -72,11 +72,12 @@ class BronzeLog:
 
     def partitions(self, topic_id: str) -> list[int]:
         """The partitions that have objects, in ascending order."""
-        return sorted(int(name) for name in self._folders(f"{self._folder}/{topic_id}/"))
+        names = self._folders(f"{self._folder}/{topic_id}/")
+        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
     def generations(self) -> list[str]:
         """The topic ids in the order in which the topics came: by the age of their oldest object."""
-        born = {topic_id: self._born(topic_id) for topic_id in self.topic_ids()}
+        born = {topic_id: self._born(topic_id) for topic_id in self.topic_ids() if self.partitions(topic_id)}
         return sorted(born, key=lambda topic_id: (born[topic_id], topic_id))
 
     def end_positions(self) -> Positions:

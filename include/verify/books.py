@@ -12,7 +12,7 @@ topic id, partition and offset, from Kafka, MinIO and PostgreSQL themselves:
 - FraudTransaction and GenuineTransaction have no id in common, and each duplicate has its original.
 
 What comes after the fixed end is left out. The tables of reference data show the newest state, so they are compared
-with bronze up to the position that silver's own snapshot states, which is at least the fixed end.
+with bronze up to the position that silver's own snapshot states; where that is short of the fixed end, it is a finding.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import pyarrow as pa
 
 from include.domains import DOMAINS, Domain
 from include.lake.s3 import s3_client
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 120.0
 _TRIES = 3
+_GRACE_SECONDS = 30.0
 
 
 def verify(
@@ -53,6 +56,7 @@ def verify(
         confluent_kafka.KafkaException, TimeoutError: Kafka does not answer.
         botocore.exceptions.BotoCoreError, ClientError: MinIO does not answer.
         psycopg.Error: PostgreSQL does not answer.
+        TopicChangedError: a topic was made anew again and again.
     """
     started = time.monotonic()
     # The client's own remarks would stand between the lines of the report; what goes wrong is raised.
@@ -63,23 +67,29 @@ def verify(
         kind = TransactionsCheck if domain.silver_folder is None else ReferenceCheck
         checks.append(kind(settings, domain, s3, config, fix_end(config, domain)))
     deadline = started + wait_seconds
-    reports = tuple(_checked(check, deadline) for check in checks)
+    reports = tuple(_checked(check, deadline, wait_seconds) for check in checks)
     return Report(reports, time.monotonic() - started)
 
 
-def _checked(check: DomainCheck, deadline: float) -> DomainReport:
-    """The check's report; it is made again when what it looked at was replaced under it, a few times."""
-    for attempt in range(_TRIES):
-        check.await_caught_up(deadline)
+def _checked(check: DomainCheck, deadline: float, wait_seconds: float) -> DomainReport:
+    """The check's report; it is made again, a few times, when what it looked at was replaced under it."""
+    for attempt in range(1, _TRIES + 1):
+        # Also when another domain has used up all the time.
+        deadline = max(deadline, time.monotonic() + min(wait_seconds, _GRACE_SECONDS))
         try:
+            check.await_caught_up(deadline)
             report = check.run()
-        except (TopicChangedError, FileNotFoundError) as error:
-            if attempt == _TRIES - 1:
+        except TopicChangedError as error:
+            if attempt == _TRIES:
                 raise
             log.info("%s: looking again, because %s", check.domain.name, error)
             check.fix_again()
+            deadline = time.monotonic() + wait_seconds
             continue
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            report = check.report
+            check.find_ids("silver_file", [str(check.domain.silver_folder)], f"a file cannot be read: {error}")
         if not report.findings or not check.moved():
-            break
-        log.info("%s: looking again, because silver has moved on meanwhile", check.domain.name)
+            return report
+        log.info("%s: looking again, because a layer has moved on meanwhile", check.domain.name)
     return report

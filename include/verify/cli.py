@@ -46,15 +46,7 @@ def verify_command(
     chosen = [DOMAINS[name] for name in domain or DOMAINS]
     try:
         report = verify(Settings.from_environment(), domains=chosen, wait_seconds=wait)
-    except (
-        KafkaException,
-        TimeoutError,
-        BotoCoreError,
-        ClientError,
-        psycopg.Error,
-        OSError,
-        TopicChangedError,
-    ) as error:
+    except _STORE_ERRORS as error:
         typer.echo(f"paylake: the books could not be verified: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(NOT_VERIFIED) from error
     if as_json:

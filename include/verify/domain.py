@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from include.domains import Domain
+from include.ingest.source import admin_client
+from include.kafka.topics import TOPICS, topic_id
 from include.lake.bronze_log import BrokenChainError, BronzeLog, ObjectContent
 from include.lake.catalog import ForeignSnapshotError
 from include.lake.objects import CorruptObjectError
+from include.lake.positions import Positions
 from include.settings import Settings
 from include.verify.bronze_objects import BronzePartition, foreign_objects, list_folder, read_partition
 from include.verify.kafka_log import FixedTopic, KafkaPartition, TopicChangedError, fix_end, read_topic
@@ -64,9 +67,16 @@ class DomainCheck(ABC):
         self.topic = fix_end(self.kafka, self.domain)
 
     def await_caught_up(self, deadline: float) -> None:
-        """Wait until all layers have got to the fixed end, or until ``deadline``; what lags then becomes a finding."""
+        """Wait until all layers have got to the fixed end, or until ``deadline``; what lags then becomes a finding.
+
+        Raises:
+            TopicChangedError: the topic was deleted or made anew meanwhile.
+        """
+        admin = admin_client(self.kafka)
         try:
             while not self.caught_up() and time.monotonic() < deadline:
+                if topic_id(admin, self.domain.topic) != (self.topic.topic_id if self.topic else None):
+                    raise TopicChangedError(f"topic {self.domain.topic} was deleted or made anew")
                 time.sleep(_POLL_SECONDS)
         except (BrokenChainError, CorruptObjectError, ForeignSnapshotError) as error:
             # Nothing will get beyond it; the check itself will name it.
@@ -78,7 +88,7 @@ class DomainCheck(ABC):
 
     @abstractmethod
     def moved(self) -> bool:
-        """Whether a layer was replaced during the check, so that its findings may be none."""
+        """Whether a layer has moved on during the check, so that its findings may be none."""
 
     @abstractmethod
     def run(self) -> DomainReport:
@@ -103,12 +113,12 @@ class DomainCheck(ABC):
         return self.topic.ends.get(partition[1], 0)
 
     def check_bronze(
-        self, places: Places, end_of: Callable[[Partition], int], look: Look
+        self, places: Places, end_of: Callable[[Partition], int], taken: Positions, look: Look
     ) -> Iterator[tuple[Books, BronzePartition, Placed]]:
         """Read bronze partition by partition, compare it with Kafka and with the places of its records.
 
-        ``end_of`` says up to which offset a partition's records must have their place; ``look`` is shown each object
-        with the places of its partition.
+        ``end_of`` says up to which offset a partition's records must have their place. ``taken`` is what the next layer
+        has read of bronze, so it must be there. ``look`` is shown each object with the places of its partition.
 
         Raises:
             TopicChangedError: the topic was deleted or made anew meanwhile.
@@ -116,7 +126,8 @@ class DomainCheck(ABC):
         folder = list_folder(self.s3, self.domain)
         self.report.findings += foreign_objects(self.domain, folder)
         live = self._read_topic()
-        for partition in sorted({*folder.starts, *places.partitions(), *live}):
+        read_before = {(topic, number): end for topic, ends in taken.items() for number, end in ends.items()}
+        for partition in sorted({*folder.starts, *places.partitions(), *live, *read_before}):
             end, fixed = end_of(partition), self.fixed_end(partition)
             placed = places.of(partition).below(end)
             read = read_partition(
@@ -128,6 +139,9 @@ class DomainCheck(ABC):
                 partial(look, partition, placed),
             )
             self.report.findings += read.findings
+            if read.covered < (known := read_before.get(partition, 0)):
+                lost = [(read.covered, known - 1)]
+                self.find_ranges("bronze_lost", partition, lost, "read from bronze before, and gone from there")
             books = Books(self.domain.name, *partition, min(end, read.covered), objects=read.objects)
             if partition in live:
                 self._compare(partition, live[partition], fixed, read)
@@ -182,8 +196,9 @@ class DomainCheck(ABC):
         self.find("bronze_behind", partition, missing_from(waiting, read.offsets), "not in bronze yet")
         known = below(live.offsets, reached)
         self.find("not_in_bronze", partition, missing_from(known, read.offsets), "in Kafka but not in bronze")
-        theirs = read.offsets[(read.offsets >= live.start) & (read.offsets < fixed)]
-        self.find("not_in_kafka", partition, missing_from(theirs, live.offsets), "in bronze but not in Kafka")
+        if not TOPICS[self.domain.topic].compacted:  # from a compacted one Kafka removes what bronze keeps
+            theirs = read.offsets[(read.offsets >= live.start) & (read.offsets < fixed)]
+            self.find("not_in_kafka", partition, missing_from(theirs, live.offsets), "in bronze but not in Kafka")
         both = contained(live.offsets, read.offsets)
         ours = read.checksums[np.searchsorted(read.offsets, live.offsets[both])]
         differing = live.offsets[both][ours != live.checksums[both]]

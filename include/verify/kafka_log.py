@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from array import array
 from collections.abc import Mapping
@@ -9,19 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from numpy.typing import NDArray
 
 from include.domains import Domain
 from include.ingest.source import admin_client
 from include.kafka.scan import scan
-from include.kafka.topics import UnknownTopicError, end_offsets, start_offsets, topic_id
+from include.kafka.topics import CHANGING, UnknownTopicError, end_offsets, start_offsets, topic_id
 from include.verify.offsets import Offsets
 
 NULL_CHECKSUM = 1 << 32
 """Stands for a null value; above every CRC."""
 
-_TRIES = 5
+_SETTLE_SECONDS = 10.0
+_POLL_SECONDS = 0.1
 
 
 class TopicChangedError(RuntimeError):
@@ -58,17 +61,23 @@ def fix_end(kafka: Mapping[str, Any], domain: Domain) -> FixedTopic | None:
         include.kafka.topics.TopicTimeoutError, confluent_kafka.KafkaException: Kafka does not answer, or refuses.
     """
     admin = admin_client(kafka)
-    for _ in range(_TRIES):
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while time.monotonic() < deadline:
         found = topic_id(admin, domain.topic)
         if found is None:
             return None
         try:
             ends = end_offsets(admin, domain.topic)
-        except UnknownTopicError:
+        except (UnknownTopicError, KafkaException) as error:
+            if not _is_changing(error):
+                raise
+            time.sleep(_POLL_SECONDS)
             continue
         if topic_id(admin, domain.topic) == found:
             return FixedTopic(found, ends)
-    raise TopicChangedError(f"topic {domain.topic} was made anew {_TRIES} times while its end was asked for")
+    raise TopicChangedError(
+        f"topic {domain.topic} did not settle in {_SETTLE_SECONDS:.0f} s: it is made anew all the time"
+    )
 
 
 def read_topic(kafka: Mapping[str, Any], domain: Domain, fixed: FixedTopic) -> dict[int, KafkaPartition]:
@@ -89,7 +98,9 @@ def read_topic(kafka: Mapping[str, Any], domain: Domain, fixed: FixedTopic) -> d
                 checksums[partition].append(checksum(message.value()))
         admin: AdminClient = admin_client(kafka)
         starts = start_offsets(admin, domain.topic)
-    except UnknownTopicError as error:
+    except (UnknownTopicError, KafkaException) as error:
+        if not _is_changing(error):
+            raise
         raise TopicChangedError(f"topic {domain.topic} was deleted while it was read") from error
     if topic_id(admin, domain.topic) != fixed.topic_id:
         raise TopicChangedError(f"topic {domain.topic} was made anew while it was read")
@@ -99,6 +110,11 @@ def read_topic(kafka: Mapping[str, Any], domain: Domain, fixed: FixedTopic) -> d
         )
         for partition in fixed.ends
     }
+
+
+def _is_changing(error: UnknownTopicError | KafkaException) -> bool:
+    """Whether the error says that the topic is being deleted, or made."""
+    return isinstance(error, UnknownTopicError) or error.args[0].code() in CHANGING
 
 
 def _from(start: int, offsets: Offsets, checksums: NDArray[np.int64]) -> KafkaPartition:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
@@ -15,6 +16,7 @@ from psycopg.sql import SQL, Literal
 from include.domains import Domain
 from include.lake.bronze_log import ObjectContent
 from include.lake.catalog import ForeignSnapshotError, SilverState, changed_rows, silver_state
+from include.lake.objects import CorruptObjectError
 from include.lake.records import BronzeRecord
 from include.sql import load_sql
 from include.verify.domain import DomainCheck
@@ -30,6 +32,9 @@ _GOLD = {
     "gold_adds": "in gold but not in silver",
     "gold_differs": "something else in gold than in silver",
 }
+
+
+log = logging.getLogger(__name__)
 
 
 class ReferenceCheck(DomainCheck):
@@ -52,7 +57,9 @@ class ReferenceCheck(DomainCheck):
             return state is None or self._is_loaded(conn, state)
 
     def moved(self) -> bool:
-        """Whether silver was published anew since its state was read."""
+        """Whether silver was published anew since its state was read, or gold may have caught up with it."""
+        if any(one.check == "gold_behind" for one in self.report.findings):
+            return True
         try:
             state = silver_state(self.settings, self.domain)
         except ForeignSnapshotError:
@@ -71,8 +78,7 @@ class ReferenceCheck(DomainCheck):
                 silver = self._compare_gold(conn, batches)
         self._check_silver(silver)
         places = Places([silver_places(silver), *waiting])
-        topics = {topic_id: number for number, topic_id in enumerate(self.bronze.generations())}
-        superseded = Superseded(self.domain, topics, older_contract=self._older_contract())
+        superseded = Superseded(self.domain, self._generations(), older_contract=self._older_contract())
         unexplained: dict[Partition, list[int]] = defaultdict(list)
         explained: dict[Partition, int] = defaultdict(int)
 
@@ -84,7 +90,9 @@ class ReferenceCheck(DomainCheck):
                 else:
                     unexplained[partition].append(record.offset)
 
-        for books, read, placed in self.check_bronze(places, self._position, look):
+        for books, read, placed in self.check_bronze(
+            places, self._position, self._state.position if self._state else {}, look
+        ):
             partition = (books.topic_id, books.partition)
             books.duplicates = explained[partition]
             books.valid = placed.count(SILVER)
@@ -107,11 +115,21 @@ class ReferenceCheck(DomainCheck):
             if silver_state(self.settings, self.domain) is None:
                 return ()
             self._state, reader = changed_rows(self.settings, self.domain, 0)
+        except LookupError:  # dropped in this very moment
+            return ()
         except ForeignSnapshotError as error:
             self.find_ids("silver_foreign", [str(self.domain.silver_folder)], str(error))
             return ()
         batches: Iterable[pa.RecordBatch] = reader
         return batches
+
+    def _generations(self) -> dict[str, int]:
+        """The topics that have borne the domain's name, numbered in their order."""
+        try:
+            return {topic_id: number for number, topic_id in enumerate(self.bronze.generations())}
+        except CorruptObjectError as error:
+            log.warning("%s: the order of its topics is unknown: %s", self.domain.name, error)
+            return {}
 
     def _position(self, partition: Partition) -> int:
         """Up to where silver says that it has read."""

@@ -231,6 +231,15 @@ def test_what_comes_while_it_runs_is_left_out_and_what_lags_is_named(books: Book
     assert_balanced(books.settings, TRANSACTIONS)
 
 
+def test_names_that_nobody_expects_stop_nothing(mended: Books) -> None:
+    folder = TRANSACTIONS.bronze_folder
+    strangers = (f"{folder}/notes.txt", f"{folder}/x/y/f", f"{folder}/x/f", f"{folder}/{mended.topic_id}/temporary/f")
+    for key in strangers:
+        mended.s3.put_object(Bucket=BRONZE_BUCKET, Key=key, Body=b"?")
+    assert set(mended.only("bronze_foreign").objects) == set(strangers)
+    assert mended.log.generations() == [mended.topic_id]
+
+
 def test_a_topic_that_is_no_more_still_balances(books: Books) -> None:
     books.admin.delete_topics([TRANSACTIONS.topic])[TRANSACTIONS.topic].result()
     try:
@@ -238,6 +247,9 @@ def test_a_topic_that_is_no_more_still_balances(books: Books) -> None:
         assert report.records == 313
         last = books.objects()[-1]
         books.s3.delete_object(Bucket=BRONZE_BUCKET, Key=books.key(last))
-        assert books.only("only_in_a_table").ranges[0][0] >= last
+        found = {finding.check: finding for finding in books.verify().findings}
+        assert found.keys() == {"only_in_a_table", "bronze_lost"}
+        assert found["only_in_a_table"].ranges[0][0] >= last
+        assert found["bronze_lost"].ranges[0][0] == last
     finally:
         begin_anew(books.settings, TRANSACTIONS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pyspark.sql import SparkSession
 
-from include.domains import MERCHANTS
+from include.domains import BRONZE_BUCKET, MERCHANTS, SILVER_BUCKET
 from include.lake.catalog import silver_state
 from include.quality.limit import RejectedLimit
 from include.settings import Settings
@@ -17,7 +17,7 @@ from include.spark.silver_table import MAX_FILES, Book, SilverTable
 from include.verify import Report, verify
 from include.warehouse.connect import connect
 from include.warehouse.gold import load
-from tests.books import assert_balanced, begin_anew
+from tests.books import assert_balanced, begin_anew, remove_objects
 from tests.silver import World, merchant, merchants
 
 pytestmark = pytest.mark.integration
@@ -118,3 +118,26 @@ def test_what_silver_has_not_read_yet_is_named(world: World) -> None:
     assert (behind.check, behind.ranges) == ("silver_behind", ((45, 45),))
     carry_on(world)
     assert_balanced(world.settings, world.domain)
+
+
+def test_bronze_that_silver_has_read_and_that_is_gone_is_named(world: World) -> None:
+    """All records of the topic that was reset have newer versions: without it nothing else would miss them."""
+    before = checked(world)
+    (topic_id,) = {one.topic_id for one in before.domains[0].books}
+    world.reset_topic()
+    world.produce(*merchants(range(41), day=9))
+    carry_on(world)
+    assert_balanced(world.settings, world.domain)
+    remove_objects(world.s3, BRONZE_BUCKET, f"{world.domain.bronze_folder}/{topic_id}/")
+    found = {finding.check for finding in checked(world).findings}
+    assert found == {"bronze_lost", "only_in_a_table"}  # what was refused is in quarantine
+    begin_anew(world.settings, world.domain)
+
+
+def test_a_data_file_of_silver_that_is_gone_is_named(world: World) -> None:
+    world.produce(*merchants(range(5)))
+    carry_on(world)
+    (key, *_) = world.files()
+    world.s3.delete_object(Bucket=SILVER_BUCKET, Key=key)
+    assert "silver_file" in {finding.check for finding in checked(world).findings}
+    begin_anew(world.settings, world.domain)

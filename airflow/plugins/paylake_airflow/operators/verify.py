@@ -58,6 +58,8 @@ class RequireBalanceOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         """Look at the findings."""
         findings = context["ti"].xcom_pull(task_ids=self.verified)
+        if findings is None:
+            raise AirflowFailException(f"The task {self.verified} left no result; run it again, too.")
         if findings:
             raise AirflowFailException("The books do not balance:\n" + "\n".join(findings))
         self.log.info("the books balance")
