@@ -139,7 +139,8 @@ class DomainCheck(ABC):
                 partial(look, partition, placed),
             )
             self.report.findings += read.findings
-            if read.covered < (known := read_before.get(partition, 0)):
+            # What came after the fixed end was not looked at.
+            if read.covered < (known := min(read_before.get(partition, 0), max(end, fixed))):
                 lost = [(read.covered, known - 1)]
                 self.find_ranges("bronze_lost", partition, lost, "read from bronze before, and gone from there")
             books = Books(self.domain.name, *partition, min(end, read.covered), objects=read.objects)

@@ -16,6 +16,8 @@ from include.lake.records import IncomingRecord
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from include.verify import Finding, Report, verify
+from include.verify.kafka_log import fix_end
+from include.verify.transactions import TransactionsCheck
 from include.warehouse.connect import connect
 from tests.books import assert_balanced, begin_anew, judge_all
 from tests.bronze import drain
@@ -231,6 +233,15 @@ def test_what_comes_while_it_runs_is_left_out_and_what_lags_is_named(books: Book
     assert_balanced(books.settings, TRANSACTIONS)
 
 
+def test_what_was_produced_ingested_and_judged_while_it_runs_is_no_loss(books: Books) -> None:
+    config = books.settings.kafka_config
+    check = TransactionsCheck(books.settings, TRANSACTIONS, books.s3, config, fix_end(config, TRANSACTIONS))
+    books.produce(range(2000, 2050))
+    drain(TRANSACTIONS, books.settings)
+    judge_all(books.settings)
+    assert not check.run().findings
+
+
 def test_names_that_nobody_expects_stop_nothing(mended: Books) -> None:
     folder = TRANSACTIONS.bronze_folder
     strangers = (f"{folder}/notes.txt", f"{folder}/x/y/f", f"{folder}/x/f", f"{folder}/{mended.topic_id}/temporary/f")
@@ -244,7 +255,7 @@ def test_a_topic_that_is_no_more_still_balances(books: Books) -> None:
     books.admin.delete_topics([TRANSACTIONS.topic])[TRANSACTIONS.topic].result()
     try:
         report = assert_balanced(books.settings, TRANSACTIONS)
-        assert report.records == 313
+        assert report.records == 363
         last = books.objects()[-1]
         books.s3.delete_object(Bucket=BRONZE_BUCKET, Key=books.key(last))
         found = {finding.check: finding for finding in books.verify().findings}
