@@ -142,7 +142,7 @@ def evaluate(settings: Settings, labels_topic: str = LABELS_TOPIC) -> Evaluation
         psycopg.Error: the warehouse cannot be read; StalledError, TopicTimeoutError, KafkaException: nor can Kafka.
     """
     with connect(settings.warehouse_dsn, "paylake-evaluate") as conn:
-        unreadable = _stage_labels(conn, {"bootstrap.servers": settings.kafka_bootstrap_servers}, labels_topic)
+        unreadable = _stage_labels(conn, settings.kafka_config, labels_topic)
         conn.isolation_level = IsolationLevel.REPEATABLE_READ
         with conn.transaction():
             return _score(conn, unreadable)

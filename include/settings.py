@@ -5,20 +5,23 @@ The names are those that ``./paylake env`` prints, so a job, a test and one's ow
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 class MissingSettingError(RuntimeError):
-    """An environment variable that Paylake needs is not set."""
+    """An environment variable that Paylake needs is not set, or makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Addresses and credentials of the stack.
 
-    ``s3_endpoint_url`` is None for AWS itself. ``warehouse_dsn`` is a libpq URI.
+    ``s3_endpoint_url`` is None for AWS itself. ``warehouse_dsn`` is a libpq URI. ``kafka_options`` are what librdkafka
+    has to know besides the servers, such as ``security.protocol`` and ``sasl.password``.
     """
 
     kafka_bootstrap_servers: str
@@ -27,13 +30,19 @@ class Settings:
     s3_secret_access_key: str
     s3_region: str
     warehouse_dsn: str
+    kafka_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kafka_config(self) -> dict[str, Any]:
+        """The whole configuration of a Kafka client."""
+        return {"bootstrap.servers": self.kafka_bootstrap_servers, **self.kafka_options}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Read the settings.
 
         Raises:
-            MissingSettingError: a variable is unset or empty; the message names it.
+            MissingSettingError: a variable is unset or empty, or KAFKA_OPTIONS is no JSON object; the message names it.
         """
 
         def need(name: str) -> str:
@@ -51,4 +60,20 @@ class Settings:
             s3_secret_access_key=need("AWS_SECRET_ACCESS_KEY"),
             s3_region=environment.get("AWS_REGION") or "us-east-1",
             warehouse_dsn=need("WAREHOUSE_DSN"),
+            kafka_options=kafka_options(environment.get("KAFKA_OPTIONS")),
         )
+
+
+def kafka_options(text: str | None) -> dict[str, Any]:
+    """What the variable KAFKA_OPTIONS says; nothing where it is not set.
+
+    Raises:
+        MissingSettingError: it is no JSON object.
+    """
+    try:
+        options = json.loads(text or "{}")
+    except ValueError as error:
+        raise MissingSettingError(f"KAFKA_OPTIONS is no JSON object: {error}") from error
+    if not isinstance(options, dict):
+        raise MissingSettingError(f"KAFKA_OPTIONS is no JSON object but {type(options).__name__}")
+    return options

@@ -14,8 +14,8 @@ from paylake_airflow.operators.traffic import ProduceReferenceOperator, ProduceT
 REFERENCE = """\
 Produces a population: every user, merchant and account that the seed gives, with some real-world dirt.
 
-**Fires** only when triggered by hand (`./paylake up` does so once). The same seed and counts give the same population,
-as newer versions of the same rows.
+**Fires** once, as soon as it is not paused; later only when triggered by hand. The same seed and counts give the same
+population, as newer versions of the same rows.
 """
 TRAFFIC = """\
 Produces the transactions of that population, and the truth about each to a topic of its own. It needs no reference data
@@ -40,7 +40,7 @@ COMMON: dict[str, Any] = {"catchup": False, "max_active_runs": 1, "tags": [asset
 
 with DAG(
     dag_id="generate_reference",
-    schedule=None,
+    schedule="@once",
     default_args=defaults.BATCH,
     doc_md=REFERENCE,
     params={**POPULATION, "dirt_share": share(0.05, "Share of records with dirt")},

@@ -24,6 +24,7 @@ from include.generators.producer import DeliveryError
 from include.generators.traffic import ProduceReport, produce_reference, produce_transactions
 from include.generators.transactions import MAX_FRAUD_SHARE
 from include.kafka.topics import TopicTimeoutError
+from include.settings import MissingSettingError, kafka_options
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,6 +40,14 @@ Servers = Annotated[
         help="Kafka's address, host:port; `./paylake env` sets the variable.",
     ),
 ]
+Options = Annotated[
+    str,
+    typer.Option(
+        "--kafka-options",
+        envvar="KAFKA_OPTIONS",
+        help="What else Kafka's client has to know, as a JSON object of librdkafka's options.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="The same seed and counts give the same population.")]
 Users = Annotated[int, typer.Option(min=1, help="How many users there are.")]
 Merchants = Annotated[int, typer.Option(min=MIN_MERCHANTS, help="How many merchants there are.")]
@@ -51,6 +60,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the report as one JS
 @app.command()
 def reference(
     bootstrap_servers: Servers,
+    options: Options = "{}",
     seed: Seed = DEFAULT_SEED,
     users: Users = DEFAULT_USERS,
     merchants: Merchants = DEFAULT_MERCHANTS,
@@ -66,7 +76,7 @@ def reference(
     """Produce every user, merchant and account once, and end."""
     with _clear_errors():
         report = produce_reference(
-            {"bootstrap.servers": bootstrap_servers},
+            {"bootstrap.servers": bootstrap_servers, **kafka_options(options)},
             seed=seed,
             users=users,
             merchants=merchants,
@@ -79,6 +89,7 @@ def reference(
 @app.command()
 def transactions(
     bootstrap_servers: Servers,
+    options: Options = "{}",
     seed: Seed = DEFAULT_SEED,
     users: Users = DEFAULT_USERS,
     merchants: Merchants = DEFAULT_MERCHANTS,
@@ -101,7 +112,7 @@ def transactions(
     """
     with _clear_errors(), _stop_on_signal() as stop, _live_view(rate, quiet=as_json) as progress:
         report = produce_transactions(
-            {"bootstrap.servers": bootstrap_servers},
+            {"bootstrap.servers": bootstrap_servers, **kafka_options(options)},
             seed=seed,
             users=users,
             merchants=merchants,
@@ -119,7 +130,7 @@ def transactions(
 def _clear_errors() -> Iterator[None]:
     try:
         yield
-    except (DeliveryError, TopicTimeoutError, RulesError, ValueError) as error:
+    except (DeliveryError, TopicTimeoutError, RulesError, MissingSettingError, ValueError) as error:
         _fail(str(error), error)
     except KafkaException as error:
         _fail(f"Kafka: {error.args[0].str()}", error)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
 from include.local import clients, kafka, minio, postgres
-from include.local.jars import jar_folder, pyspark_home
+from include.local.jars import jar_folder
 from include.local.java import Java
 from include.local.layout import Stack, write_private
 from include.local.ports import HOST
 from include.local.processes import Process, own_environment
 from include.local.secrets import Secrets
 from include.local.steps import Task
+from include.spark.home import make_spark_home
+from include.warehouse.databases import WAREHOUSE_OWNER
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 WATCHDOG = "airflow-watchdog"
-SPARK_LOGGING = Path(__file__).with_name("spark-log4j2.properties")
 # The scheduler and the triggerer would each serve their logs to the whole network; here the UI reads them as files.
 FLAGS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
 # Streams run for ever and must not wait for a slot that a batch job holds.
@@ -34,9 +34,7 @@ def prepare(stack: Stack, secrets: Secrets) -> None:
     """Write the files that Airflow and the Spark jobs it starts read."""
     stack.task_logs.mkdir(parents=True, exist_ok=True)
     write_private(stack.airflow_passwords, json.dumps({clients.AIRFLOW_USER: secrets.airflow_password}) + "\n")
-    write_private(stack.spark_conf / "spark-defaults.conf", _spark_defaults(stack))
-    shutil.copyfile(SPARK_LOGGING, stack.spark_conf / "log4j2.properties")
-    _make_spark_home(stack)
+    make_spark_home(stack.spark, jar_folder(stack, "spark"), stack.spark)
 
 
 def migrate(stack: Stack, secrets: Secrets, java: Java, task: Task) -> None:
@@ -88,9 +86,6 @@ def airflow_environment(stack: Stack, secrets: Secrets, java: Java) -> dict[str,
         "core": {
             "dags_folder": stack.clone / "airflow" / "dags",
             "plugins_folder": stack.clone / "airflow" / "plugins",
-            "load_examples": False,
-            "executor": "paylake_airflow.executor.TiedExecutor",
-            "parallelism": 8,
             "fernet_key": secrets.airflow_fernet_key,
             "execution_api_server_url": f"{url}/execution/",
             "simple_auth_manager_users": f"{clients.AIRFLOW_USER}:admin",
@@ -98,27 +93,18 @@ def airflow_environment(stack: Stack, secrets: Secrets, java: Java) -> dict[str,
         },
         "database": {
             "sql_alchemy_conn": postgres.dsn(stack, secrets, "airflow").replace("postgresql", "postgresql+psycopg2", 1),
-            "load_default_connections": False,
         },
         "api": {
             "host": HOST,
             "port": stack.ports.airflow,
             "base_url": url,
-            "workers": 1,
             "secret_key": secrets.airflow_api_secret,
         },
         "api_auth": {"jwt_secret": secrets.airflow_jwt_secret},
-        "dag_processor": {"parsing_processes": 1, "refresh_interval": 60},
-        "scheduler": {
-            # A task whose process died with the machine is noticed after this time, and a stream goes on.
-            "task_instance_heartbeat_timeout": 60,
-        },
-        "logging": {"base_log_folder": stack.task_logs, "colored_console_log": False},
-        # On a busy machine an answer may take longer than the usual 5 s; a task that gives up has to begin anew.
-        "workers": {"execution_api_timeout": 30},
-        "usage_data_collection": {"enabled": False},
+        "logging": {"base_log_folder": stack.task_logs},
     }
     return {
+        **_common_settings(stack),
         **{
             f"AIRFLOW__{section.upper()}__{name.upper()}": str(value)
             for section, values in configuration.items()
@@ -128,6 +114,12 @@ def airflow_environment(stack: Stack, secrets: Secrets, java: Java) -> dict[str,
         **clients.store_environment(stack, secrets),
         **program_environment(stack, java),
     }
+
+
+def _common_settings(stack: Stack) -> dict[str, str]:
+    """What Airflow is told in every kind of stack."""
+    lines = (stack.clone / "airflow" / "airflow.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 def _connections(stack: Stack, secrets: Secrets) -> dict[str, dict[str, object]]:
@@ -146,7 +138,7 @@ def _connections(stack: Stack, secrets: Secrets) -> dict[str, dict[str, object]]
             "conn_type": "postgres",
             "host": HOST,
             "port": stack.ports.postgres,
-            "login": postgres.WAREHOUSE_OWNER,
+            "login": WAREHOUSE_OWNER,
             "password": secrets.warehouse_password,
             "schema": "warehouse",
         },
@@ -162,45 +154,13 @@ def program_environment(stack: Stack, java: Java) -> dict[str, str]:
         "PYTHONPATH": f"{stack.clone}:{stack.clone / 'airflow' / 'plugins'}",
         "PATH": f"{folder}:{java.program.parent}:/usr/local/bin:/usr/bin:/bin",
         "JAVA_HOME": str(java.home),
-        "SPARK_HOME": str(_spark_home(stack)),
-        "SPARK_CONF_DIR": str(stack.spark_conf),
+        "SPARK_HOME": str(stack.spark / "home"),
+        "SPARK_CONF_DIR": str(stack.spark / "conf"),
         "SPARK_LOCAL_IP": HOST,
         "PYSPARK_PYTHON": sys.executable,
         # Without it the processes' titles overwrite the variables by which ours are recognised.
         "SPT_NOENV": "1",
     }
-
-
-def _spark_home(stack: Stack) -> Path:
-    return stack.home / "spark" / "home"
-
-
-def _make_spark_home(stack: Stack) -> None:
-    """A home for Spark that has its programs and jars but not its zipped Python sources.
-
-    Those would come before the installed package, and a zip keeps no bytecode: without them each Python worker, of
-    which every job starts several, takes a third of the time to start (measured: 0.5 s of processor time, not 1.5 s).
-    """
-    for name in ("bin", "jars"):
-        link = _spark_home(stack) / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(pyspark_home() / name)
-
-
-def _spark_defaults(stack: Stack) -> str:
-    jars = f"{jar_folder(stack, 'spark')}/*"
-    values = {
-        "spark.driver.extraClassPath": jars,
-        "spark.executor.extraClassPath": jars,
-        "spark.driver.host": HOST,
-        "spark.driver.bindAddress": HOST,
-        "spark.driver.memory": "1g",
-        "spark.local.dir": stack.home / "spark" / "local",
-        "spark.sql.warehouse.dir": stack.home / "spark" / "warehouse",
-        "spark.ui.enabled": "false",
-    }
-    return "".join(f"{name} {value}\n" for name, value in values.items())
 
 
 def program() -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
-from include.local import clients
 from include.local.errors import StackError
-from include.local.layout import Stack
-from include.local.secrets import Secrets
 
-# The stack is on this machine: a proxy that the environment names must not be asked for it.
+# The stack is on this machine or beside it: a proxy that the environment names must not be asked for it.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -27,13 +26,26 @@ class AirflowApiError(StackError):
 
 
 class AirflowApi:
-    """The API as the stack's own user sees it. Every call waits ``seconds`` at most and is tried once."""
+    """The API as one of its users sees it. Every call waits ``seconds`` at most and is tried once."""
 
-    def __init__(self, stack: Stack, secrets: Secrets, seconds: float = 30.0) -> None:
-        self._url = clients.airflow_url(stack)
-        self._password = secrets.airflow_password
+    def __init__(self, url: str, username: str, password: str, seconds: float = 30.0) -> None:
+        self._url = url
+        self._login = {"username": username, "password": password}
         self._seconds = seconds
         self._token: str | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> AirflowApi:
+        """The API of the Airflow that AIRFLOW_URL, AIRFLOW_USERNAME and AIRFLOW_PASSWORD name.
+
+        Raises:
+            AirflowApiError: one of them is not set.
+        """
+        names = ("AIRFLOW_URL", "AIRFLOW_USERNAME", "AIRFLOW_PASSWORD")
+        if missing := [name for name in names if not environment.get(name)]:
+            raise AirflowApiError(f"Airflow could not be asked: {missing[0]} is not set")
+        url, username, password = (environment[name] for name in names)
+        return cls(url, username, password)
 
     def health(self) -> dict[str, Any]:
         """What each part of Airflow last reported."""
@@ -70,12 +82,11 @@ class AirflowApi:
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         if self._token is None:
-            login = {"username": clients.AIRFLOW_USER, "password": self._password}
-            self._token = self._request("POST", "/auth/token", login, authenticated=False)["access_token"]
+            self._token = self._request("POST", "/auth/token", self._login, authenticated=False)["access_token"]
         return self._request(method, f"/api/v2{path}", body)
 
     def _request(self, method: str, path: str, body: object = None, *, authenticated: bool = True) -> Any:
-        request = urllib.request.Request(  # noqa: S310 (http, to this machine)
+        request = urllib.request.Request(  # noqa: S310 (the address is the stack's own)
             self._url + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),

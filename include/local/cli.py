@@ -33,7 +33,8 @@ app = typer.Typer(
     help="A payments data platform on this machine: Kafka, MinIO, Spark, PostgreSQL, run by Airflow.",
     epilog=(
         "PAYLAKE_HOME is the folder of a stack's state (default: .paylake in the clone). PAYLAKE_PORT_BASE=20000 makes "
-        "a new stack use ports 20000 to 20005. PAYLAKE_CACHE is what all stacks share (default: ~/.cache/paylake)."
+        "a new stack use ports 20000 to 20005. PAYLAKE_CACHE is what all stacks share (default: ~/.cache/paylake). "
+        "./paylake --docker --help lists the commands for the stack in Docker."
     ),
 )
 

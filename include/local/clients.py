@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 
 from include.local import kafka, minio, postgres
+from include.local.airflow_api import AirflowApi
 from include.local.layout import Stack
 from include.local.ports import HOST
 from include.local.secrets import Secrets
 from include.settings import Settings
+from include.warehouse.databases import WAREHOUSE_OWNER
 
 AIRFLOW_USER = "admin"
 REGION = "us-east-1"
@@ -17,6 +19,11 @@ REGION = "us-east-1"
 def airflow_url(stack: Stack) -> str:
     """The address of Airflow's UI and REST API."""
     return f"http://{HOST}:{stack.ports.airflow}"
+
+
+def airflow_api(stack: Stack, secrets: Secrets, seconds: float = 30.0) -> AirflowApi:
+    """Airflow's REST API as the stack's own user sees it; no call waits longer than ``seconds``."""
+    return AirflowApi(airflow_url(stack), AIRFLOW_USER, secrets.airflow_password, seconds)
 
 
 def store_environment(stack: Stack, secrets: Secrets) -> dict[str, str]:
@@ -46,7 +53,7 @@ def psql_environment(stack: Stack, secrets: Secrets) -> dict[str, str]:
     return {
         "PGHOST": HOST,
         "PGPORT": str(stack.ports.postgres),
-        "PGUSER": postgres.WAREHOUSE_OWNER,
+        "PGUSER": WAREHOUSE_OWNER,
         "PGPASSWORD": secrets.warehouse_password,
         "PGDATABASE": "warehouse",
     }

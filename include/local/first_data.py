@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from include.local import airflow, clients
 from include.local.airflow_api import AirflowApi, AirflowApiError
 from include.local.errors import StackError
-from include.local.start import Start
 from include.local.steps import Task
+from include.settings import Settings
 from include.warehouse.connect import connect
 from include.warehouse.summary import layer_rows
+
+if TYPE_CHECKING:
+    from include.local.start import Start
 
 TABLES = ("users", "accounts", "merchants", "fraudtransaction", "genuinetransaction")
 REFERENCE_TABLES = TABLES[:3]
@@ -29,19 +33,19 @@ FAILURES_EVERY_SECONDS = 20.0
 def release_dags(start: Start, task: Task, *, traffic: bool) -> str:
     """Make the pools, wait until every DAG file was read, and unpause the DAGs that were not released before.
 
-    What a user has paused since stays paused. Without ``traffic`` the generator of transactions stays paused too.
+    What a user has paused since stays paused. Without ``traffic`` both generators stay paused.
 
     Raises:
         StackError: a DAG file can not be imported, or was not read in time.
     """
-    api = AirflowApi(start.stack, start.secrets)
+    api = clients.airflow_api(start.stack, start.secrets)
     for name, (slots, description) in airflow.POOLS.items():
         api.ensure_pool(name, slots, description)
     files = {path.name for path in (start.stack.clone / "airflow" / "dags").glob("*.py")}
     task.wait_until(lambda: _unread(api, files), seconds=PARSE_SECONDS, what="Reading the DAGs", every=EVERY_SECONDS)
     marker = start.stack.airflow_home / "released-dags"
     released = set(marker.read_text().split()) if marker.exists() else set()
-    dag_ids = {dag["dag_id"] for dag in api.dags()} - (set() if traffic else {TRAFFIC_DAG})
+    dag_ids = {dag["dag_id"] for dag in api.dags()} - (set() if traffic else {REFERENCE_DAG, TRAFFIC_DAG})
     for dag_id in sorted(dag_ids - released):
         task.say(f"unpausing {dag_id}")
         api.unpause(dag_id)
@@ -56,17 +60,15 @@ def _unread(api: AirflowApi, files: set[str]) -> str | None:
     return f"{', '.join(sorted(missing))} not read yet" if missing else None
 
 
-def follow(start: Start, task: Task) -> str:
-    """Have reference data generated when there is none, and wait until all five tables have rows.
+def follow(api: AirflowApi, settings: Settings, task: Task) -> str:
+    """Wait until all five tables have rows; reference data whose generation failed is generated again.
 
     Raises:
         StackError: a table is still empty after the limit; it names the DAGs whose runs failed.
     """
-    api = AirflowApi(start.stack, start.secrets)
     failures = Failures(api)
-    settings = clients.settings(start.stack, start.secrets)
     with connect(settings.warehouse_dsn) as connection:
-        if not any(_rows(connection)[name] for name in REFERENCE_TABLES) and not _under_way(api):
+        if not any(_rows(connection)[name] for name in REFERENCE_TABLES) and _failed(api):
             api.trigger(REFERENCE_DAG)
 
         def empty(table: str) -> str | None:
@@ -89,8 +91,9 @@ def _rows(connection: psycopg.Connection) -> dict[str, int]:
     return {name: found[name] for name in TABLES}
 
 
-def _under_way(api: AirflowApi) -> bool:
-    return any(run["state"] in ("queued", "running") for run in api.runs(REFERENCE_DAG))
+def _failed(api: AirflowApi) -> bool:
+    runs = api.runs(REFERENCE_DAG)
+    return bool(runs) and runs[0]["state"] == "failed"
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from include.local import clients, kafka, postgres
 from include.local.airflow import COMPONENTS, WATCHDOG
-from include.local.airflow_api import AirflowApi, AirflowApiError
+from include.local.airflow_api import AirflowApiError
 from include.local.layout import Stack
 from include.local.secrets import Secrets
 
@@ -85,7 +85,7 @@ def minio_problem(stack: Stack, secrets: Secrets) -> str | None:
 def _airflow_probe(stack: Stack, secrets: Secrets, component: str) -> Callable[[float], str | None]:
     def problem(started: float) -> str | None:
         try:
-            report = AirflowApi(stack, secrets, seconds=PROBE_SECONDS).health()
+            report = clients.airflow_api(stack, secrets, PROBE_SECONDS).health()
         except AirflowApiError as error:
             return str(error) if error.status else "the API server does not answer"
         if component == "api-server":

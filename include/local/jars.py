@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -12,17 +11,10 @@ from include.local.errors import StackError
 from include.local.java import Java, proxy_options
 from include.local.layout import Stack, locked
 from include.local.steps import Task
+from include.spark.home import pyspark_home
 
 PINS = Path(__file__).parent / "ivy"
 PATTERN = "[artifact]-[revision](-[classifier]).[ext]"
-
-
-def pyspark_home() -> Path:
-    """The folder of the installed pyspark, which is Spark's home too."""
-    spec = importlib.util.find_spec("pyspark")
-    if spec is None or spec.origin is None:
-        raise StackError("pyspark is missing from the Python environment; start Paylake with ./paylake.")
-    return Path(spec.origin).parent
 
 
 def jar_folder(stack: Stack, name: str) -> Path:

@@ -1,9 +1,18 @@
-"""Rows and freshness of each layer, asked from the stores themselves."""
+"""Rows and freshness of each layer, asked from the stores themselves, and how they are shown."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from botocore.exceptions import BotoCoreError, ClientError
+from pyiceberg.exceptions import NoSuchTableError
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from include.domains import DOMAINS, REFERENCE_DOMAINS, Domain
 from include.lake.bronze_log import BronzeLog
@@ -14,6 +23,8 @@ from include.warehouse.connect import connect
 from include.warehouse.summary import layer_rows
 
 LAYER_OF_TABLE = {"fraudtransaction": "fraud", "genuinetransaction": "fraud", "quarantine": "quarantine"}
+
+STORE_ERRORS = (psycopg.Error, BotoCoreError, ClientError, SQLAlchemyError, NoSuchTableError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,64 @@ def warehouse_parts(settings: Settings) -> list[LayerPart]:
 
 
 LAYERS = {"bronze": bronze_parts, "silver": silver_parts, "warehouse": warehouse_parts}
+
+
+def layers(settings: Settings) -> tuple[list[LayerPart], dict[str, str]]:
+    """Each part of each layer that answers, and why the others do not."""
+    found: list[LayerPart] = []
+    problems: dict[str, str] = {}
+    with ThreadPoolExecutor() as pool:
+        answers = {name: pool.submit(ask, settings) for name, ask in LAYERS.items()}
+    for name, answer in answers.items():
+        try:
+            found += answer.result()
+        except STORE_ERRORS as error:
+            problems[name] = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return found, problems
+
+
+def layers_as_json(parts: list[LayerPart]) -> list[dict[str, Any]]:
+    """The parts as plain values; times in ISO 8601, UTC."""
+    return [asdict(part) | {"updated": part.updated and part.updated.isoformat()} for part in parts]
+
+
+def render_layers(parts: list[LayerPart], problems: dict[str, str], console: Console) -> None:
+    """Print the layers that answered as a table, and why the others did not."""
+    if parts:
+        console.print(layer_table(parts))
+    for layer, reason in problems.items():
+        console.print(f"{layer} does not answer: {reason}", style="red", markup=False)
+
+
+def layer_table(parts: list[LayerPart]) -> Table:
+    """Rows and last update of each part of each layer."""
+    table = Table("layer", "name", title="Layers", title_justify="left")
+    table.add_column("rows", justify="right")
+    table.add_column("last update")
+    previous = ""
+    for part in parts:
+        layer, previous = ("" if part.layer == previous else part.layer), part.layer
+        table.add_row(layer, part.name, f"{part.rows:,}", _ago(part.updated))
+    return table
+
+
+def _ago(moment: datetime | None) -> str:
+    if moment is None:
+        return "-"
+    seconds = int((datetime.now(UTC) - moment).total_seconds())
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({duration(max(seconds, 0))} ago)"
+
+
+def duration(seconds: int | None) -> str:
+    """A time in its two largest units, such as ``2 h 5 min``; ``-`` for None."""
+    if seconds is None:
+        return "-"
+    days, rest = divmod(seconds, 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    shown = [f"{value} {unit}" for value, unit in parts if value][:2]
+    return " ".join(shown) or "0 s"
 
 
 def _silver(settings: Settings, domain: Domain) -> LayerPart:

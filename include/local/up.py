@@ -10,6 +10,7 @@ from include.local.jars import ensure_jars
 from include.local.layout import Stack
 from include.local.start import Start, bring_up
 from include.local.steps import Step
+from include.warehouse.databases import ensure_databases
 
 
 def up(stack: Stack, console: Console, *, traffic: bool) -> Start:
@@ -48,7 +49,7 @@ def store_steps(start: Start) -> list[Step]:
         Step(
             "databases",
             "Databases and roles",
-            lambda task: postgres.ensure_databases(stack, secrets),
+            lambda task: make_databases(start),
             after=("postgres",),
         ),
         Step("tables", "Warehouse tables", lambda task: stores.make_tables(settings), after=("databases",)),
@@ -58,6 +59,12 @@ def store_steps(start: Start) -> list[Step]:
         Step("minio", "MinIO", lambda task: start.run(task, "minio"), after=("minio-build",)),
         Step("buckets", "Buckets", lambda task: stores.make_buckets(settings), after=("minio",)),
     ]
+
+
+def make_databases(start: Start) -> None:
+    """Make the databases and roles that are missing."""
+    administrator = postgres.dsn(start.stack, start.secrets, "postgres")
+    ensure_databases(administrator, start.secrets.warehouse_password, start.secrets.airflow_db_password)
 
 
 def spark_steps(start: Start) -> list[Step]:
@@ -86,7 +93,8 @@ def airflow_steps(start: Start, *, traffic: bool) -> list[Step]:
         Step("dags", "DAGs", lambda task: release_dags(start, task, traffic=traffic), after=tuple(components)),
     ]
     if traffic:
-        steps.append(Step("data", "First data", lambda task: follow(start, task), after=("dags",)))
+        api, settings = clients.airflow_api(stack, secrets), clients.settings(stack, secrets)
+        steps.append(Step("data", "First data", lambda task: follow(api, settings, task), after=("dags",)))
     return steps
 
 

@@ -23,8 +23,6 @@ from include.fraud.console import fraud_line, printable
 from include.fraud.rules import RulesError, load_rules
 from include.local.airflow_api import AirflowApi
 from include.local.errors import StackError
-from include.local.layout import locate
-from include.local.secrets import load_secrets
 from include.quarantine.redrive import Redrive, Redriven, UnknownRecordError
 from include.settings import MissingSettingError, Settings
 from include.warehouse import quarantine
@@ -208,10 +206,7 @@ def _land(work: Redrive, found: Redriven, wait: float | None, messages: Console)
 def _wake(domains: Sequence[str]) -> str | None:
     """Have silver run for the domains; says why that will not happen soon, if so."""
     try:
-        stack = locate()
-        if not stack.exists:
-            return "Airflow could not be asked: this clone has no stack"
-        api = AirflowApi(stack, load_secrets(stack))
+        api = AirflowApi.from_environment()
         for name in domains:
             api.trigger(f"silver_{name}")
         paused = {dag["dag_id"] for dag in api.dags() if dag["is_paused"]}.intersection(

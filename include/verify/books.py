@@ -60,7 +60,7 @@ def verify(
     """
     started = time.monotonic()
     # The client's own remarks would stand between the lines of the report; what goes wrong is raised.
-    config = {"log_level": 4, **(kafka or {"bootstrap.servers": settings.kafka_bootstrap_servers})}
+    config = {"log_level": 4, **(kafka or settings.kafka_config)}
     s3 = s3_client(settings)
     checks: list[DomainCheck] = []
     for domain in domains:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from include.settings import Settings
+from include.settings import MissingSettingError, Settings
 from paylake_airflow import hooks
 
 CONNECTIONS: dict[str, dict[str, Any]] = {
@@ -47,6 +47,7 @@ def test_settings_come_from_the_connections() -> None:
         s3_secret_access_key=lake["password"],
         s3_region="eu-west-1",
         warehouse_dsn=hooks.warehouse_dsn(),
+        kafka_options={"client.id": "here"},
     )
 
 
@@ -63,6 +64,21 @@ def test_the_warehouse_is_a_uri_that_libpq_reads_back() -> None:
 
 def test_kafka_keeps_every_setting_of_its_connection() -> None:
     assert hooks.kafka_config() == CONNECTIONS["KAFKA_DEFAULT"]["extra"]
+
+
+def test_a_managed_kafka_is_its_connection_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    login = {"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", "sasl.username": "u", "sasl.password": "p"}
+    servers = {"bootstrap.servers": "cloud:9092"}
+    extra = servers | login | {"group.id": "paylake"}
+    monkeypatch.setenv("AIRFLOW_CONN_KAFKA_DEFAULT", json.dumps({"conn_type": "kafka", "extra": extra}))
+    assert hooks.stack_settings().kafka_config == servers | login
+
+
+@pytest.mark.parametrize("text", ["no json", "[]", '"text"'])
+def test_options_of_kafka_that_are_no_object_are_refused(text: str) -> None:
+    environment = hooks.stack_environment() | {"KAFKA_OPTIONS": text}
+    with pytest.raises(MissingSettingError, match="KAFKA_OPTIONS is no JSON object"):
+        Settings.from_environment(environment)
 
 
 def test_amazon_itself_needs_no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ All go through the providers' hooks, so everything that a connection can say (TL
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ KAFKA_CONN_ID = "kafka_default"
 LAKE_CONN_ID = "lake_s3"
 WAREHOUSE_CONN_ID = "warehouse"
 SPARK_CONN_ID = "spark_default"
+# Each of our consumers has a group of its own.
+_NOT_OPTIONS = ("bootstrap.servers", "group.id")
 
 
 def kafka_config(conn_id: str = KAFKA_CONN_ID) -> dict[str, Any]:
@@ -73,10 +76,14 @@ def stack_environment() -> dict[str, str]:
     """Paylake's settings as environment variables, named as ``./paylake env`` prints them, from the connections."""
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
+    kafka = kafka_config()
+    # Callbacks of the connection (OAuth) are objects of this process; a program that needs them uses the connection.
+    options = {name: value for name, value in kafka.items() if name not in _NOT_OPTIONS and not callable(value)}
     s3 = S3Hook(aws_conn_id=LAKE_CONN_ID)
     credentials = s3.get_credentials()
     known = {
-        "KAFKA_BOOTSTRAP_SERVERS": kafka_config()["bootstrap.servers"],
+        "KAFKA_BOOTSTRAP_SERVERS": kafka["bootstrap.servers"],
+        "KAFKA_OPTIONS": json.dumps(options) if options else None,
         "S3_ENDPOINT_URL": s3.conn_config.get_service_endpoint_url("s3"),
         "AWS_ACCESS_KEY_ID": credentials.access_key,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
