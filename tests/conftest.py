@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
-from include.local.testing import store_servers
 from include.settings import Settings
+
+if find_spec("supervisor") is None:
+    # `astro dev pytest` runs all of tests/ in the image, which has none of the servers. There the DAGs are tested.
+    collect_ignore = [path.name for path in Path(__file__).parent.iterdir() if path.is_dir() and path.name != "dags"]
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +26,8 @@ def settings() -> Iterator[Settings]:
     if os.environ.get("PAYLAKE_TEST_ENV") == "1":
         yield Settings.from_environment()
         return
+    from include.local.testing import store_servers
+
     with store_servers() as environment, pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)

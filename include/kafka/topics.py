@@ -38,13 +38,15 @@ CHANGING = frozenset(
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.UNKNOWN_TOPIC_ID,
         KafkaError._UNKNOWN_TOPIC,
         KafkaError._UNKNOWN_PARTITION,
     }
 )
-"""Answers about a topic that is being made or deleted: the cluster has its name but cannot say more about it yet."""
+"""Answers about a topic that is being made, deleted or led anew: the cluster has its name but cannot say more yet."""
 
 
 class UnknownTopicError(LookupError):

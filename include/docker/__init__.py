@@ -1,0 +1,1 @@
+"""The stack in Docker: its secrets, its command line, the health of its containers."""

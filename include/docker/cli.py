@@ -1,0 +1,270 @@
+"""``./paylake --docker``: Paylake's commands for the stack that Docker Compose runs. Standard library only.
+
+What speaks to the stores runs in a container of the stack (``python -m paylake_airflow``), so this machine needs
+nothing but Docker and Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from include.docker import env_file
+
+CLONE = Path(__file__).resolve().parents[2]
+ENV_FILE = CLONE / ".env"
+COMPOSE = ["docker", "compose", "--project-directory", str(CLONE)]
+INTERRUPTED = 130
+
+IN_CONTAINER = {
+    "verify": "prove from Kafka, S3 and PostgreSQL themselves that every record is in exactly one place",
+    "quarantine": "list, show and redrive the records that broke their contract",
+    "evaluate": "precision and recall of the fraud rules against the generators' ground truth",
+    "generate": "produce synthetic traffic",
+}
+PASS_THROUGH = {
+    **IN_CONTAINER,
+    "airflow": "Airflow's own command line",
+    "psql": "the warehouse in psql",
+    "compose": "docker compose itself, with the files of this clone",
+}
+
+
+class DockerError(Exception):
+    """Something the user has to mend; the text is one clear sentence."""
+
+
+def init(_arguments: argparse.Namespace) -> int:
+    """Write ``.env``, or add what a newer version needs."""
+    added = env_file.ensure(ENV_FILE)
+    print(f"{ENV_FILE}: {'wrote ' + ', '.join(added) if added else 'complete, nothing was changed'}.")
+    return 0
+
+
+def up(arguments: argparse.Namespace) -> int:
+    """Build, start, and follow the first data into all five tables."""
+    env_file.ensure(ENV_FILE)
+    # The containers' own words are in `logs`; here is what Compose does.
+    if status := compose("up", "--detach", "--build"):
+        return status
+    if arguments.follow and (status := in_container("first-data")):
+        return status
+    known = known_variables()
+    mail, access_key = known["PGADMIN_DEFAULT_EMAIL"], known["MINIO_ROOT_USER"]
+    print(
+        f"Airflow        {airflow_url(known)}  (admin, AIRFLOW_ADMIN_PASSWORD)\n"
+        f"pgAdmin        http://{address(known, 'PGADMIN', 5050)}  ({mail}, PGADMIN_DEFAULT_PASSWORD)\n"
+        f"MinIO console  http://{address(known, 'MINIO_CONSOLE', 9001)}  ({access_key}, MINIO_ROOT_PASSWORD)\n"
+        f"PostgreSQL     {address(known, 'POSTGRES', 5432)}, database warehouse  (paylake, WAREHOUSE_PASSWORD)\n"
+        f"Kafka          {address(known, 'KAFKA', 9092)}\n"
+        f"The passwords are in {ENV_FILE}. The stack keeps running: ./paylake --docker status, logs fraud -f, down."
+    )
+    return 0
+
+
+def down(_arguments: argparse.Namespace) -> int:
+    """Stop and remove the containers; the data stay in their volumes."""
+    return compose("down")
+
+
+def reset(arguments: argparse.Namespace) -> int:
+    """Remove the containers and the volumes with all data."""
+    if not arguments.yes:
+        answer = input("Remove the containers and the volumes with all data of this stack? [y/N] ")
+        if answer.strip().lower() not in ("y", "yes"):
+            return 1
+    return compose("down", "--volumes", "--remove-orphans")
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Show each service and each layer; 0 when all is well, otherwise 1."""
+    services = [_service(raw) for raw in _containers()]
+    if arguments.json:
+        answer = _output("run", "--rm", "--no-deps", "--no-TTY", "paylake", "layers", "--json") if services else ""
+        found = json.loads(answer or '{"layers": [], "problems": {"all": "no container could be run to ask them"}}')
+        well = bool(services) and not found["problems"] and all(service["well"] for service in services)
+        print(json.dumps({"well": well, "services": services, **found}, indent=2))
+        return 0 if well else 1
+    if not services:
+        raise DockerError("The stack does not run; ./paylake --docker up starts it.")
+    width = max(len(service["name"]) for service in services)
+    for service in services:
+        print(
+            f"{'✓' if service['well'] else '✗'} {service['name']:{width}}  {service['state']:40} {service['address']}"
+        )
+    print(flush=True)
+    answered = in_container("layers") == 0
+    return 0 if answered and all(service["well"] for service in services) else 1
+
+
+def logs(arguments: argparse.Namespace) -> int:
+    """Show the log of a service, of a DAG's newest task, or the fraud events; without a name, list the names."""
+    services = [raw["Service"] for raw in _containers()]
+    if not arguments.name:
+        print("\n".join(services), flush=True)
+        return in_container("logs")
+    options = [*(["--follow"] if arguments.follow else []), "--lines", str(arguments.lines)]
+    if arguments.name not in services:
+        return in_container("logs", arguments.name, *options)
+    follow = ["--follow"] if arguments.follow else []
+    return compose("logs", "--no-log-prefix", *follow, "--tail", str(arguments.lines), arguments.name)
+
+
+def env(_arguments: argparse.Namespace) -> int:
+    """Print shell exports for clients on this machine."""
+    known = known_variables()
+    password = known["WAREHOUSE_PASSWORD"]
+    exports = {
+        "KAFKA_BOOTSTRAP_SERVERS": address(known, "KAFKA", 9092),
+        "S3_ENDPOINT_URL": f"http://{address(known, 'MINIO', 9000)}",
+        "AWS_ACCESS_KEY_ID": known["MINIO_ROOT_USER"],
+        "AWS_SECRET_ACCESS_KEY": known["MINIO_ROOT_PASSWORD"],
+        "AWS_REGION": "us-east-1",
+        "WAREHOUSE_DSN": f"postgresql://paylake:{password}@{address(known, 'POSTGRES', 5432)}/warehouse",
+        "AIRFLOW_URL": airflow_url(known),
+        "AIRFLOW_USERNAME": "admin",
+        "AIRFLOW_PASSWORD": known["AIRFLOW_ADMIN_PASSWORD"],
+    }
+    print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in exports.items()))
+    return 0
+
+
+def pass_through(command: str, arguments: Sequence[str]) -> int:
+    """Run another program's command line in the stack."""
+    if command == "compose":
+        return compose(*arguments)
+    if command == "airflow":
+        return compose("run", "--rm", "--no-deps", *terminal(), "--entrypoint", "airflow", "paylake", *arguments)
+    if command == "psql":
+        # By its socket: inside its container the server trusts who runs it.
+        return compose("exec", *terminal(), "postgres", "psql", "-U", "postgres", "-d", "warehouse", *arguments)
+    return in_container(command, *arguments)
+
+
+def in_container(*arguments: str) -> int:
+    """Run ``python -m paylake_airflow`` in a container of its own and return its exit code."""
+    return compose("run", "--rm", "--no-deps", *terminal(), "paylake", *arguments)
+
+
+def terminal() -> list[str]:
+    """No terminal in the container where there is none here, as in a script."""
+    return [] if sys.stdin.isatty() and sys.stdout.isatty() else ["--no-TTY"]
+
+
+def compose(*arguments: str) -> int:
+    """Run Docker Compose on this clone and return its exit code.
+
+    Raises:
+        DockerError: Docker is missing, or ``.env`` is.
+    """
+    return _run(arguments).returncode
+
+
+def known_variables() -> dict[str, str]:
+    """What ``.env`` says, and the caller's environment, which Compose heeds before it."""
+    _need_env_file()
+    known = env_file.read(ENV_FILE)
+    return {**known, **{name: value for name, value in os.environ.items() if name in known or "PAYLAKE_" in name}}
+
+
+def address(known: dict[str, str], server: str, default: int) -> str:
+    """Where a server is published on this machine."""
+    return f"127.0.0.1:{known.get(f'PAYLAKE_{server}_PORT') or default}"
+
+
+def airflow_url(known: dict[str, str]) -> str:
+    """Where Airflow's UI and REST API are."""
+    return f"http://{address(known, 'AIRFLOW', 8080)}"
+
+
+def _output(*arguments: str) -> str:
+    return _run(arguments, stdout=subprocess.PIPE).stdout or ""
+
+
+def _run(arguments: Sequence[str], stdout: int | None = None) -> subprocess.CompletedProcess[str]:
+    _need_env_file()
+    try:
+        return subprocess.run([*COMPOSE, *arguments], stdout=stdout, text=True, check=False)
+    except FileNotFoundError as error:
+        raise DockerError("Docker is not on the PATH; install Docker with Compose 2.24 or newer.") from error
+
+
+def _need_env_file() -> None:
+    if not ENV_FILE.exists():
+        raise DockerError(f"{ENV_FILE} is missing; ./paylake --docker init writes it.")
+
+
+def _containers() -> list[dict[str, Any]]:
+    answer = _run(["ps", "--all", "--format", "json"], stdout=subprocess.PIPE)
+    if answer.returncode:
+        raise DockerError("Docker Compose does not answer; its words are above.")
+    return sorted((json.loads(line) for line in answer.stdout.splitlines()), key=lambda raw: str(raw["Service"]))
+
+
+def _service(raw: dict[str, Any]) -> dict[str, Any]:
+    """A container as ``status`` shows it: what is checked has to be healthy, what ended has to have succeeded."""
+    running, health = raw["State"] == "running", raw["Health"]
+    published = {f"127.0.0.1:{port['PublishedPort']}" for port in raw["Publishers"] or () if port["PublishedPort"]}
+    return {
+        "name": raw["Service"],
+        "state": raw["Status"],
+        "well": health in ("healthy", "") if running else raw["State"] == "exited" and raw["ExitCode"] == 0,
+        "address": ", ".join(sorted(published)),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./paylake --docker", description="Paylake in Docker: docker compose, and the commands of ./paylake."
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, run: Any) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=run.__doc__.splitlines()[0], description=run.__doc__)
+        command.set_defaults(run=run)
+        return command
+
+    add("init", init)
+    add("up", up).add_argument(
+        "--no-follow", dest="follow", action="store_false", help="do not wait until all five tables have rows"
+    )
+    add("down", down)
+    add("status", status).add_argument("--json", action="store_true", help="print one JSON object")
+    show = add("logs", logs)
+    show.add_argument("name", nargs="?", default="", help="a service, the id of a DAG, or 'fraud'")
+    show.add_argument("-f", "--follow", action="store_true", help="go on with what is added, until Ctrl-C")
+    show.add_argument("-n", "--lines", type=int, default=50, help="how many of the last lines to show")
+    add("env", env)
+    add("reset", reset).add_argument("--yes", action="store_true", help="do not ask")
+    for name, text in PASS_THROUGH.items():
+        commands.add_parser(name, help=text, add_help=False)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; returns its exit code."""
+    if arguments and arguments[0] in PASS_THROUGH:
+        return pass_through(arguments[0], arguments[1:])
+    parsed = _parser().parse_args(arguments)
+    return int(parsed.run(parsed))
+
+
+def run() -> NoReturn:
+    """Run the command line of this process; an error becomes one sentence and an exit code."""
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (DockerError, OSError) as error:
+        sys.exit(f"paylake: {error}")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    run()

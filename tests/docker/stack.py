@@ -1,0 +1,164 @@
+"""The whole of Paylake in Docker for a test: a copy of this clone, of its own name, on free ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psycopg
+
+from include.docker import env_file
+from tests.ports import free_port_base
+
+ROOT = Path(__file__).parents[2]
+PORTS = ("AIRFLOW", "MINIO", "MINIO_CONSOLE", "POSTGRES", "KAFKA", "PGADMIN")
+SERVERS = (
+    "kafka",
+    "minio",
+    "postgres",
+    "pgadmin",
+    "airflow-api-server",
+    "airflow-scheduler",
+    "airflow-dag-processor",
+    "airflow-triggerer",
+)
+TABLES = ("users", "accounts", "merchants", "fraudtransaction", "genuinetransaction")
+
+
+@dataclass(frozen=True)
+class DockerStack:
+    """A stack in Docker; ``environment`` is what its commands run with, ``ports`` are those on this machine."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    ports: Mapping[str, int]
+
+    def paylake(self, *arguments: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run ``./paylake --docker`` to its end; the exit code is for the caller to judge."""
+        return self._run([str(self.folder / "paylake"), "--docker", *arguments], seconds)
+
+    def compose(self, *arguments: str) -> str:
+        """Run Docker Compose, which must succeed; returns what it printed."""
+        return self._succeed(["docker", "compose", *arguments])
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.paylake("status", "--json").stdout)
+        return found
+
+    def health(self, service: str) -> str:
+        """What Docker's check of a service says now."""
+        return str(json.loads(self.compose("ps", "--all", "--format", "json", service))["Health"])
+
+    def variables(self) -> dict[str, str]:
+        return env_file.read(self.folder / ".env")
+
+    def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Ask the warehouse by its published port."""
+        password = self.variables()["WAREHOUSE_PASSWORD"]
+        dsn = f"postgresql://paylake:{password}@127.0.0.1:{self.ports['POSTGRES']}/warehouse"
+        with psycopg.connect(dsn, connect_timeout=10) as connection:
+            return connection.execute(statement.encode(), parameters).fetchall()
+
+    def rows(self) -> dict[str, int]:
+        return {table: self.query(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}  # noqa: S608
+
+    def newest_verdict(self) -> float:
+        """When the newest verdict was given, as a Unix time; 0 while the warehouse does not answer."""
+        try:
+            ((newest,),) = self.query("SELECT extract(epoch FROM max(scored_at))::float8 FROM genuinetransaction")
+        except psycopg.OperationalError:
+            return 0.0
+        return float(newest or 0)
+
+    def started(self, service: str) -> str:
+        """When a service's container was started, as Docker writes it."""
+        return self._inspect(service, "{{.State.StartedAt}}")
+
+    def crash(self, service: str) -> None:
+        """Kill the first process of a service's container, as the kernel would; Docker has no part in it."""
+        self._as_engine(f"kill -KILL {self._inspect(service, '{{.State.Pid}}')}")
+
+    def freeze(self, service: str) -> None:
+        """Stop the process that the first one of a service's container keeps."""
+        init = self._inspect(service, "{{.State.Pid}}")
+        self._as_engine(f"kill -STOP $(cat /proc/{init}/task/{init}/children)")
+
+    def _inspect(self, service: str, template: str) -> str:
+        container = self.compose("ps", "--all", "--quiet", service).strip()
+        return self._succeed(["docker", "inspect", "--format", template, container]).strip()
+
+    def _as_engine(self, script: str) -> None:
+        """Run a shell script that sees the processes as the engine numbers them, which may have numbers of its own."""
+        self._succeed(["docker", "run", "--rm", "--privileged", "--pid=host", "debian:12.12-slim", "sh", "-c", script])
+
+    def _succeed(self, command: list[str]) -> str:
+        answer = self._run(command, 300)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        return answer.stdout
+
+    def await_well(self, service: str, since: float, seconds: float = 240) -> None:
+        """Wait until a service is healthy and a verdict was given after ``since``, a Unix time."""
+        await_condition(
+            lambda: self.health(service) == "healthy" and self.newest_verdict() > since,
+            lambda: f"{service} is {self.health(service)}, the newest verdict of {self.newest_verdict():.0f}",
+            seconds,
+        )
+
+    def _run(self, command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=dict(self.environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+
+
+def await_condition(condition: Callable[[], bool], what: Callable[[], str], seconds: float) -> None:
+    """Wait until the condition holds; ``what`` says how things are when the limit passes."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"after {seconds:.0f} s {what()}"
+        time.sleep(1.0)
+
+
+def copy_of_clone(folder: Path) -> Path:
+    """All files of this clone that belong to it, as they are now."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        source, target = ROOT / name, folder / name
+        if source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target, follow_symlinks=False)
+    return folder
+
+
+@contextmanager
+def docker_stack(engine: Mapping[str, str]) -> Iterator[DockerStack]:
+    """A stack that is not started yet; whatever the test did, nothing of it is left."""
+    base = free_port_base()
+    ports = {name: base + number for number, name in enumerate(PORTS)}
+    with TemporaryDirectory(prefix="paylake-docker-") as folder:
+        variables = {f"PAYLAKE_{name}_PORT": str(port) for name, port in ports.items()}
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("COMPOSE_", "PAYLAKE_"))}
+        environment = {**own, **engine, **variables, "COMPOSE_PROJECT_NAME": f"paylake-test-{base}"}
+        stack = DockerStack(copy_of_clone(Path(folder)), environment, ports)
+        assert stack.paylake("init").returncode == 0
+        try:
+            yield stack
+        finally:
+            removed = stack.paylake("reset", "--yes")
+            assert removed.returncode == 0, removed.stdout + removed.stderr

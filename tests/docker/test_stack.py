@@ -1,0 +1,157 @@
+"""The whole stack as `docker compose up` brings it up: it fills itself, comes back, and keeps its data."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.docker.stack import SERVERS, TABLES, DockerStack, await_condition, docker_stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(3600)]
+
+UP_SECONDS = 1500
+# A minute of silence, a few checks, and a start.
+HUNG_SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def stack(images: Mapping[str, str]) -> Iterator[DockerStack]:
+    with docker_stack(images) as stack:
+        up = stack.paylake("up", seconds=UP_SECONDS)
+        assert up.returncode == 0, up.stdout + up.stderr + stack.compose("logs", "--tail", "50")
+        yield stack
+
+
+def test_it_fills_all_tables_by_itself_and_the_books_balance(stack: DockerStack) -> None:
+    assert all(stack.rows().values())
+    await_condition(lambda: bool(stack.status()["well"]), lambda: str(stack.status()), 120)
+    status = stack.status()
+    assert {service["name"] for service in status["services"]} >= set(SERVERS)
+    assert {part["name"] for part in status["layers"]} >= set(TABLES)
+    verified = stack.paylake("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_each_command_finds_the_stores(stack: DockerStack) -> None:
+    frauds = stack.paylake("logs", "fraud", "-n", "3").stdout.splitlines()
+    assert len(frauds) == 3
+    assert all(line.startswith("FRAUD ") for line in frauds)
+    assert "fraud_stream" in stack.paylake("logs").stdout
+    assert stack.paylake("psql", "-Atc", "SELECT count(*) > 0 FROM users").stdout == "t\n"
+    assert "Produced" in stack.paylake("generate", "reference", "--users", "5", "--merchants", "20").stdout
+    assert stack.paylake("quarantine", "list").returncode == 0
+    assert "precision" in stack.paylake("evaluate").stdout.lower()
+    assert "fraud_stream" in stack.paylake("airflow", "dags", "list").stdout
+
+
+def test_the_pages_ask_who_one_is(stack: DockerStack) -> None:
+    airflow = f"http://127.0.0.1:{stack.ports['AIRFLOW']}"
+    login = {"username": "admin", "password": stack.variables()["AIRFLOW_ADMIN_PASSWORD"]}
+    assert requests.get(f"{airflow}/api/v2/dags", timeout=30).status_code == 401
+    assert requests.post(f"{airflow}/auth/token", json=login | {"password": "admin"}, timeout=30).status_code == 401
+    token = requests.post(f"{airflow}/auth/token", json=login, timeout=30).json()["access_token"]
+    dags = requests.get(f"{airflow}/api/v2/dags", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    assert not any(dag["is_paused"] for dag in dags.json()["dags"])
+
+
+def test_pgadmin_knows_the_warehouse_and_opens_it_without_another_password(stack: DockerStack) -> None:
+    address, known = f"http://127.0.0.1:{stack.ports['PGADMIN']}", stack.variables()
+    session = requests.Session()
+    page = session.get(f"{address}/login", timeout=60).text
+    token = re.search(r'csrfToken": "([^"]+)"|csrf_token.*?value="([^"]+)"', page)
+    assert token is not None
+    form = {
+        "email": known["PGADMIN_DEFAULT_EMAIL"],
+        "password": known["PGADMIN_DEFAULT_PASSWORD"],
+        "csrf_token": token[1] or token[2],
+    }
+    assert session.post(f"{address}/authenticate/login", data=form, timeout=60).ok
+    tree = session.get(f"{address}/browser/nodes/", timeout=60).json()["data"]
+    group = tree[0]["_id"]
+    servers = session.get(f"{address}/browser/server/nodes/{group}/", timeout=60).json()["data"]
+    assert [server["label"] for server in servers] == ["Paylake"]
+    headers = {"X-pgA-CSRFToken": form["csrf_token"]}
+    connected = session.post(
+        f"{address}/browser/server/connect/{group}/{servers[0]['_id']}", headers=headers, timeout=60
+    )
+    assert connected.ok, connected.text
+    assert connected.json()["data"]["connected"] is True
+
+
+def test_nothing_listens_beyond_this_machine(stack: DockerStack) -> None:
+    listening = _listeners()
+    for name, port in stack.ports.items():
+        assert {address for address, number in listening if number == port} == {"0100007F"}, name
+
+
+def test_no_process_of_ours_is_root_and_no_secret_is_in_the_image(stack: DockerStack) -> None:
+    for service in ("airflow-api-server", "airflow-scheduler", "minio", "kafka"):
+        assert stack.compose("exec", "--no-TTY", service, "id", "-u").strip() != "0", service
+    image = subprocess.run(
+        ["docker", "image", "inspect", "paylake/airflow:0.1.0", "paylake/minio:20260212201848"],
+        env=dict(stack.environment),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    files = stack.compose("exec", "--no-TTY", "airflow-scheduler", "sh", "-c", 'ls -A "$AIRFLOW_HOME"').split()
+    assert ".env" not in files
+    for name, value in stack.variables().items():
+        if "PASSWORD" in name or "KEY" in name or "SECRET" in name:
+            assert value not in image, name
+
+
+@pytest.mark.parametrize("service", SERVERS)
+def test_a_restarted_service_comes_back_while_data_flow(stack: DockerStack, service: str) -> None:
+    stack.compose("restart", service)
+    stack.await_well(service, since=time.time())
+
+
+@pytest.mark.parametrize("service", ["kafka", "minio", "postgres", "airflow-scheduler", "airflow-triggerer"])
+def test_a_killed_service_comes_back(stack: DockerStack, service: str) -> None:
+    stack.crash(service)
+    stack.await_well(service, since=time.time())
+
+
+@pytest.mark.parametrize("service", ["airflow-scheduler", "airflow-api-server"])
+def test_a_service_that_hangs_is_replaced(stack: DockerStack, service: str) -> None:
+    before = stack.started(service)
+    stack.freeze(service)
+    await_condition(lambda: stack.started(service) != before, lambda: f"{service} is still the same", HUNG_SECONDS)
+    stack.await_well(service, since=time.time())
+
+
+def test_all_that_happened_lost_and_doubled_nothing(stack: DockerStack) -> None:
+    verified = stack.paylake("verify", "--wait", "120")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_its_data_survive_its_containers(stack: DockerStack) -> None:
+    before = stack.rows()
+    assert stack.paylake("down").returncode == 0
+    assert stack.compose("ps", "--all", "--quiet") == ""
+    up = stack.paylake("up", seconds=UP_SECONDS)
+    assert up.returncode == 0, up.stdout + up.stderr
+    after = stack.rows()
+    assert all(after[table] >= before[table] for table in TABLES)
+    stack.await_well("airflow-scheduler", since=time.time())
+    verified = stack.paylake("verify", "--wait", "120")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def _listeners() -> set[tuple[str, int]]:
+    """Address (as the kernel writes it) and port of each listening TCP socket of this machine."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state = line.split()[:4]
+            if state == "0A":
+                address, _, port = local.partition(":")
+                found.add((address, int(port, 16)))
+    return found
