@@ -31,6 +31,7 @@ SERVERS = (
     "airflow-dag-processor",
     "airflow-triggerer",
 )
+UP_SECONDS = 1500.0
 TABLES = ("users", "accounts", "merchants", "fraudtransaction", "genuinetransaction")
 
 
@@ -45,6 +46,11 @@ class DockerStack:
     def paylake(self, *arguments: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
         """Run ``./paylake --docker`` to its end; the exit code is for the caller to judge."""
         return self._run([str(self.folder / "paylake"), "--docker", *arguments], seconds)
+
+    def shell(self, script: str, seconds: float = UP_SECONDS) -> None:
+        """Run a script as a user would paste it into a shell in the clone; each command must succeed."""
+        answer = self._run(["bash", "-euo", "pipefail", "-c", script], seconds)
+        assert answer.returncode == 0, f"{script}\n{answer.stdout}{answer.stderr}"
 
     def compose(self, *arguments: str) -> str:
         """Run Docker Compose, which must succeed; returns what it printed."""

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.docker.stack import SERVERS, TABLES, DockerStack, await_condition, docker_stack
+from tests.docker.stack import ROOT, SERVERS, TABLES, UP_SECONDS, DockerStack, await_condition, docker_stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(3600)]
 
-UP_SECONDS = 1500
 # A minute of silence, a few checks, and a start.
 HUNG_SECONDS = 300
 
@@ -143,6 +142,38 @@ def test_its_data_survive_its_containers(stack: DockerStack) -> None:
     stack.await_well("airflow-scheduler", since=time.time())
     verified = stack.paylake("verify", "--wait", "120")
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_a_password_is_changed_where_it_stands(stack: DockerStack) -> None:
+    path = stack.folder / ".env"
+    text = path.read_text()
+    for name in ("WAREHOUSE_PASSWORD", "AIRFLOW_DB_PASSWORD", "MINIO_ROOT_PASSWORD", "AIRFLOW_ADMIN_PASSWORD"):
+        text = re.sub(rf"^{name}=.*$", f"{name}=another-{name.lower()}", text, flags=re.MULTILINE)
+    path.write_text(text)
+    up = stack.paylake("up", "--no-follow", seconds=UP_SECONDS)
+    assert up.returncode == 0, up.stdout + up.stderr
+    stack.await_well("airflow-api-server", since=time.time())
+    verified = stack.paylake("verify", "--wait", "120")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_a_backup_is_restored_by_the_commands_of_the_documentation(stack: DockerStack) -> None:
+    stack.shell(documented("backup"))
+    before = stack.rows()
+    assert stack.paylake("reset", "--yes").returncode == 0
+    (stack.folder / ".env").unlink()
+    stack.shell(documented("restore"))
+    after = stack.rows()
+    assert all(after[table] >= before[table] > 0 for table in TABLES)
+    stack.await_well("airflow-scheduler", since=time.time())
+
+
+def documented(name: str) -> str:
+    """The shell commands that docs/operations.md has under this mark."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    found = re.search(rf"^<!-- {name} -->\n```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert found is not None, name
+    return found[1]
 
 
 def _listeners() -> set[tuple[str, int]]:
