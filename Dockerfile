@@ -35,7 +35,7 @@ COPY packages.txt ./
 RUN command -v java > /dev/null || { apt-get update \
     && xargs -r -a packages.txt apt-get install -y --no-install-recommends && rm -rf /var/lib/apt/lists/*; }
 USER 50000
-COPY requirements.txt ./
+COPY --chown=50000:0 requirements.txt ./
 RUN python -c "import airflow; version = airflow.__version__; \
 assert version.startswith('3.3.2'), f'The base image has Airflow {version}; Paylake needs 3.3.2.'"
 RUN python -c "import pyspark" 2> /dev/null || pip install --no-cache-dir "apache-airflow==3.3.2" -r requirements.txt

@@ -6,13 +6,16 @@ A new domain is one entry here, one contract and, where its columns are not just
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from include.contracts import Contract, load_contract
 
-BRONZE_BUCKET = "bronze"
-SILVER_BUCKET = "silver"
-CHECKPOINTS_BUCKET = "checkpoints"
+# The names of buckets are shared by all who use a public store such as AWS.
+_PREFIX = os.environ.get("PAYLAKE_BUCKET_PREFIX", "")
+BRONZE_BUCKET = f"{_PREFIX}bronze"
+SILVER_BUCKET = f"{_PREFIX}silver"
+CHECKPOINTS_BUCKET = f"{_PREFIX}checkpoints"
 BUCKETS = (BRONZE_BUCKET, SILVER_BUCKET, CHECKPOINTS_BUCKET)
 
 

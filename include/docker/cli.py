@@ -20,7 +20,9 @@ from include.docker import env_file
 
 CLONE = Path(__file__).resolve().parents[2]
 ENV_FILE = CLONE / ".env"
-COMPOSE = ["docker", "compose", "--project-directory", str(CLONE)]
+COMPOSE = ["docker", "compose"]
+# The label of a container that `docker compose run` made.
+ONE_OFF = "com.docker.compose.oneoff=True"
 INTERRUPTED = 130
 
 IN_CONTAINER = {
@@ -58,14 +60,16 @@ def up(arguments: argparse.Namespace) -> int:
         return status
     known = known_variables()
     mail, access_key = known["PGADMIN_DEFAULT_EMAIL"], known["MINIO_ROOT_USER"]
-    print(
-        f"Airflow        {airflow_url(known)}  (admin, AIRFLOW_ADMIN_PASSWORD)\n"
-        f"pgAdmin        http://{address(known, 'PGADMIN', 5050)}  ({mail}, PGADMIN_DEFAULT_PASSWORD)\n"
-        f"MinIO console  http://{address(known, 'MINIO_CONSOLE', 9001)}  ({access_key}, MINIO_ROOT_PASSWORD)\n"
-        f"PostgreSQL     {address(known, 'POSTGRES', 5432)}, database warehouse  (paylake, WAREHOUSE_PASSWORD)\n"
-        f"Kafka          {address(known, 'KAFKA', 9092)}\n"
-        f"The passwords are in {ENV_FILE}. The stack keeps running: ./paylake --docker status, logs fraud -f, down."
-    )
+    warehouse = f"{address(known, 'POSTGRES', 5432)}, database warehouse"
+    print(f"Airflow        {airflow_url(known)}  (admin, AIRFLOW_ADMIN_PASSWORD)")
+    print(f"pgAdmin        http://{address(known, 'PGADMIN', 5050)}  ({mail}, PGADMIN_DEFAULT_PASSWORD)")
+    if ours(known, "minio"):
+        print(f"MinIO console  http://{address(known, 'MINIO_CONSOLE', 9001)}  ({access_key}, MINIO_ROOT_PASSWORD)")
+    if ours(known, "postgres"):
+        print(f"PostgreSQL     {warehouse}  (paylake, WAREHOUSE_PASSWORD)")
+    if ours(known, "kafka"):
+        print(f"Kafka          {address(known, 'KAFKA', 9092)}")
+    print(f"The passwords are in {ENV_FILE}. The stack keeps running: ./paylake --docker status, logs fraud -f, down.")
     return 0
 
 
@@ -77,7 +81,10 @@ def down(_arguments: argparse.Namespace) -> int:
 def reset(arguments: argparse.Namespace) -> int:
     """Remove the containers and the volumes with all data."""
     if not arguments.yes:
-        answer = input("Remove the containers and the volumes with all data of this stack? [y/N] ")
+        try:
+            answer = input("Remove the containers and the volumes with all data of this stack? [y/N] ")
+        except EOFError as error:
+            raise DockerError("There is nobody to ask; say --yes.") from error
         if answer.strip().lower() not in ("y", "yes"):
             return 1
     return compose("down", "--volumes", "--remove-orphans")
@@ -118,20 +125,25 @@ def logs(arguments: argparse.Namespace) -> int:
 
 
 def env(_arguments: argparse.Namespace) -> int:
-    """Print shell exports for clients on this machine."""
+    """Print shell exports for clients on this machine; of a managed service one knows the address oneself."""
     known = known_variables()
-    password = known["WAREHOUSE_PASSWORD"]
     exports = {
-        "KAFKA_BOOTSTRAP_SERVERS": address(known, "KAFKA", 9092),
-        "S3_ENDPOINT_URL": f"http://{address(known, 'MINIO', 9000)}",
-        "AWS_ACCESS_KEY_ID": known["MINIO_ROOT_USER"],
-        "AWS_SECRET_ACCESS_KEY": known["MINIO_ROOT_PASSWORD"],
-        "AWS_REGION": "us-east-1",
-        "WAREHOUSE_DSN": f"postgresql://paylake:{password}@{address(known, 'POSTGRES', 5432)}/warehouse",
         "AIRFLOW_URL": airflow_url(known),
         "AIRFLOW_USERNAME": "admin",
         "AIRFLOW_PASSWORD": known["AIRFLOW_ADMIN_PASSWORD"],
     }
+    if ours(known, "kafka"):
+        exports["KAFKA_BOOTSTRAP_SERVERS"] = address(known, "KAFKA", 9092)
+    if ours(known, "minio"):
+        exports |= {
+            "S3_ENDPOINT_URL": f"http://{address(known, 'MINIO', 9000)}",
+            "AWS_ACCESS_KEY_ID": known["MINIO_ROOT_USER"],
+            "AWS_SECRET_ACCESS_KEY": known["MINIO_ROOT_PASSWORD"],
+            "AWS_REGION": "us-east-1",
+        }
+    if ours(known, "postgres"):
+        login = f"paylake:{known['WAREHOUSE_PASSWORD']}"
+        exports["WAREHOUSE_DSN"] = f"postgresql://{login}@{address(known, 'POSTGRES', 5432)}/warehouse"
     print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in exports.items()))
     return 0
 
@@ -141,7 +153,7 @@ def pass_through(command: str, arguments: Sequence[str]) -> int:
     if command == "compose":
         return compose(*arguments)
     if command == "airflow":
-        return compose("run", "--rm", "--no-deps", *terminal(), "--entrypoint", "airflow", "paylake", *arguments)
+        return run_container("--entrypoint", "airflow", "paylake", *arguments)
     if command == "psql":
         # By its socket: inside its container the server trusts who runs it.
         return compose("exec", *terminal(), "postgres", "psql", "-U", "postgres", "-d", "warehouse", *arguments)
@@ -150,7 +162,17 @@ def pass_through(command: str, arguments: Sequence[str]) -> int:
 
 def in_container(*arguments: str) -> int:
     """Run ``python -m paylake_airflow`` in a container of its own and return its exit code."""
-    return compose("run", "--rm", "--no-deps", *terminal(), "paylake", *arguments)
+    return run_container("paylake", *arguments)
+
+
+def run_container(*arguments: str) -> int:
+    """``docker compose run``, of which nothing is left when it was interrupted."""
+    name = f"paylake-command-{os.getpid()}"
+    try:
+        return compose("run", "--rm", "--no-deps", "--name", name, *terminal(), *arguments)
+    except KeyboardInterrupt:
+        subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
+        raise
 
 
 def terminal() -> list[str]:
@@ -179,6 +201,11 @@ def address(known: dict[str, str], server: str, default: int) -> str:
     return f"127.0.0.1:{known.get(f'PAYLAKE_{server}_PORT') or default}"
 
 
+def ours(known: dict[str, str], service: str) -> bool:
+    """Whether a store is a service of this stack; else a managed one has its place."""
+    return service in known["COMPOSE_PROFILES"].split(",")
+
+
 def airflow_url(known: dict[str, str]) -> str:
     """Where Airflow's UI and REST API are."""
     return f"http://{address(known, 'AIRFLOW', 8080)}"
@@ -191,7 +218,8 @@ def _output(*arguments: str) -> str:
 def _run(arguments: Sequence[str], stdout: int | None = None) -> subprocess.CompletedProcess[str]:
     _need_env_file()
     try:
-        return subprocess.run([*COMPOSE, *arguments], stdout=stdout, text=True, check=False)
+        # In the clone's folder, because Compose looks there for what COMPOSE_FILE names.
+        return subprocess.run([*COMPOSE, *arguments], cwd=CLONE, stdout=stdout, text=True, check=False)
     except FileNotFoundError as error:
         raise DockerError("Docker is not on the PATH; install Docker with Compose 2.24 or newer.") from error
 
@@ -205,7 +233,8 @@ def _containers() -> list[dict[str, Any]]:
     answer = _run(["ps", "--all", "--format", "json"], stdout=subprocess.PIPE)
     if answer.returncode:
         raise DockerError("Docker Compose does not answer; its words are above.")
-    return sorted((json.loads(line) for line in answer.stdout.splitlines()), key=lambda raw: str(raw["Service"]))
+    found = [json.loads(line) for line in answer.stdout.splitlines()]
+    return sorted((raw for raw in found if ONE_OFF not in raw["Labels"]), key=lambda raw: str(raw["Service"]))
 
 
 def _service(raw: dict[str, Any]) -> dict[str, Any]:
@@ -260,7 +289,7 @@ def run() -> NoReturn:
     """Run the command line of this process; an error becomes one sentence and an exit code."""
     try:
         sys.exit(main(sys.argv[1:]))
-    except (DockerError, OSError) as error:
+    except (DockerError, OSError, ValueError) as error:
         sys.exit(f"paylake: {error}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

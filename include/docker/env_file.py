@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import secrets
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from include.local.layout import write_private
 
 HEADER = """\
 # Written by ./paylake --docker init: secrets of this stack alone, readable by their owner only. Keep a copy of it with
 # the backups: without it the data can not be opened. docs/operations.md says how to change a password, and how to move
 # to a managed Kafka, S3 or PostgreSQL by changing the connections below.
 #
+# Passwords may hold letters, digits and - _ . ~ only: they become parts of addresses and of files.
+#
 # Ports on 127.0.0.1 (the defaults): PAYLAKE_AIRFLOW_PORT=8080 PAYLAKE_POSTGRES_PORT=5432 PAYLAKE_KAFKA_PORT=9092
 # PAYLAKE_MINIO_PORT=9000 PAYLAKE_MINIO_CONSOLE_PORT=9001 PAYLAKE_PGADMIN_PORT=5050
 # Base image, when not Astro's: PAYLAKE_BASE_IMAGE=apache/airflow:3.3.2-python3.12
+# Another name for containers and volumes, when several clones run: COMPOSE_PROJECT_NAME=paylake
 
 """
+_SAFE = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 def _password() -> str:
@@ -77,13 +81,20 @@ VARIABLES: dict[str, Callable[[], str]] = {
 }
 
 
+PASSWORDS = tuple(name for name, make in VARIABLES.items() if make is _password)
+
+
 def read(path: Path) -> dict[str, str]:
-    """The variables of a file, with references to others replaced; none when there is no such file."""
+    """The variables of a file, as Compose understands them; none when there is no such file."""
     known: dict[str, str] = {}
     for line in path.read_text().splitlines() if path.exists() else ():
-        name, separator, value = line.partition("=")
-        if separator and not line.lstrip().startswith("#"):
-            known[name.strip()] = re.sub(r"\$\{(\w+)\}", lambda match: known.get(match[1], ""), value.strip())
+        if name := _name(line):
+            value = line.partition("=")[2].strip()
+            if value[:1] in ("'", '"') and value[:1] == value[-1:]:
+                value = value[1:-1]
+            else:
+                value = value.partition(" #")[0].rstrip()
+            known[name] = re.sub(r"\$\{(\w+)\}", lambda match: known.get(match[1], ""), value)
     return known
 
 
@@ -91,26 +102,30 @@ def ensure(path: Path) -> list[str]:
     """Add to the file what it lacks and leave the rest as it is; returns the names that were added.
 
     Raises:
+        ValueError: a password holds characters that would be misread; the message names it.
         OSError: it can not be read or written.
     """
     known = read(path)
     missing = [name for name in VARIABLES if name not in known]
     if missing:
-        before = path.read_text() if path.exists() else HEADER
-        added = "".join(f"{name}={VARIABLES[name]()}\n" for name in missing)
-        _write_private(path, before + ("" if before.endswith("\n") else "\n") + added)
+        lines = (path.read_text() if path.exists() else HEADER).splitlines()
+        for name in missing:
+            lines.insert(_place(lines, name), f"{name}={VARIABLES[name]()}")
+        write_private(path, "\n".join(lines) + "\n")
+    for name, value in read(path).items():
+        if name in PASSWORDS and not _SAFE.fullmatch(value):
+            raise ValueError(f"{name} in {path} is empty or holds other characters than letters, digits and - _ . ~")
     return missing
 
 
-def _write_private(path: Path, text: str) -> None:
-    """Replace the file at once by one that only its owner may read."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+def _name(line: str) -> str:
+    """The variable that a line sets; empty for a remark."""
+    name, separator, _ = line.partition("=")
+    return name.strip() if separator and not line.lstrip().startswith("#") else ""
+
+
+def _place(lines: list[str], name: str) -> int:
+    """Where a variable's line belongs: before those that may refer to it."""
+    order = list(VARIABLES)
+    later = set(order[order.index(name) + 1 :])
+    return next((number for number, line in enumerate(lines) if _name(line) in later), len(lines))

@@ -32,6 +32,7 @@ START_SECONDS = 300.0
 WAIT_SECONDS = 5
 ANSWERED = Path("/tmp/paylake-answered")  # noqa: S108 (of this container alone)
 AWAY = Path("/tmp/paylake-database-away")  # noqa: S108 (of this container alone)
+HANGS = Path("/tmp/paylake-hangs")  # noqa: S108 (of this container alone)
 
 
 def api_server_silence() -> float | None:
@@ -92,11 +93,18 @@ def main(name: str) -> None:
         return
     age = time.time() - started()
     problem = f"{name}: no sign of life for {age if silence is None else silence:.0f} s"
-    away = AWAY.exists() and time.time() - AWAY.stat().st_mtime < HUNG_SECONDS
-    if not away and ((age > START_SECONDS) if silence is None else (silence > HUNG_SECONDS)):
-        problem += "; it is killed"
-        kill_main_process()
+    hangs = (age > START_SECONDS) if silence is None else (silence > HUNG_SECONDS)
+    if hangs and not _lately(AWAY):
+        # The first look after the machine has slept finds everyone silent: only the second one counts.
+        if _lately(HANGS):
+            problem += "; it is killed"
+            kill_main_process()
+        HANGS.touch()
     sys.exit(problem)
+
+
+def _lately(note: Path) -> bool:
+    return note.exists() and time.time() - note.stat().st_mtime < HUNG_SECONDS
 
 
 if __name__ == "__main__":

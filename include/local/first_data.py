@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -41,8 +42,7 @@ def release_dags(start: Start, task: Task, *, traffic: bool) -> str:
     api = clients.airflow_api(start.stack, start.secrets)
     for name, (slots, description) in airflow.POOLS.items():
         api.ensure_pool(name, slots, description)
-    files = {path.name for path in (start.stack.clone / "airflow" / "dags").glob("*.py")}
-    task.wait_until(lambda: _unread(api, files), seconds=PARSE_SECONDS, what="Reading the DAGs", every=EVERY_SECONDS)
+    await_read(api, start.stack.clone / "airflow" / "dags", task)
     marker = start.stack.airflow_home / "released-dags"
     released = set(marker.read_text().split()) if marker.exists() else set()
     dag_ids = {dag["dag_id"] for dag in api.dags()} - (set() if traffic else {REFERENCE_DAG, TRAFFIC_DAG})
@@ -51,6 +51,16 @@ def release_dags(start: Start, task: Task, *, traffic: bool) -> str:
         api.unpause(dag_id)
     marker.write_text("\n".join(sorted(released | dag_ids)) + "\n")
     return f"{len(dag_ids)} at work"
+
+
+def await_read(api: AirflowApi, folder: Path, task: Task) -> None:
+    """Wait until every DAG file of the folder was read.
+
+    Raises:
+        StackError: one can not be imported, or was not read in time.
+    """
+    files = {path.name for path in folder.glob("*.py")}
+    task.wait_until(lambda: _unread(api, files), seconds=PARSE_SECONDS, what="Reading the DAGs", every=EVERY_SECONDS)
 
 
 def _unread(api: AirflowApi, files: set[str]) -> str | None:

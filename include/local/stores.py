@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from botocore.exceptions import ClientError
 from confluent_kafka.admin import AdminClient
 
 from include.domains import BUCKETS
@@ -18,12 +19,22 @@ def make_topics(settings: Settings) -> None:
 
 
 def make_buckets(settings: Settings) -> None:
-    """Make the buckets that are missing."""
+    """Make the buckets that are missing.
+
+    Raises:
+        botocore.exceptions.ClientError: the login may neither use nor make one of them.
+    """
     client = s3_client(settings)
-    existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+    # AWS wants every other region than this one named; other stores have none.
+    elsewhere = settings.s3_endpoint_url is None and settings.s3_region != "us-east-1"
     for name in BUCKETS:
-        if name not in existing:
-            client.create_bucket(Bucket=name)
+        try:
+            client.head_bucket(Bucket=name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "404":
+                raise
+            place = {"CreateBucketConfiguration": {"LocationConstraint": settings.s3_region}} if elsewhere else {}
+            client.create_bucket(Bucket=name, **place)  # type: ignore[arg-type]  # any region's name
 
 
 def make_tables(settings: Settings) -> None:

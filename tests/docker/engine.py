@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,16 +46,16 @@ class Engine:
     environment: Mapping[str, str]
     has_stand_ins: bool
 
-    def provide_images(self) -> None:
-        """See to it that the engine has all images that Paylake's Docker files pull.
+    def provide_images(self, names: Collection[str] = stand_ins.PULLED) -> None:
+        """See to it that the engine has these of the images that Paylake's Docker files pull.
 
         Raises:
             StackError: an image can neither be pulled nor made.
         """
         if self.has_stand_ins:
-            stand_ins.make_all(self.environment, lambda text: print(text, file=sys.stderr, flush=True))
+            stand_ins.make(names, self.environment, lambda text: print(text, file=sys.stderr, flush=True))
             return
-        for name in stand_ins.PULLED:
+        for name in names:
             if not _succeeds(["docker", "image", "inspect", name], self.environment):
                 run(["docker", "pull", "--quiet", name], f"pulling {name}", environment=self.environment)
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +43,24 @@ class DockerStack:
     environment: Mapping[str, str]
     ports: Mapping[str, int]
 
-    def paylake(self, *arguments: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
-        """Run ``./paylake --docker`` to its end; the exit code is for the caller to judge."""
-        return self._run([str(self.folder / "paylake"), "--docker", *arguments], seconds)
+    def paylake(
+        self, *arguments: str, seconds: float = 300, folder: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``./paylake --docker`` to its end, from any folder; the exit code is for the caller to judge."""
+        return self._run([str(self.folder / "paylake"), "--docker", *arguments], seconds, folder)
+
+    def image_holds(self, image: str, texts: Sequence[str]) -> bool:
+        """Whether one of the texts is in any layer of an image, or in its configuration."""
+        patterns = [word for text in texts for word in ("-e", text)]
+        # Layers are saved as they are, not compressed.
+        script = 'image="$1"; shift; docker save "$image" | grep -qaF "$@"; exit "${PIPESTATUS[1]}"'
+        answer = self._run(["bash", "-c", script, "bash", image, *patterns], 300)
+        assert answer.returncode in (0, 1), answer.stderr
+        return answer.returncode == 0
+
+    def forget_images(self) -> None:
+        """Remove the images that are built, as on a machine that never had them."""
+        self._succeed(["docker", "image", "rm", "paylake/airflow:0.1.0", "paylake/minio:20260212201848"])
 
     def shell(self, script: str, seconds: float = UP_SECONDS) -> None:
         """Run a script as a user would paste it into a shell in the clone; each command must succeed."""
@@ -119,10 +134,10 @@ class DockerStack:
             seconds,
         )
 
-    def _run(self, command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    def _run(self, command: list[str], seconds: float, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command,
-            cwd=self.folder,
+            cwd=folder or self.folder,
             env=dict(self.environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import distribution
@@ -134,8 +134,12 @@ STAND_INS = (
 PULLED = (debian.NAME, *(image.name for image in STAND_INS if image.name != PYTHON))
 
 
-def make_all(environment: Mapping[str, str] = os.environ, say: Callable[[str], None] = lambda text: None) -> None:
-    """Make those stand-ins that the engine does not have yet, or has from other inputs.
+def make(
+    names: Collection[str],
+    environment: Mapping[str, str] = os.environ,
+    say: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Make the named stand-ins, and what they are made from, where the engine lacks them or has them from other inputs.
 
     Raises:
         StackError: an image of that name is no stand-in and is not touched, or one can not be made.
@@ -146,7 +150,7 @@ def make_all(environment: Mapping[str, str] = os.environ, say: Callable[[str], N
         if not _is_there(debian.NAME, digests[debian.NAME], None, environment):
             with _timed(debian.NAME, say):
                 debian.make(f"{LABEL}={digests[debian.NAME]}", cache, environment)
-        for image in STAND_INS:
+        for image in _with_parents(names):
             digest = digests[image.name] = _digest(image, digests)
             if _is_there(image.name, digest, image.parents[0], environment):
                 continue
@@ -157,6 +161,15 @@ def make_all(environment: Mapping[str, str] = os.environ, say: Callable[[str], N
                 raise StackError(
                     f"{image.name} was made from an older {image.parents[0]}, held by another build. Try again."
                 )
+
+
+def _with_parents(names: Collection[str]) -> list[StandIn]:
+    """The named stand-ins and all that they are made from, in the order of making."""
+    wanted = set(names)
+    for image in reversed(STAND_INS):
+        if image.name in wanted:
+            wanted.update(image.parents)
+    return [image for image in STAND_INS if image.name in wanted]
 
 
 def _is_there(name: str, digest: str, parent: str | None, environment: Mapping[str, str]) -> bool:
@@ -249,7 +262,7 @@ def main() -> None:
     """
     begin = time.monotonic()
     try:
-        make_all(say=lambda text: print(text, file=sys.stderr, flush=True))
+        make(PULLED, say=lambda text: print(text, file=sys.stderr, flush=True))
     except StackError as error:
         sys.exit(f"paylake: {error}")
     print(f"all {len(STAND_INS) + 1} stand-ins are there ({time.monotonic() - begin:.0f} s)", file=sys.stderr)

@@ -56,7 +56,7 @@ services:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A clone with .env, as far as Compose reads it, and the CLI's own services."""
-    for name in (OVERRIDE, "docker/services.yaml", "docker/pgadmin-servers.json", "airflow/airflow.env"):
+    for name in (OVERRIDE, "docker/services.yaml", "airflow/airflow.env"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(CLONE / name, tmp_path / name)
     (tmp_path / "astro.yaml").write_text(ASTRO)

@@ -15,6 +15,7 @@ import pytest
 from include.docker import env_file
 from include.local import minio
 from tests.docker.compose import compose_command
+from tests.docker.stack import SERVERS
 from tests.docker.stand_ins import PULLED
 
 ROOT = Path(__file__).parents[2]
@@ -98,16 +99,7 @@ def test_each_secret_is_needed(project: Project, tmp_path: Path) -> None:
 
 
 def test_nothing_of_the_astro_cli_is_merged_in(servers: dict[str, dict[str, Any]], config: dict[str, Any]) -> None:
-    assert set(servers) == {
-        "kafka",
-        "minio",
-        "postgres",
-        "pgadmin",
-        "airflow-api-server",
-        "airflow-scheduler",
-        "airflow-dag-processor",
-        "airflow-triggerer",
-    }
+    assert set(servers) == set(SERVERS)
     assert config["volumes"].keys() >= {"minio_data", "postgres_data", "kafka_data"}
 
 

@@ -17,7 +17,7 @@ from include.local.layout import CLONE
 from tests.docker.engine import Engine
 from tests.servers import wait_until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 END_SECONDS = 60.0
 
 Keeper = subprocess.Popen[str]

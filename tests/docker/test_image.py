@@ -10,6 +10,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.docker import debian
+from tests.docker.engine import Engine
 from tests.docker.stack import copy_of_clone
 from tests.docker.stand_ins import PULLED
 
@@ -58,9 +60,9 @@ class Clone:
 
 
 @pytest.fixture(scope="module")
-def clone(images: Mapping[str, str]) -> Iterator[Clone]:
+def clone(docker_engine: Engine) -> Iterator[Clone]:
     with TemporaryDirectory(prefix="paylake-image-") as folder:
-        yield Clone(Path(folder), images)
+        yield Clone(Path(folder), docker_engine.environment)
 
 
 @pytest.fixture(scope="module", params=[ASTRO, pytest.param(OFFICIAL, marks=pytest.mark.long)])
@@ -70,7 +72,8 @@ def base(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def image(clone: Clone, base: str) -> str:
+def image(docker_engine: Engine, clone: Clone, base: str) -> str:
+    docker_engine.provide_images([debian.NAME, base])
     return clone.build(base)
 
 
@@ -120,9 +123,9 @@ def test_a_changed_dag_makes_nothing_heavy_anew(clone: Clone, image: str, base: 
     assert sum(size for _, size in made) < LIGHT_BYTES, made
 
 
-def test_only_what_runs_is_in_it(clone: Clone, base: str) -> None:
+def test_only_what_runs_is_in_it(clone: Clone, image: str, base: str) -> None:
     (clone.folder / ".env").write_text("MINIO_ROOT_PASSWORD=never-in-an-image\n")
-    image = clone.build(base)
+    assert clone.build(base) == image
     names = set(clone.in_image(image, "ls", "-A", HOMES[base]).split())
     assert {"airflow", "include", "dags", "plugins"} <= names
     assert not names & {".env", ".git", "docs", ".paylake"}

@@ -11,7 +11,7 @@ from include.local.errors import StackError
 from tests.docker import stand_ins
 from tests.docker.engine import Engine
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def real_image(engine: Mapping[str, str]) -> Iterator[str]:
 
 def test_they_are_made_once(engine: Mapping[str, str]) -> None:
     said: list[str] = []
-    stand_ins.make_all(engine, said.append)
+    stand_ins.make(stand_ins.PULLED, engine, said.append)
     assert said == []
 
 
@@ -41,7 +41,7 @@ def test_a_real_image_is_not_replaced(
 ) -> None:
     monkeypatch.setattr(stand_ins, "STAND_INS", (stand_ins.StandIn(real_image, "golang"),))
     with pytest.raises(StackError, match=f"{real_image} in this engine is no stand-in"):
-        stand_ins.make_all(engine)
+        stand_ins.make([real_image], engine)
 
 
 @pytest.mark.parametrize(

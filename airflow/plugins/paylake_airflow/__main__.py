@@ -22,7 +22,7 @@ from include.local import logs as log_files
 from include.local.airflow_api import AirflowApi
 from include.local.display import shown
 from include.local.errors import StackError
-from include.local.first_data import follow
+from include.local.first_data import await_read, follow
 from include.local.layers import layers, layers_as_json, render_layers
 from include.local.steps import Runner, Step
 from include.local.summary import print_data
@@ -32,6 +32,7 @@ from include.verify.cli import verify_command
 from paylake_airflow import hooks
 
 AIRFLOW_SECONDS = 600.0
+DAGS = Path(__file__).parents[2] / "dags"
 
 app = typer.Typer(
     name="./paylake --docker",
@@ -104,7 +105,8 @@ def first_data() -> None:
                     lambda: _why_not_ready(api), seconds=AIRFLOW_SECONDS, what="The start of Airflow", every=1.0
                 ),
             ),
-            Step("data", "First data", lambda task: follow(api, settings, task), after=("airflow",)),
+            Step("dags", "DAGs", lambda task: await_read(api, DAGS, task), after=("airflow",)),
+            Step("data", "First data", lambda task: follow(api, settings, task), after=("dags",)),
         ]
     )
     with shown(runner.tasks, console) as tick:
