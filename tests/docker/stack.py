@@ -119,7 +119,7 @@ class DockerStack:
 
     def _as_engine(self, script: str) -> None:
         """Run a shell script that sees the processes as the engine numbers them, which may have numbers of its own."""
-        self._succeed(["docker", "run", "--rm", "--privileged", "--pid=host", "debian:12.12-slim", "sh", "-c", script])
+        self._succeed(["docker", "run", "--rm", "--pid=host", "debian:12.12-slim", "sh", "-c", script])
 
     def _succeed(self, command: list[str]) -> str:
         answer = self._run(command, 300)
