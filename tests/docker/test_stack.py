@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(360
 
 # A minute of silence, a few checks, and a start.
 HUNG_SECONDS = 300
+# Tasks of reference data wait the longer between their tries, the more of them a restart has ended.
+LATE_SECONDS = 900
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +126,7 @@ def test_a_service_that_hangs_is_replaced(stack: DockerStack, service: str) -> N
 
 
 def test_all_that_happened_lost_and_doubled_nothing(stack: DockerStack) -> None:
-    verified = stack.paylake("verify", "--wait", "120")
+    verified = stack.paylake("verify", "--wait", str(LATE_SECONDS), seconds=LATE_SECONDS + 300)
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
@@ -137,7 +139,7 @@ def test_its_data_survive_its_containers(stack: DockerStack) -> None:
     after = stack.rows()
     assert all(after[table] >= before[table] for table in TABLES)
     stack.await_well("airflow-scheduler", since=time.time())
-    verified = stack.paylake("verify", "--wait", "120")
+    verified = stack.paylake("verify", "--wait", str(LATE_SECONDS), seconds=LATE_SECONDS + 300)
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
@@ -150,7 +152,7 @@ def test_a_password_is_changed_where_it_stands(stack: DockerStack) -> None:
     up = stack.paylake("up", "--no-follow", seconds=UP_SECONDS)
     assert up.returncode == 0, up.stdout + up.stderr
     stack.await_well("airflow-api-server", since=time.time())
-    verified = stack.paylake("verify", "--wait", "120")
+    verified = stack.paylake("verify", "--wait", str(LATE_SECONDS), seconds=LATE_SECONDS + 300)
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
