@@ -126,8 +126,10 @@ def test_a_changed_dag_makes_nothing_heavy_anew(clone: Clone, image: str, base: 
 def test_only_what_runs_is_in_it(clone: Clone, image: str, base: str) -> None:
     (clone.folder / ".env").write_text("MINIO_ROOT_PASSWORD=never-in-an-image\n")
     assert clone.build(base) == image
-    names = set(clone.in_image(image, "ls", "-A", HOMES[base]).split())
+    names = set(clone.in_image(image, "bash", "-c", f"ls -A {HOMES[base]}").split())
     assert {"airflow", "include", "dags", "plugins"} <= names
     assert not names & {".env", ".git", "docs", ".paylake"}
     # The bases have the folder.
-    assert clone.in_image(image, "find", f"{HOMES[base]}/tests", "-type", "f") == ""
+    assert (
+        clone.in_image(image, "bash", "-c", f"test ! -d {HOMES[base]}/tests || find {HOMES[base]}/tests -type f") == ""
+    )
