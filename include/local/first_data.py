@@ -123,5 +123,5 @@ class Failures:
             except AirflowApiError as error:
                 self._known = f"; {error}"
             else:
-                self._known = f"; failed: {', '.join(failed)} (./paylake logs {failed[0]})" if failed else ""
+                self._known = f"; failed: {', '.join(failed)} (see logs {failed[0]})" if failed else ""
         return self._known

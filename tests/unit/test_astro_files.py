@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from include.local.airflow import POOLS
 from include.local.layout import CLONE
+from paylake_airflow.prepare import CONTAINER_POOLS
 
 OVERRIDE = "docker-compose.override.yml"
 ASTROS_OWN = {"postgres", "db-migration", "scheduler", "dag-processor", "api-server", "triggerer"}
@@ -73,12 +73,10 @@ def test_requirements_leave_airflow_itself_to_the_base_and_name_no_index() -> No
     assert not [line for line in requirements() if "://" in line or line.startswith("-")]
 
 
-def test_the_settings_have_the_pools_of_the_stack_without_docker() -> None:
-    pools = {pool["pool_name"]: pool for pool in load("airflow_settings.yaml")["airflow"]["pools"]}
-    assert {name: pool["pool_description"] for name, pool in pools.items()} == {
-        name: description for name, (_, description) in POOLS.items()
-    }
-    assert pools["streams"]["pool_slot"] == POOLS["streams"][0]
+def test_the_settings_have_the_pools_of_a_container_whatever_its_host() -> None:
+    pools = load("airflow_settings.yaml")["airflow"]["pools"]
+    assert {pool["pool_name"]: (pool["pool_slot"], pool["pool_description"]) for pool in pools} == CONTAINER_POOLS
+    assert CONTAINER_POOLS["spark_batch"][0] == 1
 
 
 def test_the_cli_leaves_the_files_of_the_project_alone() -> None:

@@ -23,6 +23,9 @@ from paylake_airflow import hooks
 
 log = logging.getLogger("paylake.prepare")
 
+# A container sees all processors of its host, but its memory is enough for one job beside the stream.
+CONTAINER_POOLS = {**POOLS, "spark_batch": (1, POOLS["spark_batch"][1])}
+
 
 def databases() -> None:
     """The databases of the warehouse and of Airflow, and their roles.
@@ -63,7 +66,7 @@ def pools() -> None:
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        for name, (slots, description) in POOLS.items():
+        for name, (slots, description) in CONTAINER_POOLS.items():
             if Pool.get_pool(name, session=session) is None:
                 Pool.create_or_update_pool(name, slots, description, include_deferred=False, session=session)
 
