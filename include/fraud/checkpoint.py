@@ -42,9 +42,10 @@ def check_checkpoint(s3: S3Client, name: str = CHECKPOINT) -> None:
     Raises:
         CheckpointError: a file of it that Spark needs is damaged or missing.
     """
-    metadata = _read(s3, f"{name}/metadata")
-    offsets = _newest_batch(s3, f"{name}/offsets/")
+    # From the last written to the first: the driver that is to be replaced may still write.
     commits = _newest_batch(s3, f"{name}/commits/")
+    offsets = _newest_batch(s3, f"{name}/offsets/")
+    metadata = _read(s3, f"{name}/metadata")
     if metadata is None and (offsets is not None or commits is not None):
         raise CheckpointError("it has batches but no metadata")
     if metadata is not None and not _has_id(metadata):

@@ -161,24 +161,29 @@ class Stream:
 
     def ledger(self) -> list[tuple[int, int]]:
         """Number and records of each batch that was committed under the checkpoint, oldest first."""
-        metadata = self.files().get("metadata")
-        if metadata is None:
+        if "metadata" not in self.names():
             return []
+        checkpoint_id = json.loads(self._content("metadata"))["id"]
         entered = "SELECT batch_id, records FROM ops.stream_batch WHERE checkpoint_id = %s ORDER BY 1"
         with connect(self.settings.warehouse_dsn) as conn:
-            return conn.execute(entered, [json.loads(metadata)["id"]]).fetchall()
+            return conn.execute(entered, [checkpoint_id]).fetchall()
 
     def read(self) -> int:
         """How many records the checkpoint has behind it."""
         return sum(records for _, records in self.ledger())
 
-    def files(self) -> dict[str, bytes]:
-        """What is in the checkpoint, without the empty objects that S3A puts there for folders."""
+    def names(self) -> set[str]:
+        """The names of the files in the checkpoint, without the empty objects that S3A puts there for folders."""
         prefix = f"{self.checkpoint}/"
         listed = self._s3.list_objects_v2(Bucket=CHECKPOINTS_BUCKET, Prefix=prefix).get("Contents", [])
-        keys = [entry["Key"] for entry in listed if not entry["Key"].endswith("/")]
-        read = {key: self._s3.get_object(Bucket=CHECKPOINTS_BUCKET, Key=key)["Body"].read() for key in keys}
-        return {key.removeprefix(prefix): content for key, content in read.items()}
+        return {entry["Key"].removeprefix(prefix) for entry in listed if not entry["Key"].endswith("/")}
+
+    def files(self) -> dict[str, bytes]:
+        """What is in the checkpoint while no driver runs: one that does renames each file after it wrote it."""
+        return {name: self._content(name) for name in self.names()}
+
+    def _content(self, name: str) -> bytes:
+        return self._s3.get_object(Bucket=CHECKPOINTS_BUCKET, Key=f"{self.checkpoint}/{name}")["Body"].read()
 
     def replace_files(self, files: Mapping[str, bytes]) -> None:
         """Have the checkpoint hold just these."""
@@ -269,8 +274,8 @@ def kill_between_the_commits(servers: Servers, stream: Stream, driver: Driver) -
         wait_until(lambda: stream.stored() == stream.expected(), "the database has committed", WAIT_SECONDS)
         driver.kill()
     assert stream.ledger()[-1] == (number, 100)
-    assert f"offsets/{number}" in stream.files()
-    assert f"commits/{number}" not in stream.files()
+    assert f"offsets/{number}" in stream.names()
+    assert f"commits/{number}" not in stream.names()
     return number
 
 
@@ -284,7 +289,7 @@ def test_drivers_die_between_the_commits_and_are_replaced_and_every_record_has_i
         number = kill_between_the_commits(servers, stream, killed)
     before, entered = stream.tables(), stream.ledger()
     with stream.driver() as older:
-        wait_until(lambda: f"commits/{number}" in stream.files(), "the batch is done again", WAIT_SECONDS)
+        wait_until(lambda: f"commits/{number}" in stream.names(), "the batch is done again", WAIT_SECONDS)
         assert (stream.tables(), stream.ledger()) == (before, entered)
         # The console tells at least once, the table exactly once.
         wait_until(lambda: set(killed.frauds() + older.frauds()) == stream.expected_frauds, "all frauds are shown")
@@ -368,7 +373,7 @@ def four_batches(stream: Stream) -> Files:
         stream.produce(50)
     with stream.driver("--max-records", "50") as driver:
         stream.settle()
-        wait_until(lambda: "commits/3" in stream.files(), "all batches are committed")
+        wait_until(lambda: "commits/3" in stream.names(), "all batches are committed")
         driver.stop()
     files = stream.files()
     assert files.keys() - {"metadata"} == {f"{log}/{batch}" for log in ("offsets", "commits") for batch in range(4)}
@@ -395,7 +400,7 @@ def test_a_damaged_checkpoint_is_refused_and_doing_what_the_refusal_says_rebuild
     said = stream.refusal()
     assert "commits/3 is not what Spark wrote" in said
     assert "delete every object of its checkpoint" in said
-    assert "commits/3" in stream.files(), "a refusal must leave the checkpoint to be looked at"
+    assert "commits/3" in stream.names(), "a refusal must leave the checkpoint to be looked at"
 
     remove_checkpoint(settings, stream.checkpoint)
     with stream.driver() as driver:
@@ -416,7 +421,7 @@ def test_damage_that_spark_can_do_without_changes_nothing_and_what_only_the_ledg
         stream.produce(10)
         with stream.driver() as driver:
             stream.settle()
-            wait_until(lambda: "commits/4" in stream.files(), "the next batch is committed")
+            wait_until(lambda: "commits/4" in stream.names(), "the next batch is committed")
             driver.stop()
     stream.produce(10)
     for damage, wrong in CONTRADICTION.values():
