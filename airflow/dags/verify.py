@@ -10,7 +10,8 @@ from include.domains import DOMAINS, REFERENCE_DOMAINS
 from paylake_airflow import assets, defaults
 from paylake_airflow.operators.verify import RequireBalanceOperator, VerifyOperator
 
-WAIT_SECONDS = 300.0
+# The first data of all may take that long on a small machine.
+WAIT_SECONDS = 900.0
 
 DOC = """\
 Proves from Kafka, MinIO and PostgreSQL themselves that every record is in exactly one place, like `./paylake verify`.

@@ -4,9 +4,8 @@ An engine that answers is used as it is, with the real images, which it pulls. P
 may be filled with stand-ins instead. Where none answers, root starts one that keeps its images and its build cache in
 Paylake's cache folder, for the next time. A second test run waits until the first has ended.
 
-The private engine belongs to a keeper, a process of its own that waits on a pipe: when the tests end, in whatever way,
-the pipe closes and the keeper removes all containers, networks and volumes. The engine and its containers are in a
-namespace of processes that the kernel ends with the keeper.
+The private engine belongs to a keeper, which removes all containers, networks and volumes when the tests end. The
+engine and its containers are in a namespace of processes that the kernel ends with the keeper.
 """
 
 from __future__ import annotations
@@ -26,7 +25,8 @@ from pathlib import Path
 
 from include.lifetime import die_with_parent
 from include.local.errors import StackError
-from include.local.layout import CLONE, locate, locked
+from include.local.keeper import announce, kept
+from include.local.layout import locate, locked
 from tests.docker import stand_ins
 from tests.docker.commands import run
 from tests.docker.compose import ensure_binary, has_plugin
@@ -84,27 +84,12 @@ def engine() -> Iterator[Engine]:
         return
     if host := os.environ.get("DOCKER_HOST"):
         raise StackError(f"No Docker engine answers at {host}, which DOCKER_HOST names.")
-    keeper = subprocess.Popen(
-        [sys.executable, "-m", __name__],
-        cwd=CLONE,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        # Ctrl-C is for the tests; the keeper learns of their end by its pipe.
-        start_new_session=True,
-    )
-    try:
-        assert keeper.stdout is not None
-        answer = keeper.stdout.readline()
-        if not answer:
-            raise StackError(f"The Docker engine for the tests did not start (exit code {keeper.wait(STOP_SECONDS)}).")
-        yield Engine(_with_compose(_inherited() | json.loads(answer)), has_stand_ins=True)
-    finally:
-        keeper.communicate(timeout=STOP_SECONDS)
+    with kept(__name__, "The Docker engine for the tests") as address:
+        yield Engine(_with_compose(_inherited() | address), has_stand_ins=True)
 
 
 def keep() -> None:
-    """Be the keeper: start, print the variables as one line of JSON, wait for the end of the input, remove all.
+    """Be the keeper: start, tell the tests where the engine is, wait for their end, remove all.
 
     Raises:
         StackError: the engine can not be installed or does not start.
@@ -128,9 +113,7 @@ def keep() -> None:
         try:
             _await_answer(process, os.environ | address, log)
             _remove_all(os.environ | address)
-            sys.stdout.write(json.dumps(address) + "\n")
-            sys.stdout.flush()
-            sys.stdin.read()
+            announce(address)
             _remove_all(os.environ | address)
         finally:
             _stop(process)

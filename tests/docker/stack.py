@@ -60,7 +60,12 @@ class DockerStack:
 
     def forget_images(self) -> None:
         """Remove the images that are built, as on a machine that never had them."""
-        self._succeed(["docker", "image", "rm", "paylake/airflow:0.1.0", "paylake/minio:20260212201848"])
+        self._succeed(["docker", "image", "rm", *self.images()])
+
+    def images(self) -> set[str]:
+        """The images that are built."""
+        images = self.compose("--profile", "*", "config", "--images").split()
+        return {image for image in images if image.startswith("paylake/")}
 
     def shell(self, script: str, seconds: float = UP_SECONDS) -> None:
         """Run a script as a user would paste it into a shell in the clone; each command must succeed."""

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,12 @@ def test_the_base_is_the_same_for_compose_and_for_the_astro_cli(project: Project
 def test_minio_is_the_same_as_without_docker(config: dict[str, Any]) -> None:
     assert f"ARG MINIO_VERSION={minio.VERSION}\n" in (ROOT / "Dockerfile").read_text()
     assert config["services"]["minio"]["image"].rpartition(":")[2] in minio.VERSION
+
+
+def test_the_images_tag_is_the_projects_version(config: dict[str, Any]) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    ours = {service["image"] for service in config["services"].values() if service["image"].startswith("paylake/")}
+    assert ours == {f"paylake/airflow:{version}", config["services"]["minio"]["image"]}
 
 
 def test_each_service_gets_only_the_secrets_it_needs(project: Project, config: dict[str, Any]) -> None:

@@ -99,10 +99,11 @@ def test_no_server_is_root(stack: DockerStack, service: str) -> None:
 def test_no_secret_is_in_the_images(stack: DockerStack) -> None:
     secrets = [value for name, value in stack.variables().items() if re.search("PASSWORD|KEY|SECRET", name)]
     assert len(secrets) == 9
-    for image in ("paylake/airflow:0.1.0", "paylake/minio:20260212201848"):
-        assert not stack.image_holds(image, secrets), image
+    images = stack.images()
+    assert len(images) == 2
+    assert not any(stack.image_holds(image, secrets) for image in images)
     # The search finds what is there.
-    assert stack.image_holds("paylake/airflow:0.1.0", ["FraudTransaction"])
+    assert any(stack.image_holds(image, ["FraudTransaction"]) for image in images)
 
 
 @pytest.mark.parametrize("service", SERVERS)
