@@ -87,7 +87,7 @@ class Kafka:
             return True
 
         await_condition(created, f"topic {topic}")
-        await_condition(lambda: self._has_leaders(topic, partitions), f"the leaders of {topic}")
+        await_condition(lambda: self.has_leaders(topic, partitions), f"the leaders of {topic}")
 
     def delete(self, topic: str) -> None:
         self.admin.delete_topics([topic])[topic].result()
@@ -107,6 +107,7 @@ class Kafka:
             answer.result()
 
     def produce_transaction(self, topic: str, values: Sequence[bytes], *, commit: bool, partition: int = 0) -> None:
+        before = end_offsets(self.admin, topic)[partition]
         producer = Producer({**self.config, "transactional.id": f"{topic}-{uuid.uuid4().hex}"})
         producer.init_transactions(60)
         producer.begin_transaction()
@@ -117,8 +118,12 @@ class Kafka:
             producer.commit_transaction(60)
         else:
             producer.abort_transaction(60)
+        # Kafka answers before it has written the transaction's mark.
+        end = before + len(values) + 1
+        await_condition(lambda: end_offsets(self.admin, topic)[partition] == end, "the transaction's mark")
 
-    def _has_leaders(self, topic: str, partitions: int) -> bool:
+    def has_leaders(self, topic: str, partitions: int) -> bool:
+        """Whether the topic has that many partitions, each with a broker that serves it."""
         try:
             return len(end_offsets(self.admin, topic)) == partitions
         except (KafkaException, LookupError):

@@ -14,6 +14,14 @@ from include.settings import Settings
 if find_spec("supervisor") is None:
     # `astro dev pytest` runs all of tests/ in the image, which has none of the servers. There the DAGs are tested.
     collect_ignore = [path.name for path in Path(__file__).parent.iterdir() if path.is_dir() and path.name != "dags"]
+else:
+    import hypothesis
+
+    # On a busy machine any example may take long, and a landing must not hang on which examples were drawn.
+    hypothesis.settings.register_profile(
+        "paylake", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("paylake")
 
 
 @pytest.fixture(scope="session")

@@ -46,13 +46,13 @@ class Watchdog:
 
     ``probes`` say, by the name of a process and given the Unix time at which it started, what its problem is (None:
     it is well). ``database_problem`` says the same of the database without which none of them can do anything.
+    ``clock`` counts seconds.
     """
 
     supervisor: Supervisor
     probes: Mapping[str, Callable[[float], str | None]]
     database_problem: Callable[[], str | None]
-    hung_seconds: float = HUNG_SECONDS
-    start_seconds: float = START_SECONDS
+    clock: Callable[[], float] = time.monotonic
     _troubles: dict[str, _Trouble] = field(default_factory=dict)
     _well: dict[str, int] = field(default_factory=dict)
 
@@ -86,11 +86,11 @@ class Watchdog:
             self._well[name] = pid
             self._troubles.pop(name, None)
             return True
-        now = time.monotonic()
+        now = self.clock()
         trouble = self._troubles.get(name)
         if trouble is None or trouble.pid != pid:
             self._troubles[name] = trouble = _Trouble(pid, now)
-        limit = self.hung_seconds if self._well.get(name) == pid else self.start_seconds
+        limit = HUNG_SECONDS if self._well.get(name) == pid else START_SECONDS
         if now - trouble.since > limit:
             log.warning("%s (process %d) is killed: for more than %.0f s, %s", name, pid, limit, problem)
             _kill_group(pid)

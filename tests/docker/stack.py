@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -75,6 +76,32 @@ class DockerStack:
     def compose(self, *arguments: str) -> str:
         """Run Docker Compose, which must succeed; returns what it printed."""
         return self._succeed(["docker", "compose", *arguments])
+
+    def interrupted(self, *arguments: str) -> int:
+        """Run ``./paylake --docker`` and press Ctrl-C once its container is there; the exit code."""
+        command = subprocess.Popen(
+            [str(self.folder / "paylake"), "--docker", *arguments],
+            env=dict(self.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            await_condition(lambda: bool(self.commands()), lambda: "there is no container of the command", 60)
+            os.killpg(command.pid, signal.SIGINT)
+            return command.wait(60)
+        finally:
+            command.kill()
+
+    def commands(self) -> list[str]:
+        """The containers of commands, also of those that have ended."""
+        labels = (
+            "com.docker.compose.oneoff=True",
+            f"com.docker.compose.project={self.environment['COMPOSE_PROJECT_NAME']}",
+        )
+        filters = [word for label in labels for word in ("--filter", f"label={label}")]
+        return self._succeed(["docker", "ps", "--all", "--quiet", *filters]).split()
 
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.paylake("status", "--json").stdout)

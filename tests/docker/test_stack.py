@@ -50,6 +50,11 @@ def test_each_command_finds_the_stores(stack: DockerStack) -> None:
     assert "fraud_stream" in stack.paylake("airflow", "dags", "list").stdout
 
 
+def test_nothing_is_left_of_a_command_that_was_interrupted(stack: DockerStack) -> None:
+    assert stack.interrupted("logs", "fraud", "--follow") == 130
+    await_condition(lambda: not stack.commands(), lambda: f"{stack.commands()} are left", 60)
+
+
 def test_commands_work_from_any_folder(stack: DockerStack, tmp_path: Path) -> None:
     assert stack.paylake("psql", "-Atc", "SELECT 1", folder=tmp_path).stdout == "1\n"
 

@@ -14,7 +14,7 @@ from confluent_kafka.admin import NewPartitions
 
 from include.domains import BRONZE_BUCKET, Domain
 from include.ingest import Gap, Limits, RetentionGapError, TopicMissingError, ingest
-from include.kafka.topics import end_offsets, topic_id
+from include.kafka.topics import topic_id
 from include.lake import bronze_log
 from include.lake.bronze_log import BrokenChainError, BronzeLog
 from include.lake.objects import encode, object_key
@@ -201,7 +201,7 @@ def test_following_waits_for_a_topic_and_takes_up_new_partitions(kafka: Kafka, s
         topic_id = topic_id_of(kafka, domain)
         await_condition(lambda: log.end_offset(topic_id, 0) == 5, "the first partition's records")
         kafka.admin.create_partitions([NewPartitions(domain.topic, 2)])[domain.topic].result()
-        await_condition(lambda: len(end_offsets(kafka.admin, domain.topic)) == 2, "the second partition")
+        await_condition(lambda: kafka.has_leaders(domain.topic, 2), "the second partition")
         kafka.produce(domain.topic, numbered(5, 9), partition=1)
         await_condition(lambda: log.end_offset(topic_id, 1) == 4, "the second partition's records")
     kafka.delete(domain.topic)

@@ -431,7 +431,7 @@ def test_verdicts_flow_again_soon_after_the_fraud_task_was_killed(story: Story) 
     os.kill(parent(driver), signal.SIGKILL)
     killed = time.monotonic()
     with Traffic(story.settings) as traffic:
-        traffic.seconds_until_judged(traffic.last(), killed, 90)
+        traffic.seconds_until_judged(traffic.last(), killed, 180)
     assert driver not in story.stack.drivers()
     traffic.assert_all_judged()
     verified = story.stack.paylake("verify")

@@ -113,7 +113,7 @@ def test_a_failure_is_raised_while_the_producer_still_waits_for_its_next_turn(
 
 
 def test_a_missing_topic_is_raised(kafka: dict[str, str]) -> None:
-    config = kafka | QUIET | {"delivery.timeout.ms": 2_000, "topic.metadata.propagation.max.ms": 500}
+    config = kafka | QUIET | {"delivery.timeout.ms": 30_000, "topic.metadata.propagation.max.ms": 500}
     with pytest.raises(DeliveryError, match=r"no_such_topic.*[Uu]nknown topic"), RecordProducer(config) as producer:
         producer.send("no_such_topic", b"U0001", b"{}")
 

@@ -182,7 +182,8 @@ def test_it_joins_no_group_and_commits_nothing(topic: Topic) -> None:
 
     before = groups()
     watching(topic, story)
-    assert groups() == before
+    # The broker may forget an empty one meanwhile.
+    assert groups() <= before
 
 
 def test_a_broker_that_is_away_is_waited_for_and_mentioned_once(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,13 +13,12 @@ from include.local.layout import locate
 from include.local.ports import Ports
 from include.local.processes import Process
 from include.local.supervisor import Supervisor
-from include.local.watchdog import API_SERVER, Watchdog
+from include.local.watchdog import API_SERVER, EVERY_SECONDS, HUNG_SECONDS, START_SECONDS, Watchdog
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.integration
 
 SCHEDULER = "airflow-scheduler"
-HUNG_SECONDS = 0.3
 # Writes down its child.
 SERVER = """
 import pathlib, subprocess, sys, time
@@ -38,13 +36,21 @@ class Watched:
     folder: Path
     problems: dict[str, str] = field(default_factory=dict)
     database_problem: str | None = None
+    now: float = 0.0
 
-    def watchdog(self, hung_seconds: float = HUNG_SECONDS, start_seconds: float = HUNG_SECONDS) -> Watchdog:
+    def watchdog(self) -> Watchdog:
         def probe(name: str) -> Callable[[float], str | None]:
             return lambda _started: self.problems.get(name)
 
         probes = {name: probe(name) for name in (API_SERVER, SCHEDULER)}
-        return Watchdog(self.supervisor, probes, lambda: self.database_problem, hung_seconds, start_seconds)
+        return Watchdog(self.supervisor, probes, lambda: self.database_problem, lambda: self.now)
+
+    def look_for(self, watchdog: Watchdog, seconds: float) -> None:
+        """Have it look again and again, as if so many seconds went by."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now += EVERY_SECONDS
+            watchdog.look()
 
     def pid(self, name: str) -> int:
         return self.supervisor.conditions()[name].pid
@@ -59,16 +65,8 @@ class Watched:
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def look_for(watchdog: Watchdog, seconds: float) -> None:
-    """Have it look again and again for so long."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        watchdog.look()
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -94,7 +92,7 @@ def test_a_process_that_does_nothing_any_more_is_started_anew_with_all_its_child
     before, child, other = watched.pid(SCHEDULER), watched.child(SCHEDULER), watched.pid(API_SERVER)
     watchdog.look()
     watched.problems[SCHEDULER] = "its last report is 99 s old"
-    look_for(watchdog, HUNG_SECONDS + 0.2)
+    watched.look_for(watchdog, HUNG_SECONDS + 2 * EVERY_SECONDS)
     wait_until(lambda: watched.pid(SCHEDULER) not in (0, before), "a new process")
     wait_until(lambda: not alive(child), "the end of the old one's child")
     assert watched.pid(API_SERVER) == other
@@ -105,19 +103,19 @@ def test_a_problem_that_passes_by_itself_costs_nothing(watched: Watched) -> None
     before = watched.pid(SCHEDULER)
     for _ in range(4):
         watched.problems[SCHEDULER] = "its last report is 31 s old"
-        look_for(watchdog, HUNG_SECONDS * 0.6)
+        watched.look_for(watchdog, HUNG_SECONDS * 0.6)
         watched.problems.clear()
         watchdog.look()
     assert watched.pid(SCHEDULER) == before
 
 
 def test_a_process_that_was_never_well_is_given_the_time_to_start(watched: Watched) -> None:
-    watchdog = watched.watchdog(start_seconds=4 * HUNG_SECONDS)
+    watchdog = watched.watchdog()
     before = watched.pid(SCHEDULER)
     watched.problems[SCHEDULER] = "it has not reported yet"
-    look_for(watchdog, 2 * HUNG_SECONDS)
+    watched.look_for(watchdog, 2 * HUNG_SECONDS)
     assert watched.pid(SCHEDULER) == before
-    look_for(watchdog, 3 * HUNG_SECONDS)
+    watched.look_for(watchdog, START_SECONDS)
     wait_until(lambda: watched.pid(SCHEDULER) not in (0, before), "a new process")
 
 
@@ -127,10 +125,10 @@ def test_nothing_is_killed_while_the_database_is_away(watched: Watched) -> None:
     watchdog.look()
     watched.database_problem = "connection refused"
     watched.problems = {API_SERVER: "no answer", SCHEDULER: "its last report is 99 s old"}
-    look_for(watchdog, 3 * HUNG_SECONDS)
+    watched.look_for(watchdog, 3 * HUNG_SECONDS)
     # When it is back, each has all of its time again.
     watched.database_problem = None
-    look_for(watchdog, HUNG_SECONDS / 2)
+    watched.look_for(watchdog, HUNG_SECONDS / 2)
     assert {name: watched.pid(name) for name in before} == before
 
 
@@ -139,7 +137,7 @@ def test_a_silent_api_server_is_started_anew_and_nobody_else_is_blamed(watched: 
     api_server, scheduler = watched.pid(API_SERVER), watched.pid(SCHEDULER)
     watchdog.look()
     watched.problems = {API_SERVER: "no answer", SCHEDULER: "the API server does not answer"}
-    look_for(watchdog, HUNG_SECONDS + 0.2)
+    watched.look_for(watchdog, HUNG_SECONDS + 2 * EVERY_SECONDS)
     wait_until(lambda: watched.pid(API_SERVER) not in (0, api_server), "a new API server")
     assert watched.pid(SCHEDULER) == scheduler
 
@@ -149,5 +147,5 @@ def test_what_somebody_stopped_stays_stopped(watched: Watched) -> None:
     watchdog.look()
     watched.problems[SCHEDULER] = "it has not reported yet"
     watched.supervisor.stop([SCHEDULER])
-    look_for(watchdog, 2 * HUNG_SECONDS)
+    watched.look_for(watchdog, 2 * HUNG_SECONDS)
     assert watched.supervisor.conditions()[SCHEDULER].state == "STOPPED"

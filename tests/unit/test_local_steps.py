@@ -104,7 +104,7 @@ def test_waiting_has_a_limit_and_tells_the_last_reason() -> None:
 
 
 def test_a_program_that_fails_shows_its_last_lines() -> None:
-    script = "import sys; print('first'); print('no such place', file=sys.stderr); sys.exit(3)"
+    script = "import sys; print('first', flush=True); print('no such place', file=sys.stderr); sys.exit(3)"
     runner = Runner([step("a", lambda task: task.command([sys.executable, "-c", script]))])
     with pytest.raises(StackError, match=r"(?s)A: python.* ended with status 3.*first.*no such place"):
         runner.run()
@@ -143,7 +143,7 @@ def alive(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

@@ -45,7 +45,7 @@ def alive(pid: int) -> bool:
     """Whether the process runs; one that is dead but not yet buried does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

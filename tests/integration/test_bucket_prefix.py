@@ -1,0 +1,54 @@
+"""In a store that others use too the buckets' names get a prefix, and nothing is written to those without it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from include.domains import BUCKETS, MERCHANTS
+from include.settings import Settings
+from tests.silver import REPOSITORY, World, merchant
+
+pytestmark = pytest.mark.integration
+
+PREFIX = "somebodys-"
+INGEST = """
+from include.domains import MERCHANTS
+from include.local.stores import make_buckets
+from include.settings import Settings
+from tests.bronze import drain
+
+settings = Settings.from_environment()
+make_buckets(settings)
+drain(MERCHANTS, settings)
+"""
+
+
+@pytest.fixture
+def world(settings: Settings, tmp_path: Path) -> Iterator[World]:
+    world = World(settings, MERCHANTS, tmp_path)
+    world.wipe()
+    yield world
+    # The catalog must not send the next test to the other buckets.
+    world.drop_table()
+
+
+def keys(world: World, bucket: str) -> list[str]:
+    pages = world.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+
+def test_records_land_in_the_buckets_with_the_prefix_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.produce(merchant(1), merchant(2), into_bronze=False)
+    before = {bucket: keys(world, bucket) for bucket in BUCKETS}
+    monkeypatch.setenv("PAYLAKE_BUCKET_PREFIX", PREFIX)
+    subprocess.run([sys.executable, "-P", "-c", INGEST], cwd=REPOSITORY, check=True)
+    report = world.report_of(world.submit())
+    assert report["rows"] == 2
+    assert {key.split("/")[0] for key in keys(world, f"{PREFIX}bronze")} == {MERCHANTS.bronze_folder}
+    assert MERCHANTS.silver_folder in {key.split("/")[0] for key in keys(world, f"{PREFIX}silver")}
+    assert {bucket: keys(world, bucket) for bucket in BUCKETS} == before
