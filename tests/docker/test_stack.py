@@ -166,8 +166,8 @@ def test_a_backup_is_restored_by_the_commands_of_the_documentation(stack: Docker
     stack.shell(documented("backup"))
     before = stack.rows()
     assert stack.paylake("reset", "--yes").returncode == 0
-    (stack.folder / ".env").unlink()
     stack.forget_images()
+    (stack.folder / ".env").unlink()
     stack.shell(documented("restore"))
     after = stack.rows()
     assert all(after[table] >= before[table] > 0 for table in TABLES)
