@@ -70,7 +70,8 @@ def compose(project: Path, **environment: str) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [*compose_command(), *files, "config", "--format", "json"],
         cwd=project,
-        env={"PATH": os.environ["PATH"], "HOME": str(project), **environment},
+        # With the caller's home: Compose may be installed there, as a plugin of Docker.
+        env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **environment},
         capture_output=True,
         text=True,
         check=False,
