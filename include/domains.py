@@ -23,8 +23,9 @@ BUCKETS = (BRONZE_BUCKET, SILVER_BUCKET, CHECKPOINTS_BUCKET)
 class Domain:
     """One kind of record and the names under which it is found in each layer.
 
-    ``event_time`` is the record's field that says which of two records with one id is newer. ``silver_folder`` is
-    None for a domain whose records are events with a verdict rather than rows that get newer versions.
+    ``event_time`` is the record's field that says which of two records with one id is newer. ``keyed_by`` is the field
+    whose text our own producers use as the message's key. ``silver_folder`` is None for a domain whose records are
+    events with a verdict rather than rows that get newer versions.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Domain:
     bronze_folder: str
     silver_folder: str | None
     event_time: str
+    keyed_by: str
 
     @property
     def contract(self) -> Contract:
@@ -49,6 +51,20 @@ class Domain:
         return self.contract.key.name
 
     @property
+    def key_fields(self) -> frozenset[str]:
+        """Fields of a record that a message's key may repeat: its id, and what our own producers use as the key."""
+        return frozenset({self.key, self.keyed_by})
+
+    @property
+    def newest_by(self) -> tuple[str, ...]:
+        """Columns of a silver row that say, one after the other, which of two rows with one id is the newer one.
+
+        The record's own time; which of the topics of this name it is from; when it came, which is null in rows from
+        before that was noted and then counts as earlier; and for what came in the same millisecond its place.
+        """
+        return (self.event_time, "bronze_generation", "bronze_taken_ms", "bronze_partition", "bronze_offset")
+
+    @property
     def table(self) -> str:
         """Unquoted SQL name of the gold table."""
         return self.contract.table
@@ -60,6 +76,7 @@ PROFILES = Domain(
     bronze_folder="profiles-folder",
     silver_folder="processed-profiles",
     event_time="timestamp",
+    keyed_by="user_id",
 )
 MERCHANTS = Domain(
     name="merchants",
@@ -67,6 +84,7 @@ MERCHANTS = Domain(
     bronze_folder="merchant-folder",
     silver_folder="processed-merchants",
     event_time="timestamp",
+    keyed_by="merchant_id",
 )
 ACCOUNTS = Domain(
     name="accounts",
@@ -74,6 +92,7 @@ ACCOUNTS = Domain(
     bronze_folder="account-folder",
     silver_folder="processed-accounts",
     event_time="last_updated",
+    keyed_by="account_id",
 )
 TRANSACTIONS = Domain(
     name="transactions",
@@ -81,6 +100,7 @@ TRANSACTIONS = Domain(
     bronze_folder="transactions-folder",
     silver_folder=None,
     event_time="timestamp",
+    keyed_by="user_id",
 )
 
 DOMAINS = {domain.name: domain for domain in (PROFILES, MERCHANTS, ACCOUNTS, TRANSACTIONS)}

@@ -57,6 +57,7 @@ def own_domain() -> OwnDomain:
         bronze_folder=f"{name}-folder",
         silver_folder=None,
         event_time="timestamp",
+        keyed_by="user_id",
         own_topic=name,
     )
 

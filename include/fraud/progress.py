@@ -25,10 +25,10 @@ class Progress:
         self._now = now
         self._restart()
 
-    def add(self, counts: Counts | None, newest_timestamp_ms: int | None) -> None:
+    def add(self, counts: Counts | None, newest_taken_ms: int | None) -> None:
         """Take a batch into account.
 
-        ``counts`` is None for a replay; ``newest_timestamp_ms`` is the newest of Kafka's timestamps in the batch.
+        ``counts`` is None for a replay; ``newest_taken_ms`` is when the newest record of the batch came.
         """
         self._batches += 1
         if counts is None:
@@ -40,11 +40,11 @@ class Progress:
             self._duplicates += counts.duplicates
         elapsed = self._clock() - self._since
         if elapsed >= self._interval:
-            log.info("%s", self._line(elapsed, newest_timestamp_ms))
+            log.info("%s", self._line(elapsed, newest_taken_ms))
             self._restart()
 
-    def _line(self, elapsed: float, newest_timestamp_ms: int | None) -> str:
-        lag = "unknown" if newest_timestamp_ms is None else f"{self._now() - newest_timestamp_ms / 1000:.1f} s"
+    def _line(self, elapsed: float, newest_taken_ms: int | None) -> str:
+        lag = "unknown" if newest_taken_ms is None else f"{self._now() - newest_taken_ms / 1000:.1f} s"
         return (
             f"{self._records} records in {elapsed:.0f} s ({self._batches} batches, {self._replays} of them replays):"
             f" {self._fraud} fraud, {self._duplicates} duplicate, {self._quarantined} quarantined;"

@@ -170,6 +170,7 @@ def _quarantine_row(one: Classified) -> QuarantineRow:
         partition=record.partition,
         offset=record.offset,
         timestamp_ms=record.timestamp_ms,
+        taken_ms=record.taken_ms,
         raw=record.value,
         reasons=[reason.as_dict() for reason in outcome.reasons],
         contract_version=TRANSACTIONS.contract.version,

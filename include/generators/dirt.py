@@ -3,7 +3,7 @@
 There are three kinds. A blemish changes a record that stays valid and means the same. A breakage is one more record,
 beside the good one, that no contract accepts; the good one follows, so every user, merchant and account still arrives.
 An echo is a valid record that comes again, late, or newer. The last message of a key is always its newest valid record,
-so that a compacted topic keeps the right one.
+so whoever keeps but the last one of each key keeps the right one.
 """
 
 from __future__ import annotations

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from include.lake.objects import EncodedObject, encode
 from include.lake.records import IncomingRecord
 
-# What Python's objects for a record take beside its key and value.
+# What Python's objects for a record take beside its key, value and headers.
 _RECORD_BYTES = 200
 
 
@@ -31,7 +32,7 @@ class PartitionBuffer:
         if record.offset < self.reached:
             return
         self.records.append(record)
-        self.size += len(record.value or b"") + len(record.key or b"")
+        self.size += record.size
         self._reach(record.offset + 1, now)
 
     def reach(self, offset: int, now: float) -> None:
@@ -44,7 +45,7 @@ class PartitionBuffer:
         self.position = max(self.position, position)
         self.reached = max(self.reached, self.position)
         self.records = [record for record in self.records if record.offset >= self.position]
-        self.size = sum(len(record.value or b"") + len(record.key or b"") for record in self.records)
+        self.size = sum(record.size for record in self.records)
         if self.reached == self.position:
             self.since = None
 
@@ -58,9 +59,17 @@ class PartitionBuffer:
         """Whether there is anything to write: records, or a gap alone."""
         return self.reached > self.position
 
-    def objects(self, topic: str, partition: int) -> Iterator[EncodedObject]:
+    def objects(self, topic: str, key_fields: Collection[str], partition: int) -> Iterator[EncodedObject]:
         """The objects that bring bronze from ``position`` to ``reached``."""
-        return encode(self.records, topic=topic, partition=partition, start=self.position, end=self.reached)
+        return encode(
+            self.records,
+            topic=topic,
+            key_fields=key_fields,
+            partition=partition,
+            start=self.position,
+            end=self.reached,
+            now_ms=round(time.time() * 1000),
+        )
 
     def _reach(self, offset: int, now: float) -> None:
         self.reached = offset

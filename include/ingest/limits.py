@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from include.lake.objects import MAX_OBJECT_BYTES
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -22,7 +24,7 @@ class Limits:
     """
 
     flush_records: int = 5_000
-    flush_bytes: int = 8 * 1024 * 1024
+    flush_bytes: int = MAX_OBJECT_BYTES
     flush_seconds: float = 1.0
     buffer_bytes: int = 64 * 1024 * 1024
     gap_seconds: float = 5.0

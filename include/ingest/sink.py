@@ -65,6 +65,7 @@ class BronzeSink:
     def __init__(self, s3: S3Client, domain: Domain, source: TopicSource, patience: Patience) -> None:
         self._s3 = s3
         self._folder = domain.bronze_folder
+        self._key_fields = domain.key_fields
         self._source = source
         self._bronze = BronzeLog(s3, domain)
         self._patience = patience
@@ -95,7 +96,7 @@ class BronzeSink:
     def _write(self, partition: int) -> Written:
         buffer = self._source.buffers[partition]
         total = Written()
-        for encoded in buffer.objects(self._source.topic, partition):
+        for encoded in buffer.objects(self._source.topic, self._key_fields, partition):
             key = object_key(self._folder, self._source.topic_id, partition, encoded.start)
             if not self._patience.with_s3(lambda key=key, encoded=encoded: put_once(self._s3, key, encoded)):  # type: ignore[misc]
                 return total + self._give_way(partition, encoded.start)

@@ -5,9 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 
 from include.ingest.buffer import PartitionBuffer
@@ -16,7 +23,7 @@ from include.ingest.limits import Limits
 from include.ingest.patience import Patience, kafka_away
 from include.kafka.topics import UnknownTopicError, end_offsets, start_offsets, topic_id
 from include.lake.bronze_log import BronzeLog
-from include.lake.records import IncomingRecord
+from include.lake.records import Headers, IncomingRecord
 
 log = logging.getLogger(__name__)
 
@@ -218,8 +225,7 @@ class TopicSource:
         buffer = None if partition is None else self.buffers.get(partition)
         offset = message.offset()
         if error is None and buffer is not None and offset is not None:
-            timestamp_ms = message.timestamp()[1]
-            buffer.add(IncomingRecord(offset, timestamp_ms, message.key(), message.value()), now)
+            buffer.add(_record(message, offset), now)
         elif error is not None and error.code() == KafkaError._PARTITION_EOF:
             if buffer is not None and offset is not None:
                 buffer.reach(offset, now)
@@ -250,3 +256,16 @@ class TopicSource:
         else:
             log.warning("topic %s, partition %d: reading again from %d", self.topic, partition, buffer.reached)
         self.read_on()
+
+
+def _record(message: Message, offset: int) -> IncomingRecord:
+    kind, timestamp_ms = message.timestamp()
+    appended = kind == TIMESTAMP_LOG_APPEND_TIME
+    return IncomingRecord(offset, timestamp_ms, message.key(), message.value(), _headers(message), appended)
+
+
+def _headers(message: Message) -> Headers | None:
+    try:
+        return tuple(cast("list[tuple[str, bytes | None]]", message.headers() or []))
+    except SystemError:  # what the library answers where a name is not UTF-8
+        return None

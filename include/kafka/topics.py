@@ -13,10 +13,14 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition, Uuid
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the library forgot to list these three
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the library forgot to list some of these
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
     NewTopic,
     OffsetSpec,
+    ResourceType,
     TopicDescription,
 )
 
@@ -65,32 +69,27 @@ class TopicSpec:
     partitions: int
     config: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def compacted(self) -> bool:
-        """Whether Kafka removes records that have a newer one of the same key."""
-        return "compact" in self.config.get("cleanup.policy", "")
-
     def new_topic(self) -> NewTopic:
         """The request that creates the topic."""
         return NewTopic(self.name, num_partitions=self.partitions, replication_factor=-1, config=dict(self.config))
 
 
-# Reference topics hold the newest record of each id for ever, so a new lake can be filled from them. A record younger
-# than a week is never compacted away, which gives bronze that long to copy each version.
-_COMPACTED = {"cleanup.policy": "compact", "min.compaction.lag.ms": _WEEK_MS, "delete.retention.ms": _WEEK_MS}
-# Events are kept by age alone: bronze is their archive.
-_EVENTS = {"cleanup.policy": "delete", "retention.ms": _WEEK_MS}
+# Bronze is the archive, so Kafka keeps records by time alone: a compacted topic would refuse those without a key. The
+# time is the broker's, because a producer's clock says nothing about when a record came: by a clock that runs behind,
+# Kafka would delete a record before it was read, by one that runs ahead it would keep it for ever.
+_PROMISED = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
+_CONFIG = {**_PROMISED, "retention.ms": _WEEK_MS}
 
 TOPICS: dict[str, TopicSpec] = {
     spec.name: spec
     for spec in (
-        TopicSpec(PROFILES.topic, 2, _COMPACTED),
-        TopicSpec(MERCHANTS.topic, 2, _COMPACTED),
-        TopicSpec(ACCOUNTS.topic, 2, _COMPACTED),
+        TopicSpec(PROFILES.topic, 2, _CONFIG),
+        TopicSpec(MERCHANTS.topic, 2, _CONFIG),
+        TopicSpec(ACCOUNTS.topic, 2, _CONFIG),
         # The number of partitions is the most that transactions can be read in parallel; adding some later would move
         # users to other partitions and break their order.
-        TopicSpec(TRANSACTIONS.topic, 4, _EVENTS),
-        TopicSpec(LABELS_TOPIC, 2, _EVENTS),
+        TopicSpec(TRANSACTIONS.topic, 4, _CONFIG),
+        TopicSpec(LABELS_TOPIC, 2, _CONFIG),
     )
 }
 
@@ -98,7 +97,8 @@ TOPICS: dict[str, TopicSpec] = {
 def ensure_topics(admin: AdminClient, names: Iterable[str], timeout: float = DEFAULT_TIMEOUT) -> None:
     """Create those of Paylake's topics ``names`` that are missing and wait until each partition has a leader.
 
-    Existing topics are left as they are. Several callers at once do no harm.
+    An existing topic that is compacted, or keeps its producers' times, is changed; its other settings (how long it
+    keeps records, for one) are left as they are. Several callers at once do no harm.
 
     Raises:
         UnknownTopicError: a name is not in ``TOPICS``.
@@ -109,6 +109,7 @@ def ensure_topics(admin: AdminClient, names: Iterable[str], timeout: float = DEF
         if _describe(admin, spec.name, deadline) is None:
             _create(admin, spec, deadline)
         _await_leaders(admin, spec.name, deadline, replaced=None)
+        _keep_promises(admin, spec, deadline)
 
 
 def reset_topics(admin: AdminClient, names: Iterable[str], timeout: float = 60.0) -> dict[str, str]:
@@ -205,6 +206,23 @@ def _create(admin: AdminClient, spec: TopicSpec, deadline: float, replaced: str 
         return True
 
     _until(created, deadline, awaited)
+
+
+def _keep_promises(admin: AdminClient, spec: TopicSpec, deadline: float) -> None:
+    """Set what Paylake's promises rest on where the topic has it otherwise."""
+    awaited = f"the settings of topic {spec.name}"
+    topic = ConfigResource(ResourceType.TOPIC, spec.name)
+    (answer,) = admin.describe_configs([topic], request_timeout=_remaining(deadline, awaited)).values()
+    now: dict[str, ConfigEntry] = _result(answer, awaited)
+    wrong = {
+        name: spec.config[name] for name in _PROMISED if name in spec.config and now[name].value != spec.config[name]
+    }
+    if not wrong:
+        return
+    entries = [ConfigEntry(name, to, incremental_operation=AlterConfigOpType.SET) for name, to in wrong.items()]
+    change = ConfigResource(ResourceType.TOPIC, spec.name, incremental_configs=entries)
+    (changed,) = admin.incremental_alter_configs([change], request_timeout=_remaining(deadline, awaited)).values()
+    _result(changed, awaited)
 
 
 def _delete(admin: AdminClient, name: str, deadline: float) -> None:

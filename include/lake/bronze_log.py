@@ -15,9 +15,18 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from include.domains import BRONZE_BUCKET, Domain
-from include.lake.objects import ObjectIndex, decode_index, decode_values, object_key, partition_prefix, start_of_key
+from include.lake.objects import (
+    CorruptObjectError,
+    ObjectIndex,
+    body_lines,
+    decode_index,
+    decode_values,
+    object_key,
+    partition_prefix,
+    start_of_key,
+)
 from include.lake.positions import Positions
-from include.lake.records import BronzeRecord
+from include.lake.records import BronzeRecord, CorruptLineError, Original, decode_original
 from include.lake.s3 import is_missing
 
 if TYPE_CHECKING:
@@ -46,13 +55,34 @@ class ListedObject:
 
 @dataclass(frozen=True, slots=True)
 class ObjectContent:
-    """The records of one object as columns of equal length; a None among ``values`` is a null value."""
+    """The records of one object as columns of equal length; a None among ``values`` is a null value.
+
+    ``timestamps_ms`` and ``taken_ms`` are those of ``BronzeRecord``.
+    """
 
     key: str
     end: int
     offsets: list[int]
     timestamps_ms: list[int]
+    taken_ms: list[int]
     values: list[bytes | None]
+
+    def records(self, topic_id: str, partition: int) -> Iterator[BronzeRecord]:
+        """The records one by one."""
+        columns = zip(self.offsets, self.timestamps_ms, self.taken_ms, self.values, strict=True)
+        for offset, timestamp_ms, taken_ms, value in columns:
+            yield BronzeRecord(topic_id, partition, offset, timestamp_ms, taken_ms, value)
+
+    def slice(self, first: int, last: int) -> ObjectContent:
+        """The records from place ``first`` to before place ``last``."""
+        return ObjectContent(
+            self.key,
+            self.end,
+            self.offsets[first:last],
+            self.timestamps_ms[first:last],
+            self.taken_ms[first:last],
+            self.values[first:last],
+        )
 
 
 class BronzeLog:
@@ -122,7 +152,7 @@ class BronzeLog:
             if is_missing(error):
                 raise BrokenChainError(_MISSING.format(key)) from error
             raise
-        return decode_index(key, answer["Metadata"])
+        return decode_index(key, answer["Metadata"], answer["LastModified"])
 
     def step(self, topic_id: str, partition: int, start: int, limit: int) -> int:
         """The furthest end of an object that is not beyond ``limit``, or of the first one, when it is beyond.
@@ -166,16 +196,24 @@ class BronzeLog:
         Raises:
             BrokenChainError: there is no such object.
         """
-        key = self._key(topic_id, partition, start)
+        key, index, body = self._get(topic_id, partition, start)
+        values = decode_values(key, body, len(index.offsets))
+        return ObjectContent(key, index.end, index.offsets, index.timestamps_ms, index.taken_ms, values)
+
+    def original(self, topic_id: str, partition: int, offset: int) -> Original | None:
+        """The message at ``offset`` with its key and headers; None when bronze has no record there."""
+        start = self._containing_start(topic_id, partition, offset)
         try:
-            answer = self._s3.get_object(Bucket=BRONZE_BUCKET, Key=key)
-        except ClientError as error:
-            if is_missing(error):
-                raise BrokenChainError(_MISSING.format(key)) from error
-            raise
-        index = decode_index(key, answer["Metadata"])
-        values = decode_values(key, answer["Body"].read(), len(index.offsets))
-        return ObjectContent(key, index.end, index.offsets, index.timestamps_ms, values)
+            key, index, body = self._get(topic_id, partition, start)
+        except BrokenChainError:  # nothing was ever ingested of this partition
+            return None
+        if offset not in index.offsets:
+            return None
+        line = body_lines(key, body, len(index.offsets))[index.offsets.index(offset)]
+        try:
+            return decode_original(line)
+        except CorruptLineError as error:
+            raise CorruptObjectError(f"{key}: {error}") from error
 
     def read(self, topic_id: str, partition: int, start: int, end: int) -> Iterator[BronzeRecord]:
         """The records with offsets in [start, end), in order.
@@ -184,12 +222,21 @@ class BronzeLog:
             BrokenChainError: see ``contents``.
         """
         for content in self.contents(topic_id, partition, start, end):
-            columns = zip(content.offsets, content.timestamps_ms, content.values, strict=True)
-            for offset, timestamp_ms, value in columns:
-                yield BronzeRecord(topic_id, partition, offset, timestamp_ms, value)
+            yield from content.records(topic_id, partition)
 
     def _key(self, topic_id: str, partition: int, start: int) -> str:
         return object_key(self._folder, topic_id, partition, start)
+
+    def _get(self, topic_id: str, partition: int, start: int) -> tuple[str, ObjectIndex, bytes]:
+        """Name, index and body of the object that begins at ``start``."""
+        key = self._key(topic_id, partition, start)
+        try:
+            answer = self._s3.get_object(Bucket=BRONZE_BUCKET, Key=key)
+        except ClientError as error:
+            if is_missing(error):
+                raise BrokenChainError(_MISSING.format(key)) from error
+            raise
+        return key, decode_index(key, answer["Metadata"], answer["LastModified"]), answer["Body"].read()
 
     def _page(self, topic_id: str, partition: int, after: int, limit: int = PAGE) -> list[ListedObject]:
         """The first objects that begin after the offset ``after`` (-1: from the beginning)."""
@@ -257,11 +304,4 @@ def _cut(content: ObjectContent, start: int, end: int) -> ObjectContent:
     keep = [place for place, offset in enumerate(content.offsets) if start <= offset < end]
     if len(keep) == len(content.offsets):
         return content
-    first, last = (keep[0], keep[-1] + 1) if keep else (0, 0)
-    return ObjectContent(
-        content.key,
-        content.end,
-        content.offsets[first:last],
-        content.timestamps_ms[first:last],
-        content.values[first:last],
-    )
+    return content.slice(keep[0], keep[-1] + 1) if keep else content.slice(0, 0)

@@ -1,8 +1,8 @@
 """One bronze object: its name, its body, and the index in its metadata.
 
 An object holds the records of one partition with Kafka offsets in [start, end). The start is in its name. The end, the
-number of records and the index (each record's offset and timestamp) are user metadata, so the body is plain lines.
-S3 allows 2 KB of metadata; ``encode`` takes as many records as their index has room for.
+number of records, the index (each record's offset and timestamp) and when the records came are user metadata, so the
+body is plain lines. S3 allows 2 KB of metadata; ``encode`` takes as many records as their index has room for.
 """
 
 from __future__ import annotations
@@ -11,19 +11,25 @@ import base64
 import binascii
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from datetime import datetime
+from itertools import accumulate, pairwise
 
-from include.lake.records import BronzeRecord, CorruptLineError, IncomingRecord, decode_line, encode_line
+from include.lake.records import CorruptLineError, IncomingRecord, decode_line, encode_line
 
 CONTENT_TYPE = "application/x-ndjson"
 END_KEY = "paylake-end"
 COUNT_KEY = "paylake-count"
 INDEX_KEY = "paylake-index"
+TAKEN_KEY = "paylake-taken"
+TAKEN_BY_KAFKA = "kafka"
+"""The records' timestamps are Kafka's times of appending; otherwise ``TAKEN_KEY`` is the ingestion's clock, in ms."""
+MAX_OBJECT_BYTES = 8 * 1024 * 1024
+"""An object's records have so many bytes at most, or it is one record: what reads an object holds it whole."""
 
-# Leaves room, of the 2048 bytes that S3 allows, for the names and the two numbers.
-_MAX_INDEX_CHARACTERS = 1900
+# Leaves room, of the 2048 bytes that S3 allows, for the names and the three numbers.
+_MAX_INDEX_CHARACTERS = 1850
 _START_DIGITS = 20
 _NAME = re.compile(r"(?P<start>[0-9]{20})\.json")
 
@@ -67,20 +73,33 @@ class EncodedObject:
 
 @dataclass(frozen=True, slots=True)
 class ObjectIndex:
-    """What an object's metadata says: the end (exclusive), and each record's offset and timestamp in ms."""
+    """What an object's metadata says: the end (exclusive), and each record's offset, timestamp and time of coming.
+
+    The times are in ms; see ``BronzeRecord``.
+    """
 
     end: int
     offsets: list[int]
     timestamps_ms: list[int]
+    taken_ms: list[int]
 
 
 def encode(
-    records: Sequence[IncomingRecord], *, topic: str, partition: int, start: int, end: int
+    records: Sequence[IncomingRecord],
+    *,
+    topic: str,
+    key_fields: Collection[str],
+    partition: int,
+    start: int,
+    end: int,
+    now_ms: int,
 ) -> Iterator[EncodedObject]:
-    """Objects that together cover [start, end), each as long as its index allows; usually one.
+    """Objects that together cover [start, end), each as long as its index and ``MAX_OBJECT_BYTES`` allow; usually one.
 
     ``records`` are in the order of their offsets and lie in [start, end); there may be none, then the object covers
     a gap. A gap between two objects belongs to the later one, the gap behind the last record to the last object.
+    ``key_fields``: see ``include.lake.records.envelope_reason``. ``now_ms`` is when the records came, where Kafka did
+    not note it itself; those of which it did are in objects of their own.
 
     Raises:
         ValueError: the records are out of order or out of range.
@@ -88,23 +107,34 @@ def encode(
     _check_order(records, start, end)
     remaining = records
     while True:
-        count, index = _fitting_index(remaining, start)
+        count, index = _fitting_index(remaining[: _alike(remaining)], start)
         chunk, remaining = remaining[:count], remaining[count:]
         chunk_end = chunk[-1].offset + 1 if remaining else end
+        taken = TAKEN_BY_KAFKA if chunk and chunk[0].appended else str(now_ms)
         yield EncodedObject(
             start=start,
             end=chunk_end,
             count=count,
-            body=b"".join(encode_line(record, topic, partition) + b"\n" for record in chunk),
-            metadata={END_KEY: str(chunk_end), COUNT_KEY: str(count), INDEX_KEY: index},
+            body=b"".join(encode_line(record, topic, partition, key_fields) + b"\n" for record in chunk),
+            metadata={END_KEY: str(chunk_end), COUNT_KEY: str(count), INDEX_KEY: index, TAKEN_KEY: taken},
         )
         if not remaining:
             return
         start = chunk_end
 
 
-def decode_index(key: str, metadata: Mapping[str, str]) -> ObjectIndex:
-    """Read the metadata of the object named ``key``.
+def _alike(records: Sequence[IncomingRecord]) -> int:
+    """How many of the first records may share an object: times of one kind, and not too many bytes."""
+    count = 0
+    for record, size in zip(records, accumulate(record.size for record in records), strict=True):
+        if count and (size > MAX_OBJECT_BYTES or record.appended != records[0].appended):
+            break
+        count += 1
+    return count
+
+
+def decode_index(key: str, metadata: Mapping[str, str], written: datetime) -> ObjectIndex:
+    """Read the metadata of the object named ``key``, which S3 says was ``written`` at that moment.
 
     Raises:
         CorruptObjectError: metadata is missing, cannot be read or contradicts itself or the name.
@@ -113,13 +143,22 @@ def decode_index(key: str, metadata: Mapping[str, str]) -> ObjectIndex:
     try:
         end, count = int(metadata[END_KEY]), int(metadata[COUNT_KEY])
         offsets, timestamps = _unpack(base64.b64decode(metadata[INDEX_KEY], validate=True), start)
+        taken = _taken(metadata.get(TAKEN_KEY), timestamps, written)
     except (KeyError, ValueError, IndexError, binascii.Error, zlib.error) as error:
         raise CorruptObjectError(f"{key}: its metadata cannot be read: {error!r}") from error
     if len(offsets) != count:
         raise CorruptObjectError(f"{key}: {count} records according to its metadata, {len(offsets)} in its index")
     if end <= start or (offsets and offsets[-1] >= end):
         raise CorruptObjectError(f"{key}: its records reach beyond its end {end}")
-    return ObjectIndex(end, offsets, timestamps)
+    return ObjectIndex(end, offsets, timestamps, taken)
+
+
+def _taken(noted: str | None, timestamps_ms: list[int], written: datetime) -> list[int]:
+    """When each record came. Objects did not always note it: then it is when the object was written."""
+    if noted == TAKEN_BY_KAFKA:
+        return timestamps_ms
+    moment = round(written.timestamp() * 1000) if noted is None else int(noted)
+    return [moment] * len(timestamps_ms)
 
 
 def decode_values(key: str, body: bytes, count: int) -> list[bytes | None]:
@@ -128,25 +167,22 @@ def decode_values(key: str, body: bytes, count: int) -> list[bytes | None]:
     Raises:
         CorruptObjectError: the number of lines is not ``count``, or a line cannot be read.
     """
-    lines = body.split(b"\n")
-    if lines.pop() or len(lines) != count:
-        raise CorruptObjectError(f"{key}: {count} records according to its metadata, {len(lines)} whole lines")
     try:
-        return [decode_line(line) for line in lines]
+        return [decode_line(line) for line in body_lines(key, body, count)]
     except CorruptLineError as error:
         raise CorruptObjectError(f"{key}: {error}") from error
 
 
-def decode(key: str, metadata: Mapping[str, str], body: bytes, topic_id: str, partition: int) -> Iterator[BronzeRecord]:
-    """The records of one object.
+def body_lines(key: str, body: bytes, count: int) -> list[bytes]:
+    """The lines of a body, one for each record.
 
     Raises:
-        CorruptObjectError: see ``decode_index`` and ``decode_values``.
+        CorruptObjectError: there are not ``count`` of them.
     """
-    index = decode_index(key, metadata)
-    values = decode_values(key, body, len(index.offsets))
-    for offset, timestamp_ms, value in zip(index.offsets, index.timestamps_ms, values, strict=True):
-        yield BronzeRecord(topic_id, partition, offset, timestamp_ms, value)
+    lines = body.split(b"\n")
+    if lines.pop() or len(lines) != count:
+        raise CorruptObjectError(f"{key}: {count} records according to its metadata, {len(lines)} whole lines")
+    return lines
 
 
 def _check_order(records: Sequence[IncomingRecord], start: int, end: int) -> None:

@@ -1,7 +1,8 @@
 """One record of bronze, and the line that holds it in an object.
 
 A value that is one JSON object in UTF-8 on one line is its own line, byte for byte. Whatever else Kafka delivers goes
-into an envelope: a line of JSON that holds the value in base64, why it is there, and where it came from.
+into an envelope: a line of JSON that holds the value in base64, why it is there, and where it came from. So does a
+record whose headers or key say something that its value does not.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeAlias
 
@@ -17,8 +18,19 @@ ENVELOPE_KEY = "_paylake_envelope"
 _ENVELOPE_START = f'{{"{ENVELOPE_KEY}"'.encode()
 
 EnvelopeReason: TypeAlias = Literal[
-    "null_value", "empty", "line_break", "looks_like_envelope", "not_utf8", "not_json", "not_an_object", "too_deep"
+    "null_value",
+    "empty",
+    "line_break",
+    "looks_like_envelope",
+    "not_utf8",
+    "not_json",
+    "not_an_object",
+    "too_deep",
+    "headers",
+    "key",
 ]
+Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
+"""A message's headers in their order; a name may come several times."""
 
 
 class CorruptLineError(ValueError):
@@ -29,24 +41,50 @@ class CorruptLineError(ValueError):
 class BronzeRecord:
     """One record as Kafka delivered it.
 
-    ``timestamp_ms`` is Kafka's, in milliseconds since 1970, or -1 for a record without one. ``value`` is None for a
-    null value (a tombstone).
+    ``timestamp_ms`` is Kafka's, in milliseconds since 1970: what a producer set, so any 64 bits, or -1 for none.
+    ``taken_ms`` is when the record came, by a clock of ours: Kafka's, where the topic keeps the time of appending,
+    otherwise the ingestion's. ``value`` is None for a null value (a tombstone).
     """
 
     topic_id: str
     partition: int
     offset: int
     timestamp_ms: int
+    taken_ms: int
     value: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingRecord:
-    """What the writer knows of a record that is not in bronze yet. ``timestamp_ms`` as in ``BronzeRecord``."""
+    """What the writer knows of a record that is not in bronze yet.
+
+    ``timestamp_ms`` as in ``BronzeRecord``; ``appended`` says that Kafka itself set it when it took the record.
+    ``headers`` are None where there are some that the client library cannot read.
+    """
 
     offset: int
     timestamp_ms: int
     key: bytes | None
+    value: bytes | None
+    headers: Headers | None = ()
+    appended: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers."""
+        headers = sum(len(name) + len(value or b"") for name, value in self.headers or ())
+        return len(self.value or b"") + len(self.key or b"") + headers
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A message's parts as they came. ``key`` is None also where the line does not tell it: it repeats the value.
+
+    ``headers`` are None where there were some that the client library could not read.
+    """
+
+    key: bytes | None
+    headers: Headers | None
     value: bytes | None
 
 
@@ -60,8 +98,12 @@ def spans(records: Iterable[BronzeRecord]) -> dict[tuple[str, int], tuple[int, i
     return found
 
 
-def envelope_reason(value: bytes | None) -> EnvelopeReason | None:
-    """Why a value cannot be a line of its own, or None when it can."""
+def envelope_reason(record: IncomingRecord, key_fields: Collection[str]) -> EnvelopeReason | None:
+    """Why a record cannot be a line of its own, or None when it can.
+
+    A key that is the text of one of ``key_fields`` in the value says nothing that the value does not.
+    """
+    value = record.value
     if value is None:
         return "null_value"
     if not value:
@@ -71,18 +113,24 @@ def envelope_reason(value: bytes | None) -> EnvelopeReason | None:
         return "line_break"
     if value.startswith(_ENVELOPE_START):
         return "looks_like_envelope"
-    return _json_reason(value)
+    parsed = _parsed(value)
+    if isinstance(parsed, str):
+        return parsed
+    if record.headers != ():
+        return "headers"
+    return None if record.key is None or _repeats(record.key, parsed, key_fields) else "key"
 
 
-def encode_line(record: IncomingRecord, topic: str, partition: int) -> bytes:
-    """The record's line, without the newline that ends it."""
-    reason = envelope_reason(record.value)
+def encode_line(record: IncomingRecord, topic: str, partition: int, key_fields: Collection[str]) -> bytes:
+    """The record's line, without the newline that ends it; ``key_fields`` as for ``envelope_reason``."""
+    reason = envelope_reason(record, key_fields)
     if reason is None and record.value is not None:
         return record.value
     envelope = {
         "reason": reason,
         "value_base64": _base64(record.value),
         "key_base64": _base64(record.key),
+        "headers": _listed(record.headers),
         "topic": topic,
         "partition": partition,
         "offset": record.offset,
@@ -97,16 +145,31 @@ def decode_line(line: bytes) -> bytes | None:
     Raises:
         CorruptLineError: the line begins like an envelope and cannot be opened.
     """
-    if not line.startswith(_ENVELOPE_START):
-        return line
+    return _open(line).value if line.startswith(_ENVELOPE_START) else line
+
+
+def decode_original(line: bytes) -> Original:
+    """All parts of the message that a line holds.
+
+    Raises:
+        CorruptLineError: the line begins like an envelope and cannot be opened.
+    """
+    return _open(line) if line.startswith(_ENVELOPE_START) else Original(None, (), line)
+
+
+def _open(line: bytes) -> Original:
     try:
-        value = json.loads(line)[ENVELOPE_KEY]["value_base64"]
-        return None if value is None else base64.b64decode(value, validate=True)
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+        envelope = json.loads(line)[ENVELOPE_KEY]
+        # Envelopes had no headers once.
+        listed = envelope.get("headers", [])
+        headers = None if listed is None else tuple((one["name"], _bytes(one["value_base64"])) for one in listed)
+        return Original(_bytes(envelope["key_base64"]), headers, _bytes(envelope["value_base64"]))
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
         raise CorruptLineError(f"an envelope cannot be opened: {error!r}") from error
 
 
-def _json_reason(value: bytes) -> EnvelopeReason | None:
+def _parsed(value: bytes) -> dict[str, object] | EnvelopeReason:
+    """The JSON object that the value is, or why it is none."""
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
@@ -118,12 +181,26 @@ def _json_reason(value: bytes) -> EnvelopeReason | None:
         return "too_deep"
     except ValueError:
         return "not_json"
-    return None if isinstance(parsed, dict) else "not_an_object"
+    return parsed if isinstance(parsed, dict) else "not_an_object"
+
+
+def _repeats(key: bytes, members: Mapping[str, object], key_fields: Collection[str]) -> bool:
+    """Whether the key is the text of one of these fields. (A lone surrogate is text that no key can be.)"""
+    texts = (members.get(name) for name in key_fields)
+    return any(isinstance(text, str) and text.encode("utf-8", "surrogatepass") == key for text in texts)
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _listed(headers: Headers | None) -> list[dict[str, str | None]] | None:
+    return None if headers is None else [{"name": name, "value_base64": _base64(value)} for name, value in headers]
+
+
 def _base64(data: bytes | None) -> str | None:
     return None if data is None else base64.b64encode(data).decode("ascii")
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text, validate=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from include.lake.records import BronzeRecord
 
 FUTURE_TOLERANCE = timedelta(hours=24)
-"""How far a record's own times may lie after the time Kafka took the record."""
+"""How far a record's own times may lie after the moment it came."""
 
 Cleaner = Callable[[Any], Mapping[str, object]]
 
@@ -59,15 +59,12 @@ def classify(domain: Domain, record: BronzeRecord) -> Outcome:
         members = parse_object(record.value)
     except UnreadableError as error:
         return Rejected((error.reason,))
-    return _plan(domain).apply(members, _latest(record.timestamp_ms))
+    return _plan(domain).apply(members, _latest(record.taken_ms))
 
 
-def _latest(timestamp_ms: int) -> datetime | None:
-    """The latest moment that a record of this Kafka timestamp may speak of; None where Kafka has no timestamp."""
-    try:
-        return datetime.fromtimestamp(timestamp_ms / 1000, UTC) + FUTURE_TOLERANCE if timestamp_ms >= 0 else None
-    except (ValueError, OverflowError, OSError):  # a producer may set any 64 bits
-        return None
+def _latest(taken_ms: int) -> datetime:
+    """The latest moment that a record may speak of."""
+    return datetime.fromtimestamp(taken_ms / 1000, UTC) + FUTURE_TOLERANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,7 @@ class _Plan:
     steps: tuple[_Step, ...]
     columns: tuple[str, ...]
 
-    def apply(self, members: Mapping[str, object], latest: datetime | None) -> Valid | Rejected:
+    def apply(self, members: Mapping[str, object], latest: datetime) -> Valid | Rejected:
         made: dict[str, Any] = dict.fromkeys(self.columns)
         reasons: list[Reason] = []
         for step in self.steps:
@@ -99,7 +96,7 @@ class _Plan:
                 continue
             try:
                 typed = step.check(value)
-                if step.is_timestamp and latest is not None and typed > latest:
+                if step.is_timestamp and typed > latest:
                     reasons.append(Reason(step.name, "in_the_future", _future_message(typed)))
                 made[step.name] = typed
                 if step.cleaner:
@@ -116,7 +113,7 @@ class _Plan:
 
 def _future_message(moment: datetime) -> str:
     hours = int(FUTURE_TOLERANCE.total_seconds() // 3600)
-    return f"{shown(moment.isoformat())} is more than {hours} hours after Kafka took the record"
+    return f"{shown(moment.isoformat())} is more than {hours} hours after the record came"
 
 
 @lru_cache(maxsize=64)

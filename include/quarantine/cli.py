@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import psycopg
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -21,6 +22,10 @@ from rich.text import Text
 from include.domains import DOMAINS
 from include.fraud.console import fraud_line, printable
 from include.fraud.rules import RulesError, load_rules
+from include.lake.bronze_log import BronzeLog
+from include.lake.objects import CorruptObjectError
+from include.lake.records import Original
+from include.lake.s3 import s3_client
 from include.local.airflow_api import AirflowApi
 from include.local.errors import StackError
 from include.quarantine.redrive import Redrive, Redriven, UnknownRecordError
@@ -105,7 +110,10 @@ def show(
     raw: Annotated[bool, typer.Option("--raw", help="Write the original bytes and nothing else.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with the bytes in base64.")] = False,
 ) -> None:
-    """Show every reason of a record, and the record as it came."""
+    """Show every reason of a record, and the record as it came.
+
+    Key and headers are read from bronze. It does not keep a key that only repeats the record's id.
+    """
     if raw and as_json:
         raise typer.BadParameter("--raw and --json exclude one another")
     place = _parse(coordinates)
@@ -118,10 +126,10 @@ def show(
         sys.stdout.buffer.write(value or b"")
         sys.stdout.buffer.flush()
     elif as_json:
-        encoded = None if value is None else base64.b64encode(value).decode()
-        typer.echo(json.dumps(_as_json(kept) | {"value_base64": encoded}))
+        message = _message_as_json(_original(kept), value)
+        typer.echo(json.dumps(_as_json(kept) | message))
     else:
-        _print_record(kept, value)
+        _print_record(kept, value, _original(kept))
 
 
 @app.command(context_settings=ANY_TOPIC_ID)
@@ -261,7 +269,29 @@ def _fail(message: str, cause: Exception | None = None, *, code: int = 1) -> NoR
     raise typer.Exit(code) from cause
 
 
-def _print_record(kept: Kept, value: bytes | None) -> None:
+def _original(kept: Kept) -> Original | str:
+    """The message in bronze, or why it is not to be had there: the rest of what is known is shown all the same."""
+    log = BronzeLog(s3_client(Settings.from_environment()), DOMAINS[kept.domain])
+    try:
+        return log.original(*kept.coordinates) or "bronze does not have the record"
+    except (BotoCoreError, ClientError, CorruptObjectError) as error:
+        return str(error)
+
+
+def _message_as_json(original: Original | str, value: bytes | None) -> dict[str, Any]:
+    message: dict[str, Any] = {"key_base64": None, "headers": None, "value_base64": _base64(value)}
+    if isinstance(original, Original):
+        message["key_base64"] = _base64(original.key)
+        if original.headers is not None:
+            message["headers"] = [{"name": name, "value_base64": _base64(it)} for name, it in original.headers]
+    return message
+
+
+def _base64(content: bytes | None) -> str | None:
+    return None if content is None else base64.b64encode(content).decode()
+
+
+def _print_record(kept: Kept, value: bytes | None, original: Original | str) -> None:
     console = Console(highlight=False)
 
     def line(text: str) -> None:
@@ -272,6 +302,15 @@ def _print_record(kept: Kept, value: bytes | None) -> None:
     line(f"  refused            {_time(kept.quarantined_at)} by contract {kept.contract_version}{_state_suffix(kept)}")
     for reason in kept.reasons:
         line(f"  {reason['field'] or 'record'} {reason['code']}: {reason['message']}")
+    if isinstance(original, str):
+        line(f"  key and headers are not known: {original}")
+    else:
+        if original.key is not None:
+            line(f"  key: {_shown(original.key)}")
+        if original.headers is None:
+            line("  headers: the Kafka client could not read them, a name is not UTF-8")
+        for name, content in original.headers or ():
+            line(f"  header {name}: {_shown(content)}")
     if value is None:
         line("  value: null")
         return
@@ -282,6 +321,10 @@ def _print_record(kept: Kept, value: bytes | None) -> None:
         text, note = text[:SHOWN_CHARACTERS], f"{note}, cut; --raw writes all of it"
     line(f"  value: {len(value):,} bytes{note}")
     line(text)
+
+
+def _shown(content: bytes | None) -> str:
+    return "null" if content is None else content.decode("utf-8", "backslashreplace")[:SHOWN_CHARACTERS]
 
 
 def _print_classes(found: Redriven) -> None:

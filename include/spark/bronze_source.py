@@ -29,11 +29,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceStreamReader, InputPartition
-from pyspark.sql.types import BinaryType, IntegerType, LongType, StringType, StructField, StructType, TimestampType
+from pyspark.sql.types import BinaryType, IntegerType, LongType, StringType, StructField, StructType
 
 from include.domains import DOMAINS, Domain
 from include.lake.bronze_log import BronzeLog, ObjectContent
 from include.lake.positions import Positions, plain_positions, positions_from_json, positions_from_plain
+from include.lake.records import BronzeRecord
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from include.spark.bronze_batches import BatchPlanner
@@ -49,7 +50,9 @@ SCHEMA = StructType(
         StructField("topic_id", StringType(), nullable=False),
         StructField("partition", IntegerType(), nullable=False),
         StructField("offset", LongType(), nullable=False),
-        StructField("timestamp", TimestampType(), nullable=False),
+        # Numbers, for a producer may set any 64 bits, and most of those are no date.
+        StructField("timestamp_ms", LongType(), nullable=False),
+        StructField("taken_ms", LongType(), nullable=False),
         StructField("value", BinaryType(), nullable=True),
     ]
 )
@@ -58,7 +61,8 @@ _ARROW_SCHEMA = pa.schema(
         pa.field("topic_id", pa.string(), nullable=False),
         pa.field("partition", pa.int32(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),
-        pa.field("timestamp", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("timestamp_ms", pa.int64(), nullable=False),
+        pa.field("taken_ms", pa.int64(), nullable=False),
         pa.field("value", pa.binary()),
     ]
 )
@@ -92,7 +96,7 @@ class BronzeDataSource(DataSource):
         return FORMAT
 
     def schema(self) -> StructType:
-        """Topic id, partition, offset, Kafka's timestamp, and the value as it was produced (null: a tombstone)."""
+        """Topic id, partition, offset, Kafka's timestamp, when the record came, and its value (null: a tombstone)."""
         return SCHEMA
 
     def reader(self, schema: StructType) -> DataSourceReader:
@@ -206,13 +210,13 @@ def read_range(domain: Domain, wanted: InputPartition | None) -> Iterator[pa.Rec
 
 def _arrow_batch(wanted: OffsetRange, content: ObjectContent, first: int, last: int) -> pa.RecordBatch:
     count = last - first
-    timestamps_us = [milliseconds * 1000 for milliseconds in content.timestamps_ms[first:last]]
     return pa.RecordBatch.from_arrays(
         [
             pa.repeat(pa.scalar(wanted.topic_id, pa.string()), count),
             pa.repeat(pa.scalar(wanted.partition, pa.int32()), count),
             pa.array(content.offsets[first:last], pa.int64()),
-            pa.array(timestamps_us, pa.timestamp("us", tz="UTC")),
+            pa.array(content.timestamps_ms[first:last], pa.int64()),
+            pa.array(content.taken_ms[first:last], pa.int64()),
             pa.array(content.values[first:last], pa.binary()),
         ],
         schema=_ARROW_SCHEMA,
@@ -229,6 +233,12 @@ def _slices(values: Sequence[bytes | None]) -> Iterator[tuple[int, int]]:
         size += length
     if first < len(values):
         yield first, len(values)
+
+
+def bronze_records(batch: pa.RecordBatch) -> Iterator[BronzeRecord]:
+    """The rows of the data source as records."""
+    for row in zip(*(batch[name].to_pylist() for name in SCHEMA.fieldNames()), strict=True):
+        yield BronzeRecord(*row)
 
 
 def bronze_log(domain: Domain) -> BronzeLog:

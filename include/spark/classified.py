@@ -14,6 +14,7 @@ from pyspark.sql.types import BinaryType, LongType, StringType, StructField, Str
 from include.domains import Domain
 from include.lake.records import BronzeRecord
 from include.quality import Rejected, Tombstone, Valid, classify
+from include.spark.bronze_source import bronze_records
 from include.spark.silver_schema import COORDINATES, contract_columns
 
 OUTCOME = "outcome"
@@ -44,19 +45,10 @@ def batch_classifier(
     def classify_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         schema = to_arrow_schema(classified_schema(domain))
         for batch in batches:
-            rows = [_row(domain, record, generations) for record in _records(batch)]
+            rows = [_row(domain, record, generations) for record in bronze_records(batch)]
             yield pa.RecordBatch.from_pylist(rows, schema=schema)
 
     return classify_batches
-
-
-def _records(batch: pa.RecordBatch) -> Iterator[BronzeRecord]:
-    milliseconds = (moment // 1000 for moment in batch["timestamp"].cast(pa.int64()).to_pylist())
-    columns = (batch[name].to_pylist() for name in ("topic_id", "partition", "offset"))
-    for topic_id, partition, offset, timestamp_ms, value in zip(
-        *columns, milliseconds, batch["value"].to_pylist(), strict=True
-    ):
-        yield BronzeRecord(topic_id, partition, offset, timestamp_ms, value)
 
 
 def _row(domain: Domain, record: BronzeRecord, generations: dict[str, int]) -> dict[str, Any]:
@@ -65,6 +57,7 @@ def _row(domain: Domain, record: BronzeRecord, generations: dict[str, int]) -> d
         "bronze_partition": record.partition,
         "bronze_offset": record.offset,
         "bronze_generation": generations[record.topic_id],
+        "bronze_taken_ms": record.taken_ms,
     }
     match classify(domain, record):
         case Valid(row):

@@ -34,11 +34,11 @@ from include.fraud.rules import Rules, RulesError, load_rules
 from include.fraud.settle import Classified
 from include.fraud.sink import Batch, Sink
 from include.lake.bronze_log import BronzeLog
-from include.lake.records import BronzeRecord
 from include.lake.s3 import s3_client
 from include.lifetime import die_with_parent, stop_on_signals
 from include.quality import classify
 from include.settings import MissingSettingError, Settings
+from include.spark.bronze_source import bronze_records
 from include.spark.session import checkpoint_location, spark_session
 from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
@@ -60,15 +60,8 @@ def classify_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
     again for nothing.
     """
     for batch in batches:
-        classified = [Classified(record, classify(TRANSACTIONS, record)) for record in _records(batch)]
+        classified = [Classified(record, classify(TRANSACTIONS, record)) for record in bronze_records(batch)]
         yield pa.record_batch({"chunk": [pickle.dumps(classified, pickle.HIGHEST_PROTOCOL)]})
-
-
-def _records(batch: pa.RecordBatch) -> Iterator[BronzeRecord]:
-    columns = batch.to_pydict() | {"timestamp": batch["timestamp"].cast(pa.int64()).to_pylist()}
-    names = ("topic_id", "partition", "offset", "timestamp", "value")
-    for topic_id, partition, offset, microseconds, value in zip(*(columns[name] for name in names), strict=True):
-        yield BronzeRecord(topic_id, partition, offset, microseconds // 1000, value)
 
 
 class BatchWriter:
@@ -99,7 +92,7 @@ class BatchWriter:
         written = self._sink.write(Batch(checkpoint_id, batch_id, records))
         if written.frauds:
             print("\n".join(map(fraud_line, written.frauds)), flush=True)
-        self._progress.add(written.counts, max((one.record.timestamp_ms for one in records), default=None))
+        self._progress.add(written.counts, max((one.record.taken_ms for one in records), default=None))
 
 
 def start_query(spark: SparkSession, writer: BatchWriter, options: argparse.Namespace) -> StreamingQuery:

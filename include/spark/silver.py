@@ -239,7 +239,8 @@ class SilverJob:
             "topic_id": [record.topic_id for record in records],
             "partition": [record.partition for record in records],
             "offset": [record.offset for record in records],
-            "timestamp": [record.timestamp_ms * 1000 for record in records],
+            "timestamp_ms": [record.timestamp_ms for record in records],
+            "taken_ms": [record.taken_ms for record in records],
             "value": [record.value for record in records],
         }
         return self._spark.createDataFrame(pa.table(columns, schema=to_arrow_schema(SCHEMA)), SCHEMA)
@@ -263,7 +264,7 @@ class SilverJob:
     def _changes(self, current: DataFrame, valid: DataFrame, version: int) -> DataFrame:
         """The rows to write: the newest record of each id, if the table holds none or an older one."""
         key, columns = self._domain.key, table_schema(self._domain).fieldNames()
-        order = (self._domain.event_time, "bronze_generation", "bronze_partition", "bronze_offset")
+        order = self._domain.newest_by
         newest_first = Window.partitionBy(key).orderBy(*(F.col(column).desc() for column in order))
         newest = (
             valid.withColumn("_place", F.row_number().over(newest_first))
@@ -315,6 +316,7 @@ def _quarantine_row(domain: Domain, row: Row) -> QuarantineRow:
         partition=row["bronze_partition"],
         offset=row["bronze_offset"],
         timestamp_ms=row["kafka_timestamp_ms"],
+        taken_ms=row["bronze_taken_ms"],
         raw=None if row["raw"] is None else bytes(row["raw"]),
         reasons=json.loads(row["reasons"]),
         contract_version=domain.contract.version,

@@ -25,8 +25,12 @@ COORDINATES = (
     StructField("bronze_partition", IntegerType()),
     StructField("bronze_offset", LongType()),
     StructField("bronze_generation", IntegerType()),
+    StructField("bronze_taken_ms", LongType()),
 )
-"""Where a row's record is in bronze; the generation counts the topics that have borne the domain's name, from 0."""
+"""Where a row's record is in bronze, and when it came; see ``BronzeRecord``.
+
+The generation counts the topics that have borne the domain's name, from 0.
+"""
 
 VERSION_COLUMN = "silver_version"
 

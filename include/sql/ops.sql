@@ -52,6 +52,9 @@ COMMENT ON COLUMN ops.quarantine.redriven_at IS 'When the record was driven thro
 ALTER TABLE ops.quarantine ADD COLUMN IF NOT EXISTS redrive_requested_at timestamptz;
 COMMENT ON COLUMN ops.quarantine.redrive_requested_at IS
     'When somebody asked that the next silver run take the record in; NULL again when that run refuses it, too.';
+ALTER TABLE ops.quarantine ADD COLUMN IF NOT EXISTS taken_ms bigint;
+COMMENT ON COLUMN ops.quarantine.taken_ms IS
+    'When the record came, by a clock of ours, milliseconds since 1970; NULL in rows of before it was noted.';
 ALTER TABLE ops.quarantine ADD COLUMN IF NOT EXISTS redriven_by_run text;
 COMMENT ON COLUMN ops.quarantine.redriven_by_run IS
     'The silver run that takes the record in. While redriven_at is NULL, silver''s newest snapshot decides: the record is in silver if the snapshot is of this run.';

@@ -1,8 +1,8 @@
 -- A record is kept once: seeing it again (a replayed batch, a repeated run) adds nothing and changes nothing. One that
 -- had been driven through again and is refused now (silver is rebuilt under a stricter contract) waits again.
 INSERT INTO ops.quarantine AS kept
-    (domain, topic, topic_id, partition_id, record_offset, kafka_timestamp_ms, raw, reasons, contract_version)
-SELECT domain, topic, topic_id, partition_id, record_offset, kafka_timestamp_ms, raw, reasons, contract_version
+    (domain, topic, topic_id, partition_id, record_offset, kafka_timestamp_ms, taken_ms, raw, reasons, contract_version)
+SELECT domain, topic, topic_id, partition_id, record_offset, kafka_timestamp_ms, taken_ms, raw, reasons, contract_version
 FROM quarantine_staging
 ON CONFLICT (topic_id, partition_id, record_offset) DO UPDATE
 SET reasons = excluded.reasons, contract_version = excluded.contract_version, quarantined_at = now(),

@@ -144,10 +144,7 @@ def _cut(content: ObjectContent, end: int) -> ObjectContent:
     """The object's records below ``end``."""
     if not content.offsets or content.offsets[-1] < end:
         return content
-    keep = sum(offset < end for offset in content.offsets)
-    return ObjectContent(
-        content.key, content.end, content.offsets[:keep], content.timestamps_ms[:keep], content.values[:keep]
-    )
+    return content.slice(0, sum(offset < end for offset in content.offsets))
 
 
 def _misplaced(domain: Domain, partition: Partition, key: str, reached: int, start: int) -> Finding:

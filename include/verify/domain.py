@@ -13,7 +13,7 @@ import numpy as np
 
 from include.domains import Domain
 from include.ingest.source import admin_client
-from include.kafka.topics import TOPICS, topic_id
+from include.kafka.topics import topic_id
 from include.lake.bronze_log import BrokenChainError, BronzeLog, ObjectContent
 from include.lake.catalog import ForeignSnapshotError
 from include.lake.objects import CorruptObjectError
@@ -197,9 +197,8 @@ class DomainCheck(ABC):
         self.find("bronze_behind", partition, missing_from(waiting, read.offsets), "not in bronze yet")
         known = below(live.offsets, reached)
         self.find("not_in_bronze", partition, missing_from(known, read.offsets), "in Kafka but not in bronze")
-        if not TOPICS[self.domain.topic].compacted:  # from a compacted one Kafka removes what bronze keeps
-            theirs = read.offsets[(read.offsets >= live.start) & (read.offsets < fixed)]
-            self.find("not_in_kafka", partition, missing_from(theirs, live.offsets), "in bronze but not in Kafka")
+        theirs = read.offsets[(read.offsets >= live.start) & (read.offsets < fixed)]
+        self.find("not_in_kafka", partition, missing_from(theirs, live.offsets), "in bronze but not in Kafka")
         both = contained(live.offsets, read.offsets)
         ours = read.checksums[np.searchsorted(read.offsets, live.offsets[both])]
         differing = live.offsets[both][ours != live.checksums[both]]

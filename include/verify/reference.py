@@ -25,7 +25,7 @@ from include.verify.places import QUARANTINE, SILVER, Placed, Places, copied, si
 from include.verify.report import DomainReport
 from include.verify.superseded import Superseded
 from include.warehouse.connect import connect
-from include.warehouse.gold import Statements, stage
+from include.warehouse.gold import Statements, aligned, stage
 
 _GOLD = {
     "gold_misses": "in silver but not in gold",
@@ -151,12 +151,12 @@ class ReferenceCheck(DomainCheck):
 
     def _compare_gold(self, conn: psycopg.Connection, batches: Iterable[pa.RecordBatch]) -> pa.Table:
         """Compare gold with silver, and return of each row of silver its key, event time and coordinates."""
-        wanted = _no_rows(self.domain).schema.names
+        wanted = _no_rows(self.domain).schema
         narrow: list[pa.RecordBatch] = []
 
         def noted() -> Iterator[pa.RecordBatch]:
             for batch in batches:
-                narrow.append(batch.select(wanted))
+                narrow.append(aligned(batch, wanted.names).cast(wanted))
                 yield batch
 
         statements = Statements(self.domain, mirror=False)
@@ -186,10 +186,9 @@ class ReferenceCheck(DomainCheck):
 def _without_place(partition: Partition, placed: Placed, content: ObjectContent, end: int) -> Iterator[BronzeRecord]:
     """The records of an object before ``end`` that are neither in a table nor tombstones."""
     found = contained(np.array(content.offsets, np.int64), placed.offsets).tolist()
-    columns = zip(content.offsets, content.timestamps_ms, content.values, found, strict=True)
-    for offset, timestamp_ms, value, has_place in columns:
-        if not has_place and value is not None and offset < end:
-            yield BronzeRecord(*partition, offset, timestamp_ms, value)
+    for record, has_place in zip(content.records(*partition), found, strict=True):
+        if not has_place and record.value is not None and record.offset < end:
+            yield record
 
 
 def _no_rows(domain: Domain) -> pa.Table:
@@ -200,6 +199,7 @@ def _no_rows(domain: Domain) -> pa.Table:
             (domain.event_time, pa.timestamp("us", tz="UTC")),
             ("bronze_topic_id", pa.string()),
             ("bronze_generation", pa.int32()),
+            ("bronze_taken_ms", pa.int64()),
             ("bronze_partition", pa.int32()),
             ("bronze_offset", pa.int64()),
         ]

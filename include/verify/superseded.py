@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from include.domains import Domain
 from include.lake.records import BronzeRecord
@@ -15,14 +16,15 @@ from include.quality import Valid, classify
 from include.quality.parse import UnreadableError, parse_object
 from include.verify.report import Finding, kept, listed
 
-ORDER = ("time", "bronze_generation", "bronze_partition", "bronze_offset")
-"""What says which of two records of one id is newer, as silver decides it."""
+ORDER = ("time", "bronze_generation", "bronze_taken_ms", "bronze_partition", "bronze_offset")
+"""What says which of two records of one id is newer, as silver decides it: see ``Domain.newest_by``."""
 
 _SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("time", pa.int64()),
         ("bronze_generation", pa.int64()),
+        ("bronze_taken_ms", pa.int64()),
         ("bronze_partition", pa.int64()),
         ("bronze_offset", pa.int64()),
         ("topic_id", pa.string()),
@@ -55,6 +57,7 @@ class Superseded:
                 "id": identity,
                 "time": time,
                 "bronze_generation": self.generations.get(record.topic_id, 0),
+                "bronze_taken_ms": record.taken_ms,
                 "bronze_partition": record.partition,
                 "bronze_offset": record.offset,
                 "topic_id": record.topic_id,
@@ -130,7 +133,9 @@ def _is_newer(joined: pa.Table) -> np.ndarray[Any, Any]:
     equal = np.ones(joined.num_rows, bool)
     for name in ORDER:
         own = joined[name].to_numpy()
-        held = joined[f"held_{name}"].fill_null(0).to_numpy()
+        # A row without the time of its coming is older than that column, and so is what it was chosen from.
+        unknown = joined[name] if name == "bronze_taken_ms" else pa.scalar(0, pa.int64())
+        held = pc.coalesce(joined[f"held_{name}"], unknown).to_numpy()
         newer |= equal & (own > held)
         equal &= own == held
     return newer

@@ -174,7 +174,7 @@ def stage(conn: psycopg.Connection, statements: Statements, batches: Iterable[pa
     with conn.cursor() as cursor, cursor.copy(statements.copy()) as copy:
         for batch in batches:
             buffer = pa.BufferOutputStream()
-            pa_csv.write_csv(_aligned(batch, statements.columns), buffer, pa_csv.WriteOptions(include_header=False))
+            pa_csv.write_csv(aligned(batch, statements.columns), buffer, pa_csv.WriteOptions(include_header=False))
             copy.write(memoryview(buffer.getvalue()))
             rows += batch.num_rows
     # Nobody else analyses a temporary table, and without its size the merge is planned blindly.
@@ -191,7 +191,7 @@ def _merge(conn: psycopg.Connection, domain: Domain, statements: Statements) -> 
     return inserted, updated
 
 
-def _aligned(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+def aligned(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
     """The batch with exactly ``columns``; one that silver lacks is NULL, which the merge refuses if it is required."""
     present = set(batch.schema.names)
     arrays = [batch[name] if name in present else pa.nulls(batch.num_rows) for name in columns]
@@ -215,7 +215,7 @@ class Statements:
     def __init__(self, domain: Domain, *, mirror: bool) -> None:
         gold = (column.name for column in GOLD_COLUMNS if column.name != LOADED_AT)
         self.columns = (*(field.name for field in domain.contract.columns), *gold)
-        self._order = (domain.event_time, "bronze_generation", "bronze_partition", "bronze_offset")
+        self._order = domain.newest_by
         self._table = Identifier("public", domain.table)
         self._key = Identifier(domain.key)
         self._mirror = mirror
@@ -237,8 +237,8 @@ class Statements:
             columns=self._list(self.columns),
             silver_columns=self._list(self.columns, "silver"),
             gold_columns=self._list(self.columns, "gold"),
-            silver_order=self._list(self._order, "silver"),
-            gold_order=self._list(self._order, "gold"),
+            silver_order=self._ordering("silver"),
+            gold_order=self._ordering("gold"),
         )
 
     def delete_absent(self) -> Composed:
@@ -257,6 +257,12 @@ class Statements:
     def count(self) -> Composed:
         """Count the table's rows."""
         return SQL("SELECT count(*) FROM {}").format(self._table)
+
+    def _ordering(self, alias: str) -> Composed:
+        """What two rows are compared by; a row without the time of its coming came before that was noted."""
+        defaults = {"bronze_taken_ms": SQL("coalesce({}, 0)")}
+        columns = [defaults.get(name, SQL("{}")).format(Identifier(alias, name)) for name in self._order]
+        return SQL(", ").join(columns)
 
     @staticmethod
     def _list(columns: Iterable[str], alias: str | None = None) -> Composed:

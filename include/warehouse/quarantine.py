@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from include.lake.records import BronzeRecord
 from include.sql import load_sql
 
-COPY_TYPES = ("text", "text", "text", "int4", "int8", "int8", "bytea", "jsonb", "text")
+COPY_TYPES = ("text", "text", "text", "int4", "int8", "int8", "int8", "bytea", "jsonb", "text")
 
 
 class InvalidCoordinatesError(ValueError):
@@ -69,9 +69,9 @@ class Span(NamedTuple):
 class QuarantineRow:
     """One refused record.
 
-    ``offset`` is Kafka's, ``timestamp_ms`` Kafka's timestamp in milliseconds since 1970 (-1 if it has none), ``raw``
-    the record's value as it came (None for Kafka's null). Each reason has ``field`` (None when it concerns the whole
-    record), ``code`` and ``message``.
+    ``offset`` is Kafka's, ``timestamp_ms`` Kafka's timestamp in milliseconds since 1970 (-1 if it has none),
+    ``taken_ms`` when the record came (see ``BronzeRecord``), ``raw`` its value as it came (None for Kafka's null). Each
+    reason has ``field`` (None when it concerns the whole record), ``code`` and ``message``.
     """
 
     domain: str
@@ -80,6 +80,7 @@ class QuarantineRow:
     partition: int
     offset: int
     timestamp_ms: int
+    taken_ms: int
     raw: bytes | None
     reasons: Sequence[Mapping[str, str | None]]
     contract_version: str
@@ -250,6 +251,7 @@ def _copy_row(row: QuarantineRow) -> tuple[object, ...]:
         row.partition,
         row.offset,
         row.timestamp_ms,
+        row.taken_ms,
         row.raw,
         Jsonb(reasons),
         row.contract_version,

@@ -121,6 +121,12 @@ COORDINATES = (
 GOLD_COLUMNS = (
     *COORDINATES,
     Column("bronze_generation", "integer", "Which of the topic's lives the record is from; a reset starts the next."),
+    Column(
+        "bronze_taken_ms",
+        "bigint",
+        "When the record came, in ms since 1970; null in rows of before that was noted.",
+        required=False,
+    ),
     Column("loaded_at", "timestamptz", "When the row last changed here.", default="now()"),
 )
 VERDICT_COLUMNS = (

@@ -238,9 +238,11 @@ def put_chain(s3: S3Client, domain: Domain, topic_id: str, partition: int, start
         (encoded,) = encode(
             [IncomingRecord(start, 1000 + start, None, b"{}")],
             topic=domain.topic,
+            key_fields=domain.key_fields,
             partition=partition,
             start=start,
             end=until,
+            now_ms=1000 + start,
         )
         s3.put_object(
             Bucket=BRONZE_BUCKET,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 MARCH = 1_772_000_000_123
+TAKEN = MARCH + 86_400_000
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,15 @@ class Chain:
             IncomingRecord(self.end + gap + place, MARCH + place, None, value) for place, value in enumerate(values)
         ]
         end = self.end + gap + len(values)
-        for encoded in encode(records, topic=TRANSACTIONS.topic, partition=0, start=self.end, end=end):
+        for encoded in encode(
+            records,
+            topic=TRANSACTIONS.topic,
+            key_fields=TRANSACTIONS.key_fields,
+            partition=0,
+            start=self.end,
+            end=end,
+            now_ms=TAKEN,
+        ):
             self._s3.put_object(
                 Bucket=BRONZE_BUCKET,
                 Key=object_key(TRANSACTIONS.bronze_folder, self.topic_id, 0, encoded.start),
@@ -85,9 +94,9 @@ def numbered(start: int, end: int) -> list[bytes | None]:
 
 
 def read(spark: SparkSession, **options: str) -> list[tuple[str, int, int, int, bytes | None]]:
-    frame = spark.read.format("bronze").options(domain="transactions", **options).load()
-    rows = frame.selectExpr("topic_id", "partition", "offset", "unix_millis(timestamp) AS at", "value").collect()
-    return sorted((row.topic_id, row.partition, row.offset, row.at, row.value) for row in rows)
+    rows = spark.read.format("bronze").options(domain="transactions", **options).load().collect()
+    assert {row.taken_ms for row in rows} <= {TAKEN}
+    return sorted((row.topic_id, row.partition, row.offset, row.timestamp_ms, row.value) for row in rows)
 
 
 def test_a_batch_has_exactly_the_wanted_offsets(spark: SparkSession, s3: S3Client, others: Positions) -> None:

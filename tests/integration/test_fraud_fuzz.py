@@ -56,7 +56,7 @@ class Wild:
 
     def _classified(self, value: bytes | None) -> Classified:
         offset = next(self._offsets)
-        record = BronzeRecord(TOPIC_ID, offset % 3, offset, ARRIVED_MS, value)
+        record = BronzeRecord(TOPIC_ID, offset % 3, offset, ARRIVED_MS, ARRIVED_MS, value)
         return Classified(record, classify(TRANSACTIONS, record))
 
     def check(self) -> None:

@@ -89,7 +89,7 @@ def body(txn_id: str, **changes: Any) -> dict[str, Any]:
 
 def record(offset: int, value: dict[str, Any] | bytes | None, partition: int = 0) -> Classified:
     raw = json.dumps(value).encode() if isinstance(value, dict) else value
-    bronze = BronzeRecord(TOPIC_ID, partition, offset, ARRIVED_MS, raw)
+    bronze = BronzeRecord(TOPIC_ID, partition, offset, ARRIVED_MS, ARRIVED_MS, raw)
     return Classified(bronze, classify(TRANSACTIONS, bronze))
 
 

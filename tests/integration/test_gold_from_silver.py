@@ -55,7 +55,15 @@ class Source:
             for place, user in enumerate(users)
         ]
         end = self._offset + len(records)
-        for encoded in encode(records, topic=PROFILES.topic, partition=0, start=self._offset, end=end):
+        for encoded in encode(
+            records,
+            topic=PROFILES.topic,
+            key_fields=PROFILES.key_fields,
+            partition=0,
+            start=self._offset,
+            end=end,
+            now_ms=int(time.time() * 1000),
+        ):
             key = object_key(PROFILES.bronze_folder, self._topic_id, 0, encoded.start)
             s3_client(self._settings).put_object(
                 Bucket=BRONZE_BUCKET, Key=key, Body=encoded.body, Metadata=encoded.metadata

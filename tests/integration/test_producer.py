@@ -148,7 +148,7 @@ def test_reference_data_arrives_whole_and_the_report_is_true(kafka: dict[str, st
         assert len(messages) == report.records[domain.topic]
         valid = set()
         for _, value, timestamp in messages:
-            outcome = classify(domain, BronzeRecord("t", 0, 0, timestamp, value))
+            outcome = classify(domain, BronzeRecord("t", 0, 0, timestamp, timestamp, value))
             rejected += isinstance(outcome, Rejected)
             if isinstance(outcome, Valid):
                 valid.add(outcome.row[domain.key])
@@ -178,7 +178,7 @@ def test_each_transaction_has_its_label_and_no_fraud_is_malformed(kafka: dict[st
         assert key == label["txn_id"].encode()
     valid, rejected = set(), 0
     for key, value, timestamp in values(kafka, TRANSACTIONS.topic):
-        outcome = classify(TRANSACTIONS, BronzeRecord("t", 0, 0, timestamp, value))
+        outcome = classify(TRANSACTIONS, BronzeRecord("t", 0, 0, timestamp, timestamp, value))
         rejected += isinstance(outcome, Rejected)
         if isinstance(outcome, Valid):
             valid.add(outcome.row["txn_id"])

@@ -79,7 +79,7 @@ def body(txn_id: str, **changes: Any) -> dict[str, Any]:
 
 def record(offset: int, value: dict[str, Any] | bytes) -> BronzeRecord:
     raw = json.dumps(value).encode() if isinstance(value, dict) else value
-    return BronzeRecord(TOPIC_ID, 0, offset, ARRIVED_MS, raw)
+    return BronzeRecord(TOPIC_ID, 0, offset, ARRIVED_MS, ARRIVED_MS, raw)
 
 
 def judge(settings: Settings, domain: Domain, *records: BronzeRecord, checkpoint: str = "first") -> Counts | None:
@@ -108,7 +108,7 @@ def verdicts(conn: psycopg.Connection) -> dict[str, list[tuple[str, int]]]:
 
 def kept(domain: Domain, offset: int, *reasons: tuple[str | None, str], raw: bytes = b"x") -> QuarantineRow:
     listed = [{"field": field, "code": code, "message": f"{code}!"} for field, code in reasons]
-    return QuarantineRow(domain.name, domain.topic, TOPIC_ID, 0, offset, ARRIVED_MS, raw, listed, "1.0.0")
+    return QuarantineRow(domain.name, domain.topic, TOPIC_ID, 0, offset, ARRIVED_MS, ARRIVED_MS, raw, listed, "1.0.0")
 
 
 def test_records_are_found_by_domain_reason_field_time_and_state(

@@ -158,9 +158,11 @@ def test_an_overlap_and_a_stranger_are_named(mended: Books) -> None:
     (twice,) = encode(
         [IncomingRecord(record.offset, record.timestamp_ms, None, record.value)],
         topic=TRANSACTIONS.topic,
+        key_fields=TRANSACTIONS.key_fields,
         partition=0,
         start=end - 1,
         end=end,
+        now_ms=record.taken_ms,
     )
     mended.s3.put_object(Bucket=BRONZE_BUCKET, Key=mended.key(end - 1), Body=twice.body, Metadata=twice.metadata)
     stranger = f"{TRANSACTIONS.bronze_folder}/{mended.topic_id}/0/notes.txt"

@@ -170,6 +170,7 @@ def refused(offset: int, *codes: str, **changes: Any) -> QuarantineRow:
         "partition": 0,
         "offset": offset,
         "timestamp_ms": 1_769_860_000_000,
+        "taken_ms": 1_769_860_000_000,
         "raw": b'{"user_id": "X1"}',
         "reasons": [{"field": "user_id", "code": code, "message": "it is wrong"} for code in codes],
         "contract_version": "1.0.0",

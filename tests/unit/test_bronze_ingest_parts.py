@@ -28,7 +28,7 @@ def test_a_buffer_takes_each_offset_once_and_knows_the_gaps() -> None:
     for offset in (4, 5, 8, 8, 6):
         buffer.add(record(offset), now=1.0)
     buffer.reach(11, now=2.0)
-    (encoded,) = buffer.objects("t", 0)
+    (encoded,) = buffer.objects("t", frozenset(), 0)
     assert (encoded.start, encoded.end, encoded.count) == (5, 11, 2)
     assert buffer.since == 1.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -13,16 +14,30 @@ from include.lake.objects import (
     COUNT_KEY,
     END_KEY,
     INDEX_KEY,
+    MAX_OBJECT_BYTES,
+    TAKEN_KEY,
     CorruptObjectError,
     EncodedObject,
-    decode,
     decode_index,
+    decode_values,
     encode,
     object_key,
     start_of_key,
 )
 from include.lake.positions import InvalidPositionsError, positions_from_json, positions_to_json
-from include.lake.records import BronzeRecord, IncomingRecord, decode_line, encode_line, envelope_reason
+from include.lake.records import (
+    Headers,
+    IncomingRecord,
+    Original,
+    decode_line,
+    decode_original,
+    encode_line,
+    envelope_reason,
+)
+
+KEY_FIELDS = frozenset({"txn_id", "user_id"})
+NOW_MS = 1_790_000_000_000
+WRITTEN = datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -38,6 +53,8 @@ VALUES = (
     )
 )
 
+HEADERS = st.lists(st.tuples(st.text(max_size=3), st.none() | st.binary(max_size=3)), max_size=2).map(tuple)
+
 
 @st.composite
 def batches(draw: st.DrawFn) -> tuple[list[IncomingRecord], int, int]:
@@ -45,25 +62,30 @@ def batches(draw: st.DrawFn) -> tuple[list[IncomingRecord], int, int]:
     start = draw(st.integers(0, 2**62))
     at = start
     records = []
-    for skipped, timestamp, key, value in draw(
+    keys = st.none() | st.binary(max_size=5)
+    timestamps = st.integers(-1, 2**45) | st.integers(-(2**63), 2**63 - 1)
+    for skipped, timestamp, appended, key, value, headers in draw(
         st.lists(
-            st.tuples(st.integers(0, 2**20), st.integers(-1, 2**45), st.none() | st.binary(max_size=5), VALUES),
+            st.tuples(st.integers(0, 2**20), timestamps, st.booleans(), keys, VALUES, HEADERS),
             max_size=40,
         )
     ):
         at += skipped
-        records.append(IncomingRecord(at, timestamp, key, value))
+        records.append(IncomingRecord(at, timestamp, key, value, headers, appended))
         at += 1
     return records, start, max(at + draw(st.integers(0, 5)), start + 1)
 
 
 def objects_of(records: list[IncomingRecord], start: int, end: int) -> list[EncodedObject]:
-    return list(encode(records, topic="t", partition=3, start=start, end=end))
+    return list(encode(records, topic="t", key_fields=KEY_FIELDS, partition=3, start=start, end=end, now_ms=NOW_MS))
 
 
-def records_of(encoded: EncodedObject) -> list[BronzeRecord]:
+def records_of(encoded: EncodedObject) -> list[tuple[int, int, int, bytes | None]]:
+    """Offset, timestamp, when it came, and value of each record."""
     key = object_key("folder", "id", 3, encoded.start)
-    return list(decode(key, encoded.metadata, encoded.body, "id", 3))
+    index = decode_index(key, encoded.metadata, WRITTEN)
+    values = decode_values(key, encoded.body, len(index.offsets))
+    return list(zip(index.offsets, index.timestamps_ms, index.taken_ms, values, strict=True))
 
 
 @given(batches())
@@ -75,13 +97,14 @@ def test_what_is_encoded_comes_back(batch: tuple[list[IncomingRecord], int, int]
         end,
     ]
     assert [record for encoded in objects for record in records_of(encoded)] == [
-        BronzeRecord("id", 3, record.offset, record.timestamp_ms, record.value) for record in records
+        (record.offset, record.timestamp_ms, record.timestamp_ms if record.appended else NOW_MS, record.value)
+        for record in records
     ]
 
 
 @given(VALUES)
 def test_a_line_is_one_line_of_one_json_object(value: bytes | None) -> None:
-    line = encode_line(IncomingRecord(7, 8, b"k", value), "t", 3)
+    line = encode_line(IncomingRecord(7, 8, b"k", value), "t", 3, KEY_FIELDS)
     assert b"\n" not in line
     assert b"\r" not in line
     assert isinstance(json.loads(line), dict)
@@ -111,17 +134,50 @@ def test_a_line_is_one_line_of_one_json_object(value: bytes | None) -> None:
     ],
 )
 def test_why_a_value_gets_an_envelope(value: bytes | None, reason: str | None) -> None:
-    assert envelope_reason(value) == reason
-    assert decode_line(encode_line(IncomingRecord(0, 0, None, value), "t", 0)) == value
+    record = IncomingRecord(0, 0, None, value)
+    assert envelope_reason(record, KEY_FIELDS) == reason
+    assert decode_line(encode_line(record, "t", 0, KEY_FIELDS)) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "headers", "reason"),
+    [
+        (None, (), None),
+        (b"T1", (), None),
+        (b"U1", (), None),
+        ("Ü".encode(), (), "key"),
+        (b"", (), "key"),
+        (b"M1", (), "key"),
+        (b"5", (), "key"),
+        (b"\xff", (), "key"),
+        (b"T1", (("trace", b"\x00\xff"), ("trace", None), ("", b"")), "headers"),
+        (b"other", (("källa", b"x"),), "headers"),
+        (None, None, "headers"),
+    ],
+)
+def test_what_the_value_does_not_say_is_kept(key: bytes | None, headers: Headers | None, reason: str | None) -> None:
+    value = b'{"txn_id": "T1", "user_id": "U1", "merchant_id": "M1", "amount": 5}'
+    record = IncomingRecord(0, 0, key, value, headers)
+    assert envelope_reason(record, KEY_FIELDS) == reason
+    line = encode_line(record, "t", 0, KEY_FIELDS)
+    assert decode_line(line) == value
+    assert decode_original(line) == (Original(key, headers, value) if reason else Original(None, (), value))
+
+
+def test_an_envelope_of_before_headers_were_kept_can_be_opened() -> None:
+    line = b'{"_paylake_envelope":{"reason":"empty","value_base64":"","key_base64":null,"topic":"t"}}'
+    assert decode_original(line) == Original(None, (), b"")
 
 
 def test_an_envelope_says_where_the_record_came_from() -> None:
-    line = encode_line(IncomingRecord(41, 1_700_000_000_000, b"key", b"\xff"), "transactions", 2)
+    record = IncomingRecord(41, 1_700_000_000_000, b"key", b"\xff", (("a", b"b"), ("c", None)))
+    line = encode_line(record, "transactions", 2, KEY_FIELDS)
     assert json.loads(line) == {
         "_paylake_envelope": {
             "reason": "not_utf8",
             "value_base64": "/w==",
             "key_base64": "a2V5",
+            "headers": [{"name": "a", "value_base64": "Yg=="}, {"name": "c", "value_base64": None}],
             "topic": "transactions",
             "partition": 2,
             "offset": 41,
@@ -137,12 +193,25 @@ def test_an_index_that_does_not_fit_makes_more_objects() -> None:
     objects = objects_of(records, 0, 5_000)
     assert len(objects) > 1
     assert all(sum(len(k) + len(v) for k, v in encoded.metadata.items()) <= 2048 for encoded in objects)
-    assert [r.timestamp_ms for encoded in objects for r in records_of(encoded)] == [r.timestamp_ms for r in records]
+    assert [r[1] for encoded in objects for r in records_of(encoded)] == [r.timestamp_ms for r in records]
 
 
 def test_ordinary_records_fit_in_one_object() -> None:
     records = [IncomingRecord(n, 1_700_000_000_000 + n * 3 + n % 2, None, b"{}") for n in range(5_000)]
     assert len(objects_of(records, 0, 5_000)) == 1
+
+
+def test_an_object_holds_no_more_bytes_than_a_reader_can_hold() -> None:
+    sizes = [MAX_OBJECT_BYTES // 3] * 7 + [MAX_OBJECT_BYTES + 1, 10, 10]
+    records = [IncomingRecord(n, 0, None, b"{" + b" " * (size - 2) + b"}") for n, size in enumerate(sizes)]
+    assert [encoded.count for encoded in objects_of(records, 0, len(sizes))] == [3, 3, 1, 1, 2]
+
+
+def test_an_object_of_before_the_time_of_coming_was_noted_came_when_it_was_written() -> None:
+    (encoded,) = objects_of([IncomingRecord(0, 7, None, b"{}")], 0, 1)
+    metadata = {key: value for key, value in encoded.metadata.items() if key != TAKEN_KEY}
+    index = decode_index(object_key("f", "id", 0, 0), metadata, WRITTEN)
+    assert (index.timestamps_ms, index.taken_ms) == ([7], [round(WRITTEN.timestamp() * 1000)])
 
 
 def test_a_gap_alone_is_an_object_without_records() -> None:
@@ -164,18 +233,20 @@ def test_names_sort_by_offset() -> None:
     assert start_of_key(names[3]) == 123_456
 
 
-@pytest.mark.parametrize("change", [{COUNT_KEY: "2"}, {END_KEY: "0"}, {END_KEY: "x"}, {INDEX_KEY: "AAAA"}])
+@pytest.mark.parametrize(
+    "change", [{COUNT_KEY: "2"}, {END_KEY: "0"}, {END_KEY: "x"}, {INDEX_KEY: "AAAA"}, {TAKEN_KEY: "x"}]
+)
 def test_metadata_that_was_changed_is_noticed(change: dict[str, str]) -> None:
     (encoded,) = objects_of([IncomingRecord(0, 0, None, b"{}")], 0, 1)
     with pytest.raises(CorruptObjectError, match="f/id/0/"):
-        decode_index(object_key("f", "id", 0, 0), {**encoded.metadata, **change})
+        decode_index(object_key("f", "id", 0, 0), {**encoded.metadata, **change}, WRITTEN)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"{}\n{}\n", b'{"_paylake_envelope"\n'])
 def test_a_body_that_was_changed_is_noticed(body: bytes) -> None:
     (encoded,) = objects_of([IncomingRecord(0, 0, None, b"{}")], 0, 1)
     with pytest.raises(CorruptObjectError, match="f/id/0/"):
-        list(decode(object_key("f", "id", 0, 0), encoded.metadata, body, "id", 0))
+        decode_values(object_key("f", "id", 0, 0), body, encoded.count)
 
 
 @given(st.dictionaries(st.text(), st.dictionaries(st.integers(0, 9999), st.integers(0, 2**63 - 1))))

@@ -37,7 +37,8 @@ def records() -> list[tuple[Domain, Fields]]:
 
 
 def judge(domain: Domain, value: bytes) -> Outcome:
-    return classify(domain, BronzeRecord("t", 0, 0, int(BASE.timestamp() * 1000), value))
+    taken_ms = int(BASE.timestamp() * 1000)
+    return classify(domain, BronzeRecord("t", 0, 0, taken_ms, taken_ms, value))
 
 
 def row(domain: Domain, value: bytes) -> dict[str, object]:

@@ -53,7 +53,7 @@ def test_everything_that_is_referred_to_exists(population: Population) -> None:
 @settings(max_examples=15, deadline=None)
 def test_each_record_keeps_its_contract(population: Population) -> None:
     for domain, record in reference_records(population, BASE):
-        outcome = classify(domain, BronzeRecord("t", 0, 0, int(BASE.timestamp() * 1000), encode(record)))
+        outcome = classify(domain, BronzeRecord("t", 0, 0, -1, int(BASE.timestamp() * 1000), encode(record)))
         assert isinstance(outcome, Valid), (record, outcome)
         assert outcome.row[domain.event_time] <= BASE
         if domain is PROFILES:

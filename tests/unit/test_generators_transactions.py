@@ -74,7 +74,7 @@ def test_each_transaction_fits_the_population_and_its_contract(
         assert transaction.label["txn_id"] == record["txn_id"]
         assert transaction.label["is_fraud"] is (transaction.scenario is not None)
         stamp = int((NOON + timedelta(hours=1)).timestamp() * 1000)
-        assert isinstance(classify(TRANSACTIONS, BronzeRecord("t", 0, 0, stamp, encode(record))), Valid)
+        assert isinstance(classify(TRANSACTIONS, BronzeRecord("t", 0, 0, stamp, stamp, encode(record))), Valid)
 
 
 def test_the_share_of_frauds_is_the_one_asked_for() -> None:

@@ -34,7 +34,7 @@ PROFILE = {
 
 
 def record(value: bytes | None) -> BronzeRecord:
-    return BronzeRecord("topic", 0, 7, int(KAFKA_TIME.timestamp() * 1000), value)
+    return BronzeRecord("topic", 0, 7, -1, int(KAFKA_TIME.timestamp() * 1000), value)
 
 
 def of_json(text: str, domain=TRANSACTIONS):
@@ -252,10 +252,17 @@ def test_late_is_not_wrong() -> None:
         assert isinstance(transaction(timestamp=timestamp), Valid)
 
 
-@pytest.mark.parametrize("timestamp_ms", [-1, -(2**63), 2**63 - 1, 253_402_300_799_999])
-def test_a_kafka_timestamp_that_says_nothing_rejects_nothing(timestamp_ms: int) -> None:
-    value = json.dumps({**TRANSACTION, "timestamp": "9999-12-31 23:59:59"}).encode()
-    assert isinstance(classify(TRANSACTIONS, BronzeRecord("topic", 0, 7, timestamp_ms, value)), Valid)
+@pytest.mark.parametrize(
+    "timestamp_ms", [-1, 0, 1_769_904_000, -(2**63), 2**63 - 1, 253_402_300_799_999, -62_135_596_800_001]
+)
+def test_a_producers_clock_decides_nothing(timestamp_ms: int) -> None:
+    taken_ms = int(KAFKA_TIME.timestamp() * 1000)
+    good = BronzeRecord("topic", 0, 7, timestamp_ms, taken_ms, json.dumps(TRANSACTION).encode())
+    assert isinstance(classify(TRANSACTIONS, good), Valid)
+    too_late = json.dumps({**TRANSACTION, "timestamp": "9999-12-31 23:59:59"}).encode()
+    outcome = classify(TRANSACTIONS, BronzeRecord("topic", 0, 7, timestamp_ms, taken_ms, too_late))
+    assert isinstance(outcome, Rejected)
+    assert [reason.code for reason in outcome.reasons] == ["in_the_future"]
 
 
 def test_missing_null_and_blank_required_fields_are_all_named() -> None:

@@ -31,7 +31,7 @@ def nearly_good(draw: st.DrawFn) -> tuple[Domain, bytes]:
 
 
 def outcome_of(domain: Domain, value: bytes | None) -> Outcome:
-    return classify(domain, BronzeRecord("topic", 0, 0, KAFKA_TIME_MS, value))
+    return classify(domain, BronzeRecord("topic", 0, 0, KAFKA_TIME_MS, KAFKA_TIME_MS, value))
 
 
 def check(domain: Domain, value: bytes | None) -> None:
@@ -121,4 +121,6 @@ def test_a_number_is_taken_exactly_or_not_at_all(number: str) -> None:
 @given(st.integers(min_value=-(2**63), max_value=2**63 - 1), st.datetimes().map(str))
 def test_any_kafka_timestamp(timestamp_ms: int, moment: str) -> None:
     value = json.dumps({**GOOD["transactions"], "timestamp": moment}).encode()
-    assert isinstance(classify(TRANSACTIONS, BronzeRecord("topic", 0, 0, timestamp_ms, value)), Valid | Rejected)
+    assert isinstance(
+        classify(TRANSACTIONS, BronzeRecord("topic", 0, 0, timestamp_ms, KAFKA_TIME_MS, value)), Valid | Rejected
+    )
