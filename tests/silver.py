@@ -80,14 +80,18 @@ class World:
         if into_bronze:
             drain(self.domain, self.settings)
 
-    def submit(self) -> subprocess.Popen[str]:
-        """Start the job as Airflow would; it is the leader of a process group of its own."""
+    def submit(self, *python_path: Path) -> subprocess.Popen[str]:
+        """Start the job as Airflow would; it is the leader of a process group of its own.
+
+        ``python_path`` is searched for modules by the job and its workers before everything else.
+        """
         binary = Path(sys.executable).with_name("spark-submit")
         master = ["--master", "local[2]", "--driver-memory", "700m"]
         paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        modules = os.pathsep.join(map(str, [*python_path, REPOSITORY]))
         return subprocess.Popen(
             [str(binary), *master, str(JOB), self.domain.name],
-            env={**os.environ, "PATH": paths, "PYTHONPATH": str(REPOSITORY), "PYSPARK_PYTHON": sys.executable},
+            env={**os.environ, "PATH": paths, "PYTHONPATH": modules, "PYSPARK_PYTHON": sys.executable},
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=(self.folder / "stderr.log").open("a"),

@@ -23,9 +23,9 @@ def forbidden_character(text: str) -> str | None:
     return f"U+{ord(found.group()):04X}" if found else None
 
 
-def shown(value: object) -> str:
-    """``value`` for a message: quoted, cut to 60 characters, what does not print written as an escape."""
+def shown(value: object, characters: int = SHOWN_CHARACTERS) -> str:
+    """``value`` for a message: quoted, cut to ``characters``, what does not print written as an escape."""
     text = str(value)
-    cut = text[:SHOWN_CHARACTERS]
+    cut = text[:characters]
     printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
     return f"'{printable}{'…' if len(text) > len(cut) else ''}'"

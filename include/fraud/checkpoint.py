@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from include.domains import CHECKPOINTS_BUCKET
-from include.lake.positions import InvalidPositionsError, positions_from_json
+from include.lake.positions import InvalidPositionsError, Positions, positions_from_json
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -53,13 +53,28 @@ def check_checkpoint(s3: S3Client, name: str = CHECKPOINT) -> None:
     if commits is not None and (offsets is None or offsets < commits):
         raise CheckpointError(f"batch {commits} was committed, but the offsets of that batch are missing")
     for batch in () if offsets is None else range(max(0, offsets - 1), offsets + 1):
-        content = _read(s3, f"{name}/offsets/{batch}")
-        if content is None:
-            raise CheckpointError(f"the offsets of batch {batch} are missing")
-        if not _are_offsets(content):
-            raise _damaged(f"{name}/offsets/{batch}")
+        _offsets(s3, name, batch)
     if commits is not None and not _is_commit(_read(s3, f"{name}/commits/{commits}") or b""):
         raise _damaged(f"{name}/commits/{commits}")
+
+
+def batch_positions(s3: S3Client, name: str, batch_id: int) -> tuple[Positions, Positions]:
+    """Where the micro-batch ``batch_id``, which Spark has begun, starts and ends in bronze.
+
+    Raises:
+        CheckpointError: the checkpoint does not tell.
+    """
+    before = _offsets(s3, name, batch_id - 1) if batch_id > 0 else {}
+    return before, _offsets(s3, name, batch_id)
+
+
+def _offsets(s3: S3Client, name: str, batch: int) -> Positions:
+    content = _read(s3, f"{name}/offsets/{batch}")
+    if content is None:
+        raise CheckpointError(f"the offsets of batch {batch} are missing")
+    if not _are_offsets(content):
+        raise _damaged(f"{name}/offsets/{batch}")
+    return positions_from_json(content.splitlines()[2].decode())
 
 
 def _damaged(key: str) -> CheckpointError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from include.domains import TRANSACTIONS
 from include.fraud.rules import Rules
 from include.lake.records import BronzeRecord, spans
 from include.quality import Outcome, Rejected, Tombstone, Valid
+from include.quality.isolate import halves_of, isolate, unprocessable
 from include.sql import load_sql
 from include.warehouse import quarantine
 from include.warehouse.quarantine import Coordinates, QuarantineRow, Span
@@ -100,6 +101,32 @@ def settle_locked(
         tombstones=tombstones,
     )
     return Settled(counts, frauds)
+
+
+def settle_apart(
+    conn: psycopg.Connection,
+    records: Sequence[Classified],
+    rules: Rules,
+    waiting: Collection[Coordinates] | None = None,
+) -> Settled:
+    """Do what `settle` does, but refuse each record with which that fails, as ``unprocessable``, and settle the others.
+
+    Takes a savepoint, and one more for each half of what failed. With ``waiting`` it does what `settle_locked` does.
+    """
+
+    def take(part: Sequence[Classified]) -> Settled:
+        with conn.transaction():
+            conn.execute("TRUNCATE verdict_staging")  # of the part before
+            return settle(conn, part, rules) if waiting is None else settle_locked(conn, part, rules, waiting)
+
+    def refuse(part: Sequence[Classified], error: Exception) -> Settled:
+        return take([Classified(one.record, Rejected((unprocessable(error),))) for one in part])
+
+    ordered: Sequence[Classified] = _in_order(records)
+    parts = isolate(ordered, take, halves_of, refuse)
+    counted = [asdict(part.counts) for part in parts]
+    counts = Counts(**{name: sum(one[name] for one in counted) for name in counted[0]})
+    return Settled(counts, [row for part in parts for row in part.frauds])
 
 
 def stored_frauds(conn: psycopg.Connection, records: Iterable[Classified]) -> list[dict[str, Any]]:

@@ -4,27 +4,33 @@ Promise: whatever is killed when, each record of a batch ends in exactly one pla
 lease, so a driver that is not the newest writes nothing; it enters the batch in the ledger, so a batch that Spark
 replays after a crash is recognised; and it claims each ``txn_id``, so even the same records under a new checkpoint
 change nothing. Losing the connection, also while committing, is therefore answered by doing the batch again.
+
+A batch that fails twice for a reason that lies in its records is settled part by part, so that the record is found and
+goes to quarantine, and all others get their verdict.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 
 from include.fraud import ledger
 from include.fraud.lease import APPLICATION_NAME, Lease, hold
 from include.fraud.rules import Rules
-from include.fraud.settle import Classified, Counts, open_staging, settle, stored_frauds
+from include.fraud.settle import Classified, Counts, Settled, open_staging, settle, settle_apart, stored_frauds
+from include.quality.isolate import lies_in_records, try_twice
 from include.warehouse.connect import connect
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
+
+Settle: TypeAlias = Callable[[psycopg.Connection, Sequence[Classified], Rules], Settled]
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +77,19 @@ class Sink:
             CheckpointError: the checkpoint and the ledger contradict each other; nothing was written.
             psycopg.Error: the database stayed away for longer than ``patience``, or refused the batch.
         """
+        try:
+            return try_twice(lambda: self._write_patiently(batch, settle), f"batch {batch.batch_id}")
+        except Exception as error:
+            if not lies_in_records(error):
+                raise
+            return self._write_patiently(batch, settle_apart)
+
+    def _write_patiently(self, batch: Batch, settle: Settle) -> Written:
         deadline = time.monotonic() + self._patience
         pause = FIRST_PAUSE
         while True:
             try:
-                return self._write_once(self._connection(), batch)
+                return self._write_once(self._connection(), batch, settle)
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 self.close()
                 if time.monotonic() + pause > deadline or self._stop.is_set():
@@ -96,7 +110,7 @@ class Sink:
             open_staging(self._conn)
         return self._conn
 
-    def _write_once(self, conn: psycopg.Connection, batch: Batch) -> Written:
+    def _write_once(self, conn: psycopg.Connection, batch: Batch, settle: Settle) -> Written:
         records = [one.record for one in batch.records]
         with conn.transaction():
             hold(conn, self._lease)

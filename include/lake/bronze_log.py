@@ -7,6 +7,7 @@ objects are written may miss one and show the next; the chain cannot.)
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -154,22 +155,29 @@ class BronzeLog:
             raise
         return decode_index(key, answer["Metadata"], answer["LastModified"])
 
-    def step(self, topic_id: str, partition: int, start: int, limit: int) -> int:
-        """The furthest end of an object that is not beyond ``limit``, or of the first one, when it is beyond.
+    def step(self, topic_id: str, partition: int, start: int, limit: int, max_bytes: int) -> int:
+        """The furthest end of an object that is not beyond ``limit``, with ``max_bytes`` of objects at most before it.
 
-        ``start`` is itself the end of an object (or 0); the answer is ``start`` when nothing came after it. Costs one
-        listing, and one HEAD when it reaches the last object.
+        Or the end of the first object, when already that is too far. ``start`` is itself the end of an object (or 0);
+        the answer is ``start`` when nothing came after it. Costs one listing, and one HEAD when it reaches the last
+        object.
         """
         page = self._page(topic_id, partition, start - 1)
-        # Each object's start is the end of the one before it.
-        ends = [listed.start for listed in page if listed.start > start]
-        within = [end for end in ends if end <= limit]
-        if len(within) < len(ends):
-            return within[-1] if within else ends[0]
-        if page and len(page) < PAGE:
-            end = self.index(topic_id, partition, page[-1].start).end
-            return end if end <= limit or not within else within[-1]
-        return within[-1] if within else start
+        end, size = start, 0
+        for place, listed in enumerate(page, 1):
+            size += listed.size
+            if end > start and size > max_bytes:
+                break
+            if place < len(page):
+                following = page[place].start  # each object's start is the end of the one before it
+            elif len(page) < PAGE:
+                following = self.index(topic_id, partition, listed.start).end
+            else:
+                break
+            if end > start and following > limit:
+                break
+            end = following
+        return end
 
     def aligned(self, topic_id: str, partition: int, offset: int) -> int:
         """The end of the object that ``offset`` lies in; ``offset`` itself where an object begins or none is."""
@@ -186,19 +194,30 @@ class BronzeLog:
         """
         position = self._containing_start(topic_id, partition, start) if start < end else end
         while position < end:
-            content = self.content(topic_id, partition, position)
+            content = self.content(topic_id, partition, position, start, end)
             position = content.end
-            yield _cut(content, start, end)
+            yield content
 
-    def content(self, topic_id: str, partition: int, start: int) -> ObjectContent:
-        """The whole object that begins at ``start``.
+    def content(
+        self, topic_id: str, partition: int, start: int, first: int = 0, end: int | None = None
+    ) -> ObjectContent:
+        """The object that begins at ``start``, cut to the records with offsets in [first, end); no others are decoded.
 
         Raises:
             BrokenChainError: there is no such object.
         """
         key, index, body = self._get(topic_id, partition, start)
-        values = decode_values(key, body, len(index.offsets))
-        return ObjectContent(key, index.end, index.offsets, index.timestamps_ms, index.taken_ms, values)
+        lines = body_lines(key, body, len(index.offsets))
+        low = bisect_left(index.offsets, first)
+        high = len(lines) if end is None else bisect_left(index.offsets, end)
+        return ObjectContent(
+            key,
+            index.end,
+            index.offsets[low:high],
+            index.timestamps_ms[low:high],
+            index.taken_ms[low:high],
+            decode_values(key, lines[low:high]),
+        )
 
     def original(self, topic_id: str, partition: int, offset: int) -> Original | None:
         """The message at ``offset`` with its key and headers; None when bronze has no record there."""
@@ -298,10 +317,3 @@ class BronzeLog:
                 entry["Prefix"].removeprefix(prefix).removesuffix("/") for entry in answer.get("CommonPrefixes", [])
             ]
         return names
-
-
-def _cut(content: ObjectContent, start: int, end: int) -> ObjectContent:
-    keep = [place for place, offset in enumerate(content.offsets) if start <= offset < end]
-    if len(keep) == len(content.offsets):
-        return content
-    return content.slice(keep[0], keep[-1] + 1) if keep else content.slice(0, 0)

@@ -161,14 +161,14 @@ def _taken(noted: str | None, timestamps_ms: list[int], written: datetime) -> li
     return [moment] * len(timestamps_ms)
 
 
-def decode_values(key: str, body: bytes, count: int) -> list[bytes | None]:
-    """The values in a body, in order.
+def decode_values(key: str, lines: Sequence[bytes]) -> list[bytes | None]:
+    """The values that lines of the object ``key`` hold.
 
     Raises:
-        CorruptObjectError: the number of lines is not ``count``, or a line cannot be read.
+        CorruptObjectError: a line cannot be read.
     """
     try:
-        return [decode_line(line) for line in body_lines(key, body, count)]
+        return [decode_line(line) for line in lines]
     except CorruptLineError as error:
         raise CorruptObjectError(f"{key}: {error}") from error
 

@@ -17,6 +17,9 @@ from typing import Literal, NoReturn, TypeAlias
 ENVELOPE_KEY = "_paylake_envelope"
 _ENVELOPE_START = f'{{"{ENVELOPE_KEY}"'.encode()
 
+NO_TIMESTAMP = -1
+"""Kafka's timestamp of a record without one."""
+
 EnvelopeReason: TypeAlias = Literal[
     "null_value",
     "empty",

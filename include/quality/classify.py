@@ -13,6 +13,7 @@ from include.cleaning.text import shown
 from include.cleaning.timestamps import timestamp_columns
 from include.contracts import Contract, ContractError, Field
 from include.domains import Domain
+from include.quality.isolate import lies_in_records, unprocessable
 from include.quality.parse import UnreadableError, parse_object
 from include.quality.reason import Reason
 from include.quality.values import Check, InvalidValueError, check_for
@@ -52,7 +53,16 @@ Outcome = Valid | Rejected | Tombstone
 
 
 def classify(domain: Domain, record: BronzeRecord) -> Outcome:
-    """Decide what ``record`` is; never raises because of what is in it."""
+    """Decide what ``record`` is; never raises because of what is in it: what this cannot cope with is rejected, too."""
+    try:
+        return _classify(domain, record)
+    except Exception as error:
+        if not lies_in_records(error):
+            raise
+        return Rejected((unprocessable(error),))
+
+
+def _classify(domain: Domain, record: BronzeRecord) -> Outcome:
     if record.value is None:
         return Tombstone()
     try:

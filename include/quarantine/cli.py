@@ -348,7 +348,7 @@ def _print_landed(found: Redriven) -> None:
         of_transactions = f" ({verdicts})" if found.fraud + found.genuine + found.duplicates else ""
         console.print(f"landed: {_by_domain(found.landed)}{of_transactions}")
     if found.refused.total():
-        console.print(f"rejected by silver after all: {_by_domain(found.refused)}")
+        console.print(f"not taken in after all: {_by_domain(found.refused)}")
     if found.requested.total():
         console.print(f"not yet taken in by silver: {_by_domain(found.requested)}")
 

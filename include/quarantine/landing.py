@@ -37,7 +37,12 @@ def enter(conn: psycopg.Connection, run: str, landing: Iterable[Coordinates], re
     """Say which records ``run`` is about to publish, and that it refused those others, for which somebody had asked."""
     with conn.transaction():
         conn.execute(load_sql("enter_landing"), as_arrays(landing) | {"run": run})
-        conn.execute(load_sql("refuse_requests"), as_arrays(refused))
+        refuse(conn, refused)
+
+
+def refuse(conn: psycopg.Connection, refused: Iterable[Coordinates]) -> None:
+    """Say that silver does not take these records in, for which somebody had asked."""
+    conn.execute(load_sql("refuse_requests"), as_arrays(refused))
 
 
 def land(conn: psycopg.Connection, domain: str, run: str | None) -> int:

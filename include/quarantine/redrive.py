@@ -19,14 +19,16 @@ import psycopg
 
 from include.domains import DOMAINS, TRANSACTIONS, Domain
 from include.fraud.rules import Rules
-from include.fraud.settle import Classified, open_staging, settle_locked
+from include.fraud.settle import Classified, open_staging, settle_apart
 from include.quality import Rejected, Valid, classify
 from include.sql import load_sql
 from include.warehouse import quarantine
-from include.warehouse.quarantine import Coordinates, ReasonCount, Selection
+from include.warehouse.quarantine import Chosen, Coordinates, ReasonCount, Selection
 
 CHUNK = 200
 """Records that are locked, classified and settled in one database transaction; all of them are in memory then."""
+CHUNK_BYTES = 32 * 1024 * 1024
+"""So many bytes their values have at most, or there is one of them."""
 POLL_SECONDS = 0.5
 
 Show = Callable[[list[dict[str, Any]]], None]
@@ -43,7 +45,7 @@ class Redriven:
 
     Of ``chosen`` records ``valid`` keep their contract now (by domain) and ``rejected`` do not, for these ``reasons``
     (domain, field, code; a record counts for each of its reasons). ``landed`` are in their table (by domain), of which
-    transactions are ``fraud``, ``genuine`` or ``duplicates``. ``refused`` were rejected by silver after all, and
+    transactions are ``fraud``, ``genuine`` or ``duplicates``. ``refused`` were not taken in after all, and
     ``requested`` wait for its next run (both by domain). ``already_done`` of the coordinates that were given had landed
     before.
     """
@@ -130,25 +132,31 @@ class Redrive:
             found.landed[domain], found.refused[domain], found.requested[domain] = landed, refused, requested
 
     def _chunks(self, found: Redriven) -> Iterator[tuple[Domain, list[Coordinates]]]:
-        """The chosen records, each list of one domain and of at most `CHUNK`."""
+        """The chosen records, each list of one domain and of at most `CHUNK` records and `CHUNK_BYTES`."""
         chosen = self._chosen
         if isinstance(chosen, Selection):
-            lists: Iterable[list[tuple[str, Coordinates]]] = quarantine.choose(self._conn, chosen, CHUNK)
+            waiting: Iterable[Chosen] = quarantine.choose(self._conn, chosen, CHUNK)
         else:
             waiting = self._waiting_of(found, chosen)
-            lists = [waiting[first : first + CHUNK] for first in range(0, len(waiting), CHUNK)]
-        for places in lists:
-            for name, group in groupby(places, key=lambda one: one[0]):
-                yield DOMAINS[name], [place for _, place in group]
+        for name, group in groupby(waiting, key=lambda one: one.domain):
+            chunk: list[Coordinates] = []
+            size = 0
+            for one in group:
+                size += one.size
+                if chunk and (len(chunk) == CHUNK or size > CHUNK_BYTES):
+                    yield DOMAINS[name], chunk
+                    chunk, size = [], one.size
+                chunk.append(one.coordinates)
+            yield DOMAINS[name], chunk
 
-    def _waiting_of(self, found: Redriven, places: Sequence[Coordinates]) -> list[tuple[str, Coordinates]]:
+    def _waiting_of(self, found: Redriven, places: Sequence[Coordinates]) -> list[Chosen]:
         waiting = []
         for place in dict.fromkeys(places):
             known = quarantine.find(self._conn, place)
             if known is None:
                 raise UnknownRecordError(f"{place} is not in quarantine and never was")
             if known[0].redriven_at is None:
-                waiting.append((known[0].domain, place))
+                waiting.append(Chosen(known[0].domain, place, known[0].size or 0))
             else:
                 found.already_done += 1
         return sorted(waiting)
@@ -169,8 +177,9 @@ class Redrive:
 
     def _settle(self, found: Redriven, valid: Sequence[Classified]) -> list[dict[str, Any]]:
         waiting = {Coordinates.of(one.record) for one in valid}
-        settled = settle_locked(self._conn, valid, self._rules, waiting)
-        found.landed[TRANSACTIONS.name] += settled.counts.records
+        settled = settle_apart(self._conn, valid, self._rules, waiting)
+        found.refused[TRANSACTIONS.name] += settled.counts.quarantined
+        found.landed[TRANSACTIONS.name] += settled.counts.records - settled.counts.quarantined
         found.fraud += settled.counts.fraud
         found.genuine += settled.counts.genuine
         found.duplicates += settled.counts.duplicates

@@ -12,7 +12,9 @@ _ROUNDS_ALIVE = 20
 
 
 class BatchPlanner:
-    """Goes forward along bronze; each step takes about ``max_records`` offsets, but at least one whole object.
+    """Goes forward along bronze; each step takes about ``max_records`` offsets or ``max_bytes`` of objects.
+
+    Whichever is less, but at least one whole object of each partition.
 
     A round costs one listing for the topic ids and, per topic that is alive, one for its partitions and one for each
     partition, from the last known object on, whatever the length of the history. Topics without news (each reset
@@ -21,10 +23,11 @@ class BatchPlanner:
     Positions only grow, and each step ends where an object ends.
     """
 
-    def __init__(self, log: BronzeLog, positions: Positions, max_records: int) -> None:
+    def __init__(self, log: BronzeLog, positions: Positions, max_records: int, max_bytes: int) -> None:
         self._log = log
         self._positions = {topic_id: dict(partitions) for topic_id, partitions in positions.items()}
         self._max_records = max_records
+        self._max_bytes = max_bytes
         self._rounds_left: dict[str, int] = {}
         self._quiet: deque[str] = deque()
         self._aligned: set[tuple[str, int]] = set()
@@ -32,9 +35,9 @@ class BatchPlanner:
     def next_end(self) -> Positions:
         """Take one step and return where it ends; the same as before when there is nothing new."""
         partitions = {topic_id: self._log.partitions(topic_id) for topic_id in self._topics_of_round()}
-        share = self._max_records // max(1, sum(map(len, partitions.values())))
+        parts = max(1, sum(map(len, partitions.values())))
         for topic_id, numbers in partitions.items():
-            if self._advance_topic(topic_id, numbers, share):
+            if self._advance_topic(topic_id, numbers, parts):
                 self._rounds_left[topic_id] = _ROUNDS_ALIVE
             else:
                 self._rounds_left[topic_id] -= 1
@@ -50,20 +53,21 @@ class BatchPlanner:
         turn = self._quiet.popleft() if self._quiet else None
         return alive if turn is None or turn in alive else [*alive, turn]
 
-    def _advance_topic(self, topic_id: str, partitions: list[int], share: int) -> bool:
+    def _advance_topic(self, topic_id: str, partitions: list[int], parts: int) -> bool:
         known = self._positions.setdefault(topic_id, {})
         moved = False
         for partition in partitions:
             start = known.get(partition, 0)
-            end = self._advance(topic_id, partition, start, share)
+            end = self._advance(topic_id, partition, start, parts)
             moved |= end > start
             known[partition] = max(start, end)
         return moved
 
-    def _advance(self, topic_id: str, partition: int, start: int, share: int) -> int:
-        limit = start + share
+    def _advance(self, topic_id: str, partition: int, start: int, parts: int) -> int:
+        """Where a partition's step ends, which may take one of ``parts`` equal shares of what a step may."""
+        limit = start + self._max_records // parts
         if (topic_id, partition) not in self._aligned:
             # A first position may have been chosen by somebody and lie inside an object.
             start = self._log.aligned(topic_id, partition, start)
             self._aligned.add((topic_id, partition))
-        return self._log.step(topic_id, partition, start, limit)
+        return self._log.step(topic_id, partition, start, limit, self._max_bytes // parts)

@@ -12,9 +12,13 @@ Options:
     *new* query begins, an old one goes on from its checkpoint.
 ``end``
     Batch only, exclusive; the end of bronze at the time of planning when it is missing.
+``except``
+    Batch only: records to leave out, as JSON: ``{"<topic id>": {"<partition>": [offset, ...]}}``.
 ``maxRecordsPerBatch``
     Stream only, default 20000. A micro-batch takes whole objects up to this number of offsets, and at least one object
     of each Kafka partition.
+``maxBytesPerBatch``
+    Stream only, default 32 MiB. The same for the objects' bytes: the driver holds a micro-batch whole.
 
 Where S3 is and the credentials come from the environment of the Spark processes, never from options, because Spark
 prints options in its plans and logs.
@@ -22,20 +26,30 @@ prints options in its plans and logs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceStreamReader, InputPartition
 from pyspark.sql.types import BinaryType, IntegerType, LongType, StringType, StructField, StructType
 
 from include.domains import DOMAINS, Domain
 from include.lake.bronze_log import BronzeLog, ObjectContent
-from include.lake.positions import Positions, plain_positions, positions_from_json, positions_from_plain
-from include.lake.records import BronzeRecord
+from include.lake.positions import (
+    Positions,
+    plain_positions,
+    positions_from_json,
+    positions_from_plain,
+    positions_to_json,
+)
+from include.lake.records import NO_TIMESTAMP, BronzeRecord
 from include.lake.s3 import s3_client
+from include.quality.isolate import halves_of, lies_in_records
 from include.settings import Settings
 from include.spark.bronze_batches import BatchPlanner
 
@@ -44,6 +58,7 @@ if TYPE_CHECKING:
 
 FORMAT = "bronze"
 DEFAULT_MAX_RECORDS = 20_000
+DEFAULT_MAX_BYTES = 32 * 1024 * 1024
 
 SCHEMA = StructType(
     [
@@ -75,7 +90,7 @@ class BronzeOptionError(ValueError):
     """An option of the data source is missing or wrong; the message names it."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class OffsetRange(InputPartition):
     """One Spark partition: the records of one Kafka partition with offsets in [start, end)."""
 
@@ -119,11 +134,16 @@ class BronzeReader(DataSourceReader):
         self._domain = _domain(options)
         self._start = _positions(options, "start") or {}
         self._end = _positions(options, "end")
+        self._except = json.loads(options.get("except", "{}"))
 
     def partitions(self) -> Sequence[InputPartition]:
-        """One per Kafka partition that has offsets to read."""
+        """One per Kafka partition that has offsets to read, or several where some are left out."""
         end = bronze_log(self._domain).end_positions() if self._end is None else self._end
-        return offset_ranges(self._start, end)
+        return [
+            part
+            for one in offset_ranges(self._start, end)
+            for part in _without(one, self._except.get(one.topic_id, {}).get(str(one.partition), []))
+        ]
 
     def read(self, partition: InputPartition | None) -> Iterator[pa.RecordBatch]:
         """The records of one partition; Spark passes None when there is no partition."""
@@ -140,7 +160,8 @@ class BronzeStreamReader(DataSourceStreamReader):
     def __init__(self, options: dict[str, str]) -> None:
         self._domain = _domain(options)
         self._start = _positions(options, "start") or {}
-        self._max_records = _max_records(options)
+        self._max_records = _number(options, "maxRecordsPerBatch", DEFAULT_MAX_RECORDS)
+        self._max_bytes = _number(options, "maxBytesPerBatch", DEFAULT_MAX_BYTES)
         self._planner: BatchPlanner | None = None
 
     def initialOffset(self) -> dict[str, Any]:  # noqa: N802
@@ -178,7 +199,7 @@ class BronzeStreamReader(DataSourceStreamReader):
         """Nothing to release."""
 
     def _planner_from(self, positions: Positions) -> BatchPlanner:
-        return BatchPlanner(bronze_log(self._domain), positions, self._max_records)
+        return BatchPlanner(bronze_log(self._domain), positions, self._max_records, self._max_bytes)
 
 
 def offset_ranges(start: Positions, end: Positions) -> list[OffsetRange]:
@@ -196,6 +217,69 @@ def offset_ranges(start: Positions, end: Positions) -> list[OffsetRange]:
             if until > begin:
                 ranges.append(OffsetRange(topic_id, partition, begin, until))
     return ranges
+
+
+def _without(one: OffsetRange, offsets: Sequence[int]) -> Iterator[OffsetRange]:
+    """What is left of the range."""
+    start = one.start
+    for offset in sorted(offset for offset in offsets if one.start <= offset < one.end):
+        if start < offset:
+            yield replace(one, start=start, end=offset)
+        start = offset + 1
+    if start < one.end:
+        yield replace(one, start=start)
+
+
+def _left_out(ranges: Iterable[OffsetRange]) -> str:
+    """Ranges of a single offset as the option ``except``."""
+    places: dict[str, dict[str, list[int]]] = {}
+    for one in ranges:
+        places.setdefault(one.topic_id, {}).setdefault(str(one.partition), []).append(one.start)
+    return json.dumps(places)
+
+
+def bounds(ranges: Iterable[OffsetRange]) -> tuple[Positions, Positions]:
+    """Start and end of a batch read that has exactly these ranges."""
+    start: Positions = {}
+    end: Positions = {}
+    for one in ranges:
+        start.setdefault(one.topic_id, {})[one.partition] = one.start
+        end.setdefault(one.topic_id, {})[one.partition] = one.end
+    return start, end
+
+
+def halved(ranges: Sequence[OffsetRange]) -> tuple[Sequence[OffsetRange], Sequence[OffsetRange]] | None:
+    """The ranges in two parts, in order; None for a single offset."""
+    if len(ranges) > 1:
+        return halves_of(ranges)
+    (one,) = ranges
+    middle = (one.start + one.end) // 2
+    if middle == one.start:
+        return None
+    return [replace(one, end=middle)], [replace(one, start=middle)]
+
+
+def read_bronze(
+    spark: SparkSession, domain: Domain, start: Positions, end: Positions, without: Iterable[OffsetRange] = ()
+) -> DataFrame:
+    """A batch from ``start`` to ``end``, without the records in the ranges, which are of one offset each."""
+    options = {"domain": domain.name, "start": positions_to_json(start), "end": positions_to_json(end)}
+    return spark.read.format(FORMAT).options(**options, **{"except": _left_out(without)}).load()
+
+
+def readable(bronze: BronzeLog, one: OffsetRange) -> list[BronzeRecord]:
+    """The records of a range, of which each had to be refused.
+
+    Where not even reading them works, for a reason that lies in them, there is one without a value for the range: the
+    bytes are in bronze.
+    """
+    try:
+        return list(bronze.read(one.topic_id, one.partition, one.start, one.end))
+    except Exception as error:
+        if not lies_in_records(error):
+            raise
+        now_ms = round(time.time() * 1000)
+        return [BronzeRecord(one.topic_id, one.partition, one.start, NO_TIMESTAMP, now_ms, None)]
 
 
 def read_range(domain: Domain, wanted: InputPartition | None) -> Iterator[pa.RecordBatch]:
@@ -264,8 +348,8 @@ def _positions(options: dict[str, str], name: str) -> Positions | None:
     return None if text is None else positions_from_json(text)
 
 
-def _max_records(options: dict[str, str]) -> int:
-    text = options.get("maxrecordsperbatch", str(DEFAULT_MAX_RECORDS))
+def _number(options: dict[str, str], name: str, default: int) -> int:
+    text = options.get(name.lower(), str(default))
     if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise BronzeOptionError(f"option maxRecordsPerBatch is {text!r}; it must be a number above 0")
+        raise BronzeOptionError(f"option {name} is {text!r}; it must be a number above 0")
     return int(text)

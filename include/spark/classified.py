@@ -13,7 +13,7 @@ from pyspark.sql.types import BinaryType, LongType, StringType, StructField, Str
 
 from include.domains import Domain
 from include.lake.records import BronzeRecord
-from include.quality import Rejected, Tombstone, Valid, classify
+from include.quality import Reason, Rejected, Tombstone, Valid, classify
 from include.spark.bronze_source import bronze_records
 from include.spark.silver_schema import COORDINATES, contract_columns
 
@@ -51,24 +51,33 @@ def batch_classifier(
     return classify_batches
 
 
-def _row(domain: Domain, record: BronzeRecord, generations: dict[str, int]) -> dict[str, Any]:
-    coordinates = {
-        "bronze_topic_id": record.topic_id,
-        "bronze_partition": record.partition,
-        "bronze_offset": record.offset,
-        "bronze_generation": generations[record.topic_id],
-        "bronze_taken_ms": record.taken_ms,
+def rejected_row(record: BronzeRecord, generation: int, reasons: Iterable[Reason]) -> dict[str, Any]:
+    """The row of a record that was rejected for these reasons."""
+    return {
+        **_coordinates(record, generation),
+        OUTCOME: REJECTED,
+        "reasons": json.dumps([reason.as_dict() for reason in reasons], ensure_ascii=False),
+        "kafka_timestamp_ms": record.timestamp_ms,
+        "raw": record.value,
     }
+
+
+def _row(domain: Domain, record: BronzeRecord, generations: dict[str, int]) -> dict[str, Any]:
+    coordinates = _coordinates(record, generations[record.topic_id])
     match classify(domain, record):
         case Valid(row):
             return {**row, **coordinates, OUTCOME: VALID}
         case Rejected(reasons):
-            return {
-                **coordinates,
-                OUTCOME: REJECTED,
-                "reasons": json.dumps([reason.as_dict() for reason in reasons], ensure_ascii=False),
-                "kafka_timestamp_ms": record.timestamp_ms,
-                "raw": record.value,
-            }
+            return rejected_row(record, generations[record.topic_id], reasons)
         case Tombstone():
             return {**coordinates, OUTCOME: TOMBSTONE}
+
+
+def _coordinates(record: BronzeRecord, generation: int) -> dict[str, Any]:
+    return {
+        "bronze_topic_id": record.topic_id,
+        "bronze_partition": record.partition,
+        "bronze_offset": record.offset,
+        "bronze_generation": generation,
+        "bronze_taken_ms": record.taken_ms,
+    }

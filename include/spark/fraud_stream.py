@@ -17,7 +17,7 @@ import os
 import pickle
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Event
 
 import pyarrow as pa
@@ -26,7 +26,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from include.domains import TRANSACTIONS
-from include.fraud.checkpoint import CHECKPOINT, CheckpointError, check_checkpoint
+from include.fraud.checkpoint import CHECKPOINT, CheckpointError, batch_positions, check_checkpoint
 from include.fraud.console import fraud_line
 from include.fraud.lease import APPLICATION_NAME, StaleLeaseError, acquire
 from include.fraud.progress import Progress
@@ -36,9 +36,20 @@ from include.fraud.sink import Batch, Sink
 from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_client
 from include.lifetime import die_with_parent, stop_on_signals
-from include.quality import classify
+from include.quality import Rejected, classify
+from include.quality.isolate import isolate, lies_in_records, try_twice, unprocessable
 from include.settings import MissingSettingError, Settings
-from include.spark.bronze_source import bronze_records
+from include.spark.bronze_source import (
+    DEFAULT_MAX_BYTES,
+    DEFAULT_MAX_RECORDS,
+    OffsetRange,
+    bounds,
+    bronze_records,
+    halved,
+    offset_ranges,
+    read_bronze,
+    readable,
+)
 from include.spark.session import checkpoint_location, spark_session
 from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
@@ -64,12 +75,45 @@ def classify_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
         yield pa.record_batch({"chunk": [pickle.dumps(classified, pickle.HIGHEST_PROTOCOL)]})
 
 
-class BatchWriter:
-    """What ``foreachBatch`` calls. ``failure`` keeps the error that ended it; Spark only passes its text on."""
+def collect(frame: DataFrame) -> list[Classified]:
+    """The records of ``bronze`` with what their contract says about them."""
+    chunks = frame.mapInArrow(classify_batches, "chunk binary").toArrow()["chunk"].to_pylist()
+    return [one for chunk in chunks for one in pickle.loads(chunk)]  # noqa: S301 - our own workers made it
 
-    def __init__(self, sink: Sink, progress: Progress) -> None:
+
+class RangeCollector:
+    """Collects what lies in ranges of bronze; a record that makes that fail comes as rejected, ``unprocessable``."""
+
+    def __init__(self, spark: SparkSession, bronze: BronzeLog) -> None:
+        self._spark = spark
+        self._bronze = bronze
+
+    def collect(self, ranges: Sequence[OffsetRange]) -> list[Classified]:
+        """The records of the ranges, in order."""
+        parts = isolate(ranges, self._take, halved, self._refuse)
+        return [one for part in parts for one in part]
+
+    def _take(self, ranges: Sequence[OffsetRange]) -> list[Classified]:
+        return collect(read_bronze(self._spark, TRANSACTIONS, *bounds(ranges)))
+
+    def _refuse(self, ranges: Sequence[OffsetRange], error: Exception) -> list[Classified]:
+        outcome = Rejected((unprocessable(error),))
+        return [Classified(record, outcome) for one in ranges for record in readable(self._bronze, one)]
+
+
+class BatchWriter:
+    """What ``foreachBatch`` calls. ``failure`` keeps the error that ended it; Spark only passes its text on.
+
+    ``ranges_of`` says which ranges of bronze a micro-batch holds.
+    """
+
+    def __init__(
+        self, sink: Sink, progress: Progress, collector: RangeCollector, ranges_of: Callable[[int], list[OffsetRange]]
+    ) -> None:
         self._sink = sink
         self._progress = progress
+        self._collector = collector
+        self._ranges_of = ranges_of
         self.failure: BaseException | None = None
 
     def __call__(self, frame: DataFrame, batch_id: int) -> None:
@@ -85,14 +129,19 @@ class BatchWriter:
         checkpoint_id = frame.sparkSession.sparkContext.getLocalProperty(QUERY_ID)
         if not checkpoint_id:
             raise RuntimeError(f"Spark does not tell the query's id in {QUERY_ID}")
-        chunks = frame.mapInArrow(classify_batches, "chunk binary").toArrow()["chunk"].to_pylist()
-        records: list[Classified] = []
-        for chunk in chunks:
-            records += pickle.loads(chunk)  # noqa: S301 - our own workers made it
+        records = self._collect(frame, batch_id)
         written = self._sink.write(Batch(checkpoint_id, batch_id, records))
         if written.frauds:
             print("\n".join(map(fraud_line, written.frauds)), flush=True)
         self._progress.add(written.counts, max((one.record.taken_ms for one in records), default=None))
+
+    def _collect(self, frame: DataFrame, batch_id: int) -> list[Classified]:
+        try:
+            return try_twice(lambda: collect(frame), f"reading batch {batch_id}")
+        except Exception as error:
+            if not lies_in_records(error):
+                raise
+            return self._collector.collect(self._ranges_of(batch_id))
 
 
 def start_query(spark: SparkSession, writer: BatchWriter, options: argparse.Namespace) -> StreamingQuery:
@@ -102,6 +151,7 @@ def start_query(spark: SparkSession, writer: BatchWriter, options: argparse.Name
         spark.readStream.format("bronze")
         .option("domain", TRANSACTIONS.name)
         .option("maxRecordsPerBatch", str(options.max_records))
+        .option("maxBytesPerBatch", str(options.max_bytes))
         .load()
         .writeStream.queryName(options.checkpoint)
         .option("checkpointLocation", checkpoint)
@@ -136,7 +186,12 @@ def run(settings: Settings, rules: Rules, options: argparse.Namespace, stop: Eve
         return any(True for _ in bronze.read(topic_id, partition, start, end))
 
     sink = Sink(settings.warehouse_dsn, lease, rules, has_records, stop, options.patience_seconds)
-    writer = BatchWriter(sink, Progress())
+    writer = BatchWriter(
+        sink,
+        Progress(),
+        RangeCollector(spark, bronze),
+        lambda batch_id: offset_ranges(*batch_positions(s3, options.checkpoint, batch_id)),
+    )
     query = start_query(spark, writer, options)
     try:
         while not stop.is_set() and not query.awaitTermination(1):
@@ -155,7 +210,8 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
     """The command line's options."""
     parser = argparse.ArgumentParser(description="Give every transaction its fraud verdict.")
     parser.add_argument("--checkpoint", default=CHECKPOINT, help=f"folder in the bucket checkpoints ({CHECKPOINT})")
-    parser.add_argument("--max-records", type=int, default=20_000, help="most records in a micro-batch (20000)")
+    parser.add_argument("--max-records", type=int, default=DEFAULT_MAX_RECORDS, help="most records in a micro-batch")
+    parser.add_argument("--max-bytes", type=int, default=DEFAULT_MAX_BYTES, help="most bytes of objects in one")
     parser.add_argument("--trigger-seconds", type=float, default=1.0, help="shortest time between micro-batches (1.0)")
     parser.add_argument(
         "--patience-seconds", type=float, default=300.0, help="how long to wait for a warehouse that is away (300)"

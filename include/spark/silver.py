@@ -18,7 +18,7 @@ import argparse
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -32,15 +32,16 @@ from pyspark.sql.types import StructType
 from include.domains import REFERENCE_DOMAINS, Domain
 from include.lake.bronze_log import BronzeLog
 from include.lake.catalog import SilverState, silver_state
-from include.lake.positions import Positions, plain_positions, positions_to_json
+from include.lake.positions import Positions, plain_positions
 from include.lake.records import BronzeRecord
 from include.lake.s3 import s3_client
 from include.lake.silver_files import remove_stray_files, stray_files
+from include.quality.isolate import isolate, lies_in_records, try_twice, unprocessable
 from include.quality.limit import RejectedLimit
 from include.quarantine import landing
 from include.settings import Settings
-from include.spark.bronze_source import FORMAT, SCHEMA, offset_ranges
-from include.spark.classified import OUTCOME, REJECTED, TOMBSTONE, VALID, classified
+from include.spark.bronze_source import SCHEMA, OffsetRange, bounds, halved, offset_ranges, read_bronze, readable
+from include.spark.classified import OUTCOME, REJECTED, TOMBSTONE, VALID, classified, classified_schema, rejected_row
 from include.spark.session import spark_session
 from include.spark.silver_schema import COORDINATES, VERSION_COLUMN, table_schema
 from include.spark.silver_table import Book, SilverTable
@@ -51,6 +52,9 @@ log = logging.getLogger("paylake.silver")
 
 LOCK_SECONDS = 1800
 """How long a run waits for another one of its domain."""
+
+SNAPSHOT_BYTES = 128 * 1024 * 1024
+"""So many bytes of bronze's objects one snapshot takes in: Spark holds the rejected ones whole."""
 
 REPLACES = "_replaces"
 PLACE = tuple(column.name for column in COORDINATES[:3])
@@ -120,11 +124,7 @@ def run(domain: Domain, settings: Settings, limit: RejectedLimit) -> SilverRepor
         done: list[Done] = []
         if end != position or landing.in_hand(lock, domain.name) or stray_files(settings, domain):
             spark = spark_session(f"silver {domain.name}", settings)
-            generations = bronze.generations()
-            done.append(SilverJob(spark, domain, settings, lock).run(end, generations, limit))
-            # More was asked for than one snapshot takes, or something was asked for since.
-            while landing.in_hand(lock, domain.name):
-                done.append(SilverJob(spark, domain, settings, lock).run(end, generations, limit))
+            done = Intake(spark, domain, settings, lock, bronze, limit).up_to(position, end)
             state = silver_state(settings, domain)
     return SilverReport(
         domain=domain.name,
@@ -150,14 +150,98 @@ def domain_lock(settings: Settings, domain: Domain) -> Iterator[psycopg.Connecti
         yield connection
 
 
-class SilverJob:
-    """One snapshot's work in Spark, under the domain's lock."""
+class Intake:
+    """Takes bronze into silver, snapshot by snapshot; a record that makes a snapshot fail is refused alone."""
 
-    def __init__(self, spark: SparkSession, domain: Domain, settings: Settings, lock: psycopg.Connection) -> None:
+    def __init__(
+        self,
+        spark: SparkSession,
+        domain: Domain,
+        settings: Settings,
+        lock: psycopg.Connection,
+        bronze: BronzeLog,
+        limit: RejectedLimit,
+    ) -> None:
         self._spark = spark
         self._domain = domain
         self._settings = settings
         self._lock = lock
+        self._bronze = bronze
+        self._limit = limit
+        self._generations = bronze.generations()
+
+    def up_to(self, position: Positions, end: Positions) -> list[Done]:
+        """Take in what lies between ``position``, where silver is, and ``end``, and all that is asked of quarantine."""
+        done: list[Done] = []
+        while True:
+            stop = next_stop(self._bronze, position, end)
+            done += self._take_in(position, stop)
+            position = stop
+            # More may have been asked for than one snapshot takes, or something since.
+            if position == end and not landing.in_hand(self._lock, self._domain.name):
+                return done
+
+    def _take_in(self, position: Positions, stop: Positions) -> list[Done]:
+        try:
+            return [try_twice(lambda: self._snapshot(stop), f"a snapshot of {self._domain.name}")]
+        except Exception as error:
+            if not lies_in_records(error):
+                raise
+        # What was asked of quarantine may be what cannot be processed; it stays there.
+        asked = landing.requested(self._lock, self._domain.name)
+        landing.refuse(self._lock, map(Coordinates.of, asked))
+        ranges: Sequence[OffsetRange] = offset_ranges(position, stop)
+        if not ranges:
+            return [self._snapshot(stop)]
+        struck = self._struck(ranges)
+        return isolate(
+            ranges,
+            lambda part: self._snapshot(bounds(part)[1], struck),
+            halved,
+            lambda part, error: self._snapshot(bounds(part)[1], {**struck, part[0]: error}),
+        )
+
+    def _struck(self, ranges: Sequence[OffsetRange]) -> dict[OffsetRange, Exception]:
+        """Records that cannot be read and classified, as ranges of one offset: to find them takes no snapshots."""
+
+        def take(part: Sequence[OffsetRange]) -> dict[OffsetRange, Exception]:
+            records = classified(self._domain, read_bronze(self._spark, self._domain, *bounds(part)), self._generations)
+            records.write.format("noop").mode("overwrite").save()
+            return {}
+
+        found = isolate(ranges, take, halved, lambda part, error: {part[0]: error})
+        return {place: error for part in found for place, error in part.items()}
+
+    def _snapshot(self, end: Positions, struck: Mapping[OffsetRange, Exception] | None = None) -> Done:
+        job = SilverJob(self._spark, self._domain, self._settings, self._lock, self._bronze)
+        try:
+            return job.run(end, self._generations, self._limit, struck or {})
+        finally:
+            self._spark.catalog.clearCache()
+
+
+def next_stop(bronze: BronzeLog, position: Positions, end: Positions) -> Positions:
+    """How far the next snapshot goes: whole objects up to `SNAPSHOT_BYTES`, but at least one of each partition."""
+    ranges = offset_ranges(position, end)
+    stop = {topic_id: dict(partitions) for topic_id, partitions in position.items()}
+    for one in ranges:
+        start = bronze.aligned(one.topic_id, one.partition, one.start)
+        reached = bronze.step(one.topic_id, one.partition, start, one.end, SNAPSHOT_BYTES // len(ranges))
+        stop.setdefault(one.topic_id, {})[one.partition] = reached
+    return stop if offset_ranges(stop, end) else end
+
+
+class SilverJob:
+    """One snapshot's work in Spark, under the domain's lock."""
+
+    def __init__(
+        self, spark: SparkSession, domain: Domain, settings: Settings, lock: psycopg.Connection, bronze: BronzeLog
+    ) -> None:
+        self._spark = spark
+        self._domain = domain
+        self._settings = settings
+        self._lock = lock
+        self._log = bronze
         self._table = SilverTable(spark, domain, settings)
 
     def take_over(self) -> SilverState:
@@ -175,10 +259,21 @@ class SilverJob:
             log.warning("%s: an earlier run died with %d records from quarantine", self._domain.name, forgotten)
         return state or self._create_table()
 
-    def run(self, end: Positions, generations: list[str], limit: RejectedLimit) -> Done:
-        """Take in what lies between silver and ``end``, and what is asked of quarantine."""
+    def run(
+        self,
+        end: Positions,
+        generations: list[str],
+        limit: RejectedLimit,
+        struck: Mapping[OffsetRange, Exception],
+    ) -> Done:
+        """Take in what lies between silver and ``end``, and what is asked of quarantine.
+
+        ``end`` is where the partitions named in it are to be; the others stay where they are. Of the records that are
+        ``struck`` (ranges of one offset) it is known that nothing can be done with them, and why.
+        """
         state = self.take_over()
         start = state.position
+        end = {topic: {**start.get(topic, {}), **end.get(topic, {})} for topic in {**start, **end}}
         gained = self._table.evolve()
         if gained:
             log.warning("%s: new columns %s", self._domain.name, ", ".join(gained))
@@ -189,7 +284,12 @@ class SilverJob:
         again = [one for one in asked if one.offset < start.get(one.topic_id, {}).get(one.partition, 0)]
         returning = set(map(Coordinates.of, again))
 
-        records = classified(self._domain, self._bronze(start, end), generations).persist()
+        new = read_bronze(self._spark, self._domain, start, end, struck)
+        records = classified(self._domain, new, generations)
+        lost = {place: error for place, error in struck.items() if _lies_within(place, start, end)}
+        if lost:
+            records = records.unionByName(self._unprocessable(lost, generations))
+        records = records.persist()
         tally = _tally(records)
         rejected = records.where(F.col(OUTCOME) == REJECTED)
         if tally.rejected:
@@ -229,9 +329,15 @@ class SilverJob:
             raise RuntimeError(f"the table of {self._domain.name} was dropped while it was made")
         return state
 
-    def _bronze(self, start: Positions, end: Positions) -> DataFrame:
-        reader = self._spark.read.format(FORMAT).option("domain", self._domain.name)
-        return reader.option("start", positions_to_json(start)).option("end", positions_to_json(end)).load()
+    def _unprocessable(self, struck: Mapping[OffsetRange, Exception], generations: list[str]) -> DataFrame:
+        """These records as classified ones, each rejected because of its error."""
+        rows = [
+            rejected_row(record, generations.index(record.topic_id), [unprocessable(error)])
+            for place, error in struck.items()
+            for record in readable(self._log, place)
+        ]
+        schema = classified_schema(self._domain)
+        return self._spark.createDataFrame(pa.Table.from_pylist(rows, to_arrow_schema(schema)), schema)
 
     def _from_quarantine(self, records: Sequence[BronzeRecord]) -> DataFrame:
         """The records as the data source ``bronze`` has them."""
@@ -282,6 +388,11 @@ class SilverJob:
         removed = remove_stray_files(self._settings, self._domain)
         if removed:
             log.info("%s: removed %d files that no row is in any more", self._domain.name, removed)
+
+
+def _lies_within(place: OffsetRange, start: Positions, end: Positions) -> bool:
+    first, last = (positions.get(place.topic_id, {}).get(place.partition, 0) for positions in (start, end))
+    return first <= place.start < last
 
 
 def _count(changes: DataFrame) -> tuple[int, int]:

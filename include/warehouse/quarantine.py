@@ -114,6 +114,14 @@ class Selection:
         }
 
 
+class Chosen(NamedTuple):
+    """A record of quarantine that was chosen; its value has ``size`` bytes."""
+
+    domain: str
+    coordinates: Coordinates
+    size: int
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """A record of quarantine without its bytes, of which there are ``size`` (None for Kafka's null).
@@ -213,15 +221,16 @@ def mark_redriven(conn: psycopg.Connection, landed: Iterable[Coordinates]) -> No
     conn.execute(load_sql("mark_redriven"), as_arrays(landed))
 
 
-def choose(conn: psycopg.Connection, selection: Selection, chunk: int) -> Iterator[list[tuple[str, Coordinates]]]:
-    """Domain and coordinates of the records that are selected now, in lists of at most ``chunk``, oldest first.
+def choose(conn: psycopg.Connection, selection: Selection, chunk: int) -> Iterator[Chosen]:
+    """The records that are selected now, by domain, the oldest first; ``chunk`` of them are fetched at a time.
 
-    The connection may begin and end transactions while the lists are drawn.
+    The connection may begin and end transactions while they are drawn.
     """
     with conn.cursor(name="chosen_quarantine", withhold=True) as cursor:
         cursor.execute(_selecting("choose_waiting"), selection.parameters())
         while rows := cursor.fetchmany(chunk):
-            yield [(domain, Coordinates(*place)) for domain, *place in rows]
+            for domain, *place, size in rows:
+                yield Chosen(domain, Coordinates(*place), size)
 
 
 def as_arrays(coordinates: Iterable[Coordinates]) -> dict[str, list[Any]]:

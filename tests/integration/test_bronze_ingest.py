@@ -232,6 +232,10 @@ def test_retention_that_passed_the_reader_is_an_error_with_the_range(
     assert log.end_offset(topic_id, 0) == 10
 
 
+MANY = 10**9
+"""More bytes than any chain here has."""
+
+
 def put_chain(s3: S3Client, domain: Domain, topic_id: str, partition: int, starts: list[int], end: int) -> None:
     """Objects with one record each, at the object's start."""
     for start, until in zip(starts, [*starts[1:], end], strict=True):
@@ -270,8 +274,10 @@ def test_places_in_a_long_chain_are_found_without_listing_it(
     assert [record.offset for record in log.read("id", 0, 790, 805)] == [791, 798]
     assert [listed.start for listed in log.objects("id", 0, 14, 50)] == [14, 21, 28, 35, 42, 49]
     assert (log.aligned("id", 0, 793), log.aligned("id", 0, 798)) == (798, 798)
-    assert (log.step("id", 0, 798, 820), log.step("id", 0, 798, 799)) == (819, 805)
-    assert (log.step("id", 0, 1_603, 9_999), log.step("id", 0, 1_610, 9_999)) == (1_610, 1_610)
+    assert (log.step("id", 0, 798, 820, MANY), log.step("id", 0, 798, 799, MANY)) == (819, 805)
+    assert (log.step("id", 0, 1_603, 9_999, MANY), log.step("id", 0, 1_610, 9_999, MANY)) == (1_610, 1_610)
+    three = len(b"{}\n")
+    assert (log.step("id", 0, 798, 9_999, 2 * three + 1), log.step("id", 0, 798, 9_999, 1)) == (812, 805)
     assert len(listings) < 20
     s3.delete_object(Bucket=BRONZE_BUCKET, Key=object_key(domain.bronze_folder, "id", 0, 798))
     with pytest.raises(BrokenChainError, match=r"0798\.json"):

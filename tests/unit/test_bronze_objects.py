@@ -18,6 +18,7 @@ from include.lake.objects import (
     TAKEN_KEY,
     CorruptObjectError,
     EncodedObject,
+    body_lines,
     decode_index,
     decode_values,
     encode,
@@ -84,7 +85,7 @@ def records_of(encoded: EncodedObject) -> list[tuple[int, int, int, bytes | None
     """Offset, timestamp, when it came, and value of each record."""
     key = object_key("folder", "id", 3, encoded.start)
     index = decode_index(key, encoded.metadata, WRITTEN)
-    values = decode_values(key, encoded.body, len(index.offsets))
+    values = decode_values(key, body_lines(key, encoded.body, len(index.offsets)))
     return list(zip(index.offsets, index.timestamps_ms, index.taken_ms, values, strict=True))
 
 
@@ -246,7 +247,7 @@ def test_metadata_that_was_changed_is_noticed(change: dict[str, str]) -> None:
 def test_a_body_that_was_changed_is_noticed(body: bytes) -> None:
     (encoded,) = objects_of([IncomingRecord(0, 0, None, b"{}")], 0, 1)
     with pytest.raises(CorruptObjectError, match="f/id/0/"):
-        decode_values(object_key("f", "id", 0, 0), body, encoded.count)
+        decode_values("f/id/0/", body_lines("f/id/0/", body, encoded.count))
 
 
 @given(st.dictionaries(st.text(), st.dictionaries(st.integers(0, 9999), st.integers(0, 2**63 - 1))))

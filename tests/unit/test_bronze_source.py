@@ -25,7 +25,12 @@ def test_a_range_backwards_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"domain": "nothing"}, {"domain": "profiles", "maxrecordsperbatch": "0"}],
+    [
+        {},
+        {"domain": "nothing"},
+        {"domain": "profiles", "maxrecordsperbatch": "0"},
+        {"domain": "profiles", "maxbytesperbatch": "-1"},
+    ],
 )
 def test_wrong_options_are_named(options: dict[str, str]) -> None:
     with pytest.raises(BronzeOptionError, match="option "):
@@ -61,6 +66,9 @@ def test_addresses_that_jdbc_cannot_reach_are_refused(dsn: str) -> None:
         jdbc_url(dsn, "s")
 
 
+RECORD_BYTES = 10
+
+
 class CountingLog:
     """Stands for many topics, each with one partition that ends where ``ends`` says; counts what is asked."""
 
@@ -78,12 +86,12 @@ class CountingLog:
     def aligned(self, topic_id: str, partition: int, offset: int) -> int:
         return offset
 
-    def step(self, topic_id: str, partition: int, start: int, limit: int) -> int:
-        return max(start, min(limit, self.ends[topic_id]))
+    def step(self, topic_id: str, partition: int, start: int, limit: int, max_bytes: int) -> int:
+        return max(start, min(limit, start + max_bytes // RECORD_BYTES, self.ends[topic_id]))
 
 
-def planner(log: Any, max_records: int = 100) -> BatchPlanner:
-    return BatchPlanner(log, {}, max_records)
+def planner(log: Any, max_records: int = 100, max_bytes: int = 10**9) -> BatchPlanner:
+    return BatchPlanner(log, {}, max_records, max_bytes)
 
 
 def test_topics_without_news_take_turns_and_nothing_of_them_is_missed() -> None:
@@ -111,3 +119,9 @@ def test_steps_are_bounded_and_never_go_back() -> None:
     assert steps[-1] == {"a": {0: 250}, "b": {0: 30}}
     for earlier, later in pairwise(steps):
         assert all(later[topic_id][0] >= earlier[topic_id][0] for topic_id in earlier)
+
+
+def test_steps_are_bounded_in_bytes_too() -> None:
+    plan = planner(CountingLog({"a": 250, "b": 30}), max_records=10**6, max_bytes=8 * RECORD_BYTES)
+    assert plan.next_end() == {"a": {0: 4}, "b": {0: 4}}
+    assert plan.next_end() == {"a": {0: 8}, "b": {0: 8}}

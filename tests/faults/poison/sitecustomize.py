@@ -1,0 +1,60 @@
+"""On the module path of the jobs of ``test_poison.py``: faults that single records bring to light.
+
+Every Python of such a job, its workers too, imports this when it starts. A record is struck where its bytes say so;
+everything else goes its usual way.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+from include.fraud.rules import Rules
+from include.lake import objects
+
+# The package shows the function under the module's name.
+classify = import_module("include.quality.classify")
+decode_line, classify_record, parse_object, verdict = (
+    objects.decode_line,
+    classify._classify,
+    classify.parse_object,
+    Rules.verdict,
+)
+
+
+def read(line: bytes) -> bytes | None:
+    """Strikes while the lines of an object are read."""
+    if b"STRIKE-READ" in line:
+        raise RuntimeError("struck while it was read")
+    return decode_line(line)
+
+
+def parse(value: bytes) -> dict[str, object]:
+    """Strikes while a record is classified: an error, or the end of the process."""
+    if b"STRIKE-CLASSIFY" in value:
+        raise ZeroDivisionError("struck while it was classified")
+    if b"STRIKE-WORKER" in value:
+        os._exit(1)
+    return parse_object(value)
+
+
+def classified(domain: Any, record: Any) -> Any:
+    """Strikes when the row is handed over to Spark: no text of Arrow's can hold half a pair of surrogates."""
+    outcome = classify_record(domain, record)
+    if record.value and b"STRIKE-ROW" in record.value:
+        outcome.row[domain.key] = "\ud800"
+    return outcome
+
+
+def judged(rules: Rules, row: Any, merchant_risk: str | None) -> Any:
+    """Strikes while the rules are asked."""
+    if row["location"] == "STRIKE-RULES":
+        raise ArithmeticError("struck by a rule")
+    return verdict(rules, row, merchant_risk)
+
+
+objects.decode_line = read
+classify.parse_object = parse
+classify._classify = classified
+Rules.verdict = judged  # type: ignore[method-assign]

@@ -1,0 +1,118 @@
+"""One record in many that nothing can be done with: it goes to quarantine alone, whatever step it strikes at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from include.domains import MERCHANTS, TRANSACTIONS
+from include.settings import Settings
+from include.warehouse.connect import connect
+from tests.books import assert_balanced, begin_anew, remove_checkpoint
+from tests.bronze import drain
+from tests.fraud_stream import WAIT_SECONDS, Stream
+from tests.servers import wait_until
+from tests.silver import World, load_gold, merchant
+from tests.transactions import transaction
+
+pytestmark = pytest.mark.integration
+
+POISON = Path(__file__).with_name("poison")
+RECORDS = 20_000
+PARTITIONS = 4
+QUARANTINED = "SELECT raw, reasons FROM ops.quarantine WHERE domain = %s ORDER BY partition_id, record_offset"
+STRIKE = """
+    CREATE FUNCTION strike() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE 'struck while it was written' USING ERRCODE = 'data_exception';
+    END $$;
+    CREATE TRIGGER strike BEFORE INSERT ON genuinetransaction
+    FOR EACH ROW WHEN (NEW.location = 'STRIKE-WRITE') EXECUTE FUNCTION strike();
+"""
+VERDICTS = "SELECT (SELECT count(*) FROM fraudtransaction) + (SELECT count(*) FROM genuinetransaction)"
+
+
+def unprocessable(settings: Settings, domain: str) -> dict[bytes | None, str]:
+    """What is said of each refused record, by its bytes; each has this one reason."""
+    with connect(settings.warehouse_dsn) as conn:
+        rows = conn.execute(QUARANTINED, [domain]).fetchall()
+    assert all([reason["code"] for reason in reasons] == ["unprocessable"] for _, reasons in rows)
+    return {raw: reasons[0]["message"] for raw, reasons in rows}
+
+
+def produce(settings: Settings, topic: str, values: list[bytes], partitions: int) -> None:
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    for number, value in enumerate(values):
+        producer.produce(topic, value, partition=number % partitions)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+@pytest.fixture
+def stream(settings: Settings, tmp_path: Path) -> Iterator[Stream]:
+    begin_anew(settings, TRANSACTIONS)
+    stream = Stream(settings, tmp_path, POISON)
+    remove_checkpoint(settings, stream.checkpoint)
+    yield stream
+    remove_checkpoint(settings, stream.checkpoint)
+
+
+def test_one_micro_batch_of_20_000_with_a_record_that_strikes_at_each_step(settings: Settings, stream: Stream) -> None:
+    """Reading, classifying, a worker that dies, the rules, and the database, which refuses a row."""
+    strikes = {
+        1_234: "STRIKE-READ",
+        4_321: "STRIKE-CLASSIFY",
+        7_777: "STRIKE-WORKER",
+        12_345: "STRIKE-RULES",
+        19_998: "STRIKE-WRITE",
+    }
+    records = [transaction(number, location=strikes.get(number, "Berlin")) for number in range(RECORDS)]
+    with connect(settings.warehouse_dsn) as conn:
+        conn.execute(STRIKE)
+    produce(settings, TRANSACTIONS.topic, records, PARTITIONS)
+    assert drain(TRANSACTIONS, settings).records == RECORDS
+    try:
+        with stream.driver() as driver:
+            wait_until(lambda: len(stream.ledger()) == 1, "the batch is written", WAIT_SECONDS)
+            driver.stop()
+    finally:
+        with connect(settings.warehouse_dsn) as conn:
+            conn.execute("DROP FUNCTION strike() CASCADE")
+    assert stream.ledger() == [(0, RECORDS)]
+    said = unprocessable(settings, TRANSACTIONS.name)
+    # Not even the bytes of the first can be had: they are in bronze.
+    values = {strike: records[number] for number, strike in strikes.items()}
+    assert said.keys() == {None, *(values[strike] for strike in values if strike != "STRIKE-READ")}
+    assert "RuntimeError: struck while it was read" in said[None]
+    assert "ZeroDivisionError: struck while it was classified" in said[values["STRIKE-CLASSIFY"]]
+    assert "worker exited unexpectedly" in said[values["STRIKE-WORKER"]]
+    assert "ArithmeticError: struck by a rule" in said[values["STRIKE-RULES"]]
+    assert "DataError: struck while it was written" in said[values["STRIKE-WRITE"]]
+    with connect(settings.warehouse_dsn) as conn:
+        assert conn.execute(VERDICTS).fetchone() == (RECORDS - len(strikes),)
+    assert_balanced(settings, TRANSACTIONS)
+
+
+def test_a_silver_run_of_20_000_with_a_record_that_strikes_at_each_step(settings: Settings, tmp_path: Path) -> None:
+    world = World(settings, MERCHANTS, tmp_path)
+    world.wipe()
+    strikes = {17: "STRIKE-READ", 4_321: "STRIKE-CLASSIFY", 7_777: "STRIKE-WORKER", 19_998: "STRIKE-ROW"}
+    names = (strikes.get(number, "Shop") for number in range(RECORDS))
+    records = [json.dumps(merchant(number, merchant_name=name)).encode() for number, name in enumerate(names)]
+    produce(settings, MERCHANTS.topic, records, 2)
+    assert drain(MERCHANTS, settings).records == RECORDS
+    report = world.report_of(world.submit(POISON))
+    assert (report["records"], report["rejected"], report["rows"]) == (RECORDS, len(strikes), RECORDS - len(strikes))
+    said = unprocessable(settings, MERCHANTS.name)
+    values = {strike: records[number] for number, strike in strikes.items()}
+    assert said.keys() == {None, *(values[strike] for strike in values if strike != "STRIKE-READ")}
+    assert "RuntimeError: struck while it was read" in said[None]
+    assert "ZeroDivisionError: struck while it was classified" in said[values["STRIKE-CLASSIFY"]]
+    assert "worker exited unexpectedly" in said[values["STRIKE-WORKER"]]
+    assert "UnicodeEncodeError" in said[values["STRIKE-ROW"]]
+    assert load_gold(MERCHANTS, settings).rows_sent == RECORDS - len(strikes)
+    assert_balanced(settings, MERCHANTS)
