@@ -24,6 +24,9 @@ pytestmark = pytest.mark.integration
 POISON = Path(__file__).with_name("poison")
 RECORDS = 20_000
 PARTITIONS = 4
+ALSO_A_WORKER = pytest.mark.parametrize(
+    "worker", [{}, pytest.param({7_777: "STRIKE-WORKER"}, marks=pytest.mark.long)], ids=["error", "and a dead worker"]
+)
 QUARANTINED = "SELECT raw, reasons FROM ops.quarantine WHERE domain = %s ORDER BY partition_id, record_offset"
 STRIKE = """
     CREATE FUNCTION strike() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -61,14 +64,17 @@ def stream(settings: Settings, tmp_path: Path) -> Iterator[Stream]:
     remove_checkpoint(settings, stream.checkpoint)
 
 
-def test_one_micro_batch_of_20_000_with_a_record_that_strikes_at_each_step(settings: Settings, stream: Stream) -> None:
+@ALSO_A_WORKER
+def test_one_micro_batch_of_20_000_with_a_record_that_strikes_at_each_step(
+    settings: Settings, stream: Stream, worker: dict[int, str]
+) -> None:
     """Reading, classifying, a worker that dies, the rules, and the database, which refuses a row."""
     strikes = {
         1_234: "STRIKE-READ",
         4_321: "STRIKE-CLASSIFY",
-        7_777: "STRIKE-WORKER",
         12_345: "STRIKE-RULES",
         19_998: "STRIKE-WRITE",
+        **worker,
     }
     records = [transaction(number, location=strikes.get(number, "Berlin")) for number in range(RECORDS)]
     with connect(settings.warehouse_dsn) as conn:
@@ -77,7 +83,7 @@ def test_one_micro_batch_of_20_000_with_a_record_that_strikes_at_each_step(setti
     assert drain(TRANSACTIONS, settings).records == RECORDS
     try:
         with stream.driver() as driver:
-            wait_until(lambda: len(stream.ledger()) == 1, "the batch is written", WAIT_SECONDS)
+            wait_until(lambda: len(stream.ledger()) == 1, "the batch is written", 2 * WAIT_SECONDS)
             driver.stop()
     finally:
         with connect(settings.warehouse_dsn) as conn:
@@ -89,7 +95,7 @@ def test_one_micro_batch_of_20_000_with_a_record_that_strikes_at_each_step(setti
     assert said.keys() == {None, *(values[strike] for strike in values if strike != "STRIKE-READ")}
     assert "RuntimeError: struck while it was read" in said[None]
     assert "ZeroDivisionError: struck while it was classified" in said[values["STRIKE-CLASSIFY"]]
-    assert "worker exited unexpectedly" in said[values["STRIKE-WORKER"]]
+    assert all("worker exited unexpectedly" in said[values[strike]] for strike in worker.values())
     assert "ArithmeticError: struck by a rule" in said[values["STRIKE-RULES"]]
     assert "DataError: struck while it was written" in said[values["STRIKE-WRITE"]]
     with connect(settings.warehouse_dsn) as conn:
@@ -97,10 +103,13 @@ def test_one_micro_batch_of_20_000_with_a_record_that_strikes_at_each_step(setti
     assert_balanced(settings, TRANSACTIONS)
 
 
-def test_a_silver_run_of_20_000_with_a_record_that_strikes_at_each_step(settings: Settings, tmp_path: Path) -> None:
+@ALSO_A_WORKER
+def test_a_silver_run_of_20_000_with_a_record_that_strikes_at_each_step(
+    settings: Settings, tmp_path: Path, worker: dict[int, str]
+) -> None:
     world = World(settings, MERCHANTS, tmp_path)
     world.wipe()
-    strikes = {17: "STRIKE-READ", 4_321: "STRIKE-CLASSIFY", 7_777: "STRIKE-WORKER", 19_998: "STRIKE-ROW"}
+    strikes = {17: "STRIKE-READ", 4_321: "STRIKE-CLASSIFY", 19_998: "STRIKE-ROW", **worker}
     names = (strikes.get(number, "Shop") for number in range(RECORDS))
     records = [json.dumps(merchant(number, merchant_name=name)).encode() for number, name in enumerate(names)]
     produce(settings, MERCHANTS.topic, records, 2)
@@ -112,7 +121,7 @@ def test_a_silver_run_of_20_000_with_a_record_that_strikes_at_each_step(settings
     assert said.keys() == {None, *(values[strike] for strike in values if strike != "STRIKE-READ")}
     assert "RuntimeError: struck while it was read" in said[None]
     assert "ZeroDivisionError: struck while it was classified" in said[values["STRIKE-CLASSIFY"]]
-    assert "worker exited unexpectedly" in said[values["STRIKE-WORKER"]]
+    assert all("worker exited unexpectedly" in said[values[strike]] for strike in worker.values())
     assert "UnicodeEncodeError" in said[values["STRIKE-ROW"]]
     assert load_gold(MERCHANTS, settings).rows_sent == RECORDS - len(strikes)
     assert_balanced(settings, MERCHANTS)
