@@ -13,7 +13,8 @@ from include.cleaning.text import shown
 from include.cleaning.timestamps import timestamp_columns
 from include.contracts import Contract, ContractError, Field
 from include.domains import Domain
-from include.quality.parse import UnreadableError, parse_object
+from include.quality.envelopes import open_record
+from include.quality.parse import UnreadableError
 from include.quality.reason import Reason
 from include.quality.values import Check, InvalidValueError, check_for
 
@@ -45,7 +46,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """The record's value is null: Kafka's mark for a deleted key."""
+    """The record's value is null, Kafka's mark for a deleted key; or it was in an envelope that told a delete."""
 
 
 Outcome = Valid | Rejected | Tombstone
@@ -55,11 +56,12 @@ def classify(domain: Domain, record: BronzeRecord) -> Outcome:
     """Decide what ``record`` is; never raises because of what is in it."""
     if record.value is None:
         return Tombstone()
+    plan = _plan(domain)
     try:
-        members = parse_object(record.value)
+        members = open_record(record.value, plan.required, plan.unwrap)
     except UnreadableError as error:
         return Rejected((error.reason,))
-    return _plan(domain).apply(members, _latest(record.timestamp_ms))
+    return Tombstone() if members is None else plan.apply(members, _latest(record.timestamp_ms))
 
 
 def _latest(timestamp_ms: int) -> datetime | None:
@@ -87,6 +89,8 @@ class _Plan:
 
     steps: tuple[_Step, ...]
     columns: tuple[str, ...]
+    required: frozenset[str]
+    unwrap: frozenset[str]
 
     def apply(self, members: Mapping[str, object], latest: datetime | None) -> Valid | Rejected:
         made: dict[str, Any] = dict.fromkeys(self.columns)
@@ -102,7 +106,7 @@ class _Plan:
                 if step.is_timestamp and latest is not None and typed > latest:
                     reasons.append(Reason(step.name, "in_the_future", _future_message(typed)))
                 made[step.name] = typed
-                if step.cleaner:
+                if step.cleaner and typed is not None:
                     made.update(step.cleaner(typed))
             except InvalidValueError as error:
                 reasons += error.reasons(step.name)
@@ -125,6 +129,8 @@ def _plan(domain: Domain) -> _Plan:
     return _Plan(
         steps=tuple(_step(contract, field) for field in contract.record),
         columns=tuple(column.name for column in contract.columns),
+        required=contract.required,
+        unwrap=contract.unwrap,
     )
 
 
