@@ -63,17 +63,17 @@ def _code(text: str) -> str | None:
         return None
     plain = _plain(text)
     found = _exact().get(plain) or _ALIASES.get(plain)
-    if not found and _INITIALS.fullmatch(text):
+    if not found and _INITIALS.fullmatch(unicodedata.normalize("NFKC", text)):
         found = _exact().get(plain.replace(" ", ""))
     return found or _by_pattern(text, plain)
 
 
 def _plain(text: str) -> str:
     """Case, accents, punctuation and a leading "the" set aside."""
-    spelled = text.replace("&", " and ").replace(".", "").translate(WITHOUT_APOSTROPHES)
+    spelled = text.replace("&", " and ").translate(WITHOUT_APOSTROPHES)
     marks_apart = unicodedata.normalize("NFKD", spelled).casefold()
     letters = "".join(c for c in marks_apart if not unicodedata.combining(c))
-    words = re.sub(r"[\W_]+", " ", letters).split()
+    words = re.sub(r"[\W_]+", " ", letters.replace(".", "")).split()
     return " ".join(words[1:] if len(words) > 1 and words[0] == "the" else words)
 
 

@@ -20,6 +20,8 @@ def _lines() -> Iterator[str]:
     yield "# Data dictionary"
     yield ""
     yield "Made from `include/contracts/` by `python -m include.contracts.dictionary`; change it there."
+    yield ""
+    yield "*No placeholder*: a text that stands for none, such as `N/A`, `--` or `unknown`, counts as missing."
     for domain in DOMAINS.values():
         yield from _domain(domain)
 

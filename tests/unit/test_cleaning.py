@@ -74,7 +74,19 @@ def letters(text: str) -> Counter[str]:
         (
             "US",
             [
-                *("US", "usa", "USA", "u.s.a.", "U. S. A.", "U S A", "U.S.", "(US)", "840", "United States"),
+                *(
+                    "US",
+                    "usa",
+                    "USA",
+                    "u.s.a.",
+                    "U. S. A.",
+                    "U S A",
+                    "\uff35\uff0e\uff33\uff0e\uff21\uff0e",
+                    "U.S.",
+                    "(US)",
+                    "840",
+                    "United States",
+                ),
                 *("the United States of America", "America"),
             ],
         ),
