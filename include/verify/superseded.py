@@ -108,8 +108,8 @@ class Superseded:
             return None, None, _OLDEST
         if members is None:
             return "tombstone", None, _OLDEST
-        found = members.get(self.domain.key)
-        return ("superseded", found.strip(), _OLDEST) if isinstance(found, str) else (None, None, _OLDEST)
+        found = members.get(self.domain.key)  # a Number is a str, too, and was never an id
+        return ("superseded", found.strip(), _OLDEST) if type(found) is str else (None, None, _OLDEST)
 
     def _flush(self) -> None:
         if self._rows:

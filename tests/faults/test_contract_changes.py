@@ -21,6 +21,7 @@ from include.settings import Settings
 from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
 from tests.books import assert_balanced, begin_anew, judge_all
+from tests.envelopes import changed, connected, framed
 from tests.silver import World, load_gold, merchant, run_silver, worker_process
 from tests.warehouse import checksum
 from tests.wild import GOOD
@@ -129,9 +130,9 @@ def test_merchants_of_two_contracts_side_by_side(settings: Settings, conn: psyco
         merchant(3, city="Faro"),
         merchant(4, phone="1"),
         merchant(1, 3),
-        change("c", merchant(5, 3, city="Faro")),
-        change("d", None, merchant(1)),
-        framed(merchant(5, 2, city="Faro")),
+        changed("c", merchant(5, 3, city="Faro")),
+        changed("d", None, merchant(1)),
+        framed(encoded(merchant(5, 2, city="Faro"))),
     )
     said = release.run(
         *LOAD_AND_SHOW,
@@ -188,8 +189,8 @@ def test_envelopes_of_transactions_are_taken_off_once_the_contract_asks_for_it(
 ) -> None:
     begin_anew(settings, TRANSACTIONS)
     world = World(settings, TRANSACTIONS, tmp_path)
-    delete = change("d", None, transaction(1))
-    wrapped = framed(transaction(1)), connected(transaction(2)), change("c", transaction(3))
+    delete = changed("d", None, transaction(1))
+    wrapped = framed(encoded(transaction(1))), connected(transaction(2)), changed("c", transaction(3))
     world.produce(*wrapped, delete, transaction(4))
     judge_all(settings)
     assert_balanced(settings, TRANSACTIONS)
@@ -201,7 +202,7 @@ def test_envelopes_of_transactions_are_taken_off_once_the_contract_asks_for_it(
     ]
 
     release = Release(tmp_path / "release", TRANSACTIONS, nothing_else)
-    world.produce(framed(transaction(5)), connected(change("u", transaction(6, location="Tehran"))), delete)
+    world.produce(framed(encoded(transaction(5))), connected(changed("u", transaction(6, location="Tehran"))), delete)
     balance = (
         "books = assert_balanced(settings, TRANSACTIONS).domains[0]",
         "print(json.dumps([books.total(name) for name in ('valid', 'fraud', 'quarantined', 'tombstones')]))",
@@ -212,7 +213,8 @@ def test_envelopes_of_transactions_are_taken_off_once_the_contract_asks_for_it(
         "from include.fraud.rules import load_rules",
         "from include.quarantine.redrive import Redrive",
         "from include.warehouse.quarantine import Selection",
-        "found = Redrive(conn, Selection(done=False), load_rules(), lambda frauds: None).drive()",
+        "waiting = Selection(domain=TRANSACTIONS.name, done=False)",
+        "found = Redrive(conn, waiting, load_rules(), lambda frauds: None).drive()",
         "print(json.dumps([found.chosen, found.landed, [[*reason, n] for reason, n in found.reasons.items()]]))",
         *balance,
         # Under a new checkpoint every record has its place already, the deletes none.
@@ -227,22 +229,11 @@ def test_envelopes_of_transactions_are_taken_off_once_the_contract_asks_for_it(
         [6, 1, 1, 1],
     ]
     # In bronze they are as they came.
-    assert [raw for offset, raw, _ in world.quarantined() if offset == 0] == [framed(transaction(1))]
+    assert [raw for offset, raw, _ in world.quarantined() if offset == 0] == [framed(encoded(transaction(1)))]
 
 
-def framed(record: dict[str, Any]) -> bytes:
-    """As a Schema Registry's serializer writes it."""
-    return b"\x00\x00\x00\x00\x2a" + json.dumps(record).encode()
-
-
-def connected(payload: dict[str, Any]) -> dict[str, Any]:
-    """As Kafka Connect's JSON converter writes it."""
-    return {"schema": {"type": "struct"}, "payload": payload}
-
-
-def change(operation: str, after: dict[str, Any] | None, before: dict[str, Any] | None = None) -> dict[str, Any]:
-    """As Debezium writes it."""
-    return {"before": before, "after": after, "source": {"connector": "postgresql"}, "op": operation}
+def encoded(record: dict[str, Any]) -> bytes:
+    return json.dumps(record).encode()
 
 
 def transaction(number: int, **changes: Any) -> dict[str, Any]:
