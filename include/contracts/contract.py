@@ -30,7 +30,7 @@ class Field:
 
     ``physical_type`` is the PostgreSQL type. ``minimum``, ``maximum`` and ``exclusive_minimum`` are in the field's own
     unit; ``min_length`` and ``max_length`` count characters. ``derived_from`` names the record's fields that a column
-    is computed from and is empty where the column is the record's field of the same name. ``refuses_placeholders``: a
+    is computed from and is empty where the column is the record's field of the same name. ``placeholder_is_missing``: a
     text such as ``N/A`` counts as no value.
     """
 
@@ -48,7 +48,7 @@ class Field:
     maximum: Decimal | None
     exclusive_minimum: Decimal | None
     valid_values: tuple[str, ...]
-    refuses_placeholders: bool
+    placeholder_is_missing: bool
     derived_from: tuple[str, ...]
     references: str | None
 
@@ -149,7 +149,7 @@ def _field(where: str, prop: SchemaProperty) -> Field:
         maximum=_decimal(options.get("maximum")),
         exclusive_minimum=_decimal(options.get("exclusiveMinimum")),
         valid_values=_valid_values(where, prop),
-        refuses_placeholders=_refuses_placeholders(where, prop),
+        placeholder_is_missing=_placeholder_is_missing(where, prop),
         derived_from=tuple(source.removeprefix("record.") for source in sources),
         references=next((str(relation.to) for relation in prop.relationships or []), None),
     )
@@ -181,10 +181,10 @@ def _unwrap(where: str, topic: SchemaObject) -> frozenset[str]:
     return frozenset(words)
 
 
-def _refuses_placeholders(where: str, prop: SchemaProperty) -> bool:
+def _placeholder_is_missing(where: str, prop: SchemaProperty) -> bool:
     value = _custom(prop.customProperties, "placeholders")
-    if value not in (None, "refused"):
-        raise ContractError(f"{where}: placeholders is {value!r}; it can only be refused")
+    if value not in (None, "missing"):
+        raise ContractError(f"{where}: placeholders is {value!r}; it can only be missing")
     return value is not None
 
 

@@ -51,7 +51,7 @@ def _allowed(field: Field) -> str:
     for label, limit in (("from", field.minimum), ("to", field.maximum), ("above", field.exclusive_minimum)):
         if limit is not None:
             rules.append(f"{label} {limit}")
-    if field.refuses_placeholders:
+    if field.placeholder_is_missing:
         rules.append("no placeholder")
     return " ".join(rule for rule in rules if rule)
 

@@ -70,7 +70,7 @@ def _string(field: Field) -> Check:
     exact = frozenset(field.valid_values)
     canonical = {value.casefold(): value for value in field.valid_values}
     allowed = ", ".join(field.valid_values)
-    required, refuses_placeholders = field.required, field.refuses_placeholders
+    required, placeholder_is_missing = field.required, field.placeholder_is_missing
 
     def check(value: object) -> str | None:
         text = _text(value, longest)
@@ -78,7 +78,7 @@ def _string(field: Field) -> Check:
             return text
         if not text and required:
             raise InvalidValueError(("missing", "is required but blank"))
-        if refuses_placeholders and is_placeholder(text):
+        if placeholder_is_missing and is_placeholder(text):
             if required:
                 raise InvalidValueError(("placeholder", f"is required, but {shown(text)} stands for a missing value"))
             return None

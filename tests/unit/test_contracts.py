@@ -48,7 +48,7 @@ def test_placeholders_count_as_missing_where_people_write_names_and_places() -> 
         (domain.name, field.name)
         for domain in DOMAINS.values()
         for field in domain.contract.record
-        if field.refuses_placeholders
+        if field.placeholder_is_missing
     }
     assert refusing == {
         ("profiles", "name"),
@@ -89,7 +89,7 @@ def test_the_data_dictionary_in_docs_is_what_the_contracts_say() -> None:
         ("value: []", "value: [connect, avro]", "'avro', which is none of connect, debezium, schema_registry"),
         ("value: []", "value: connect", "must be a list"),
         ("value: []", "value: [[connect]]", "which is none of"),
-        ("value: refused", "value: welcome", "placeholders is 'welcome'"),
+        ("value: missing", "value: welcome", "placeholders is 'welcome'"),
     ],
 )
 def test_a_contract_that_cannot_be_honoured_is_refused_by_name(
