@@ -107,6 +107,7 @@ WILD_VALUES: tuple[Any, ...] = (
     *(0, -1, 1e400, float("nan"), float("-inf"), 10**40, "1e5", "1,000", "١٢", "NaN", "Infinity", True, False),
     *("0001-01-01 00:00:00", "2026-02-30 00:00:00", "9999-12-31T23:59:59Z", "T1", "M1", "U1", "A1", "Online"),
     *([], {}, [[[]]], {"a": None}),
+    *("N/A", "--", "Sa\u0303o Paulo", "Teh\u200bran, Iran", "\ufeff", "\u0645\u06cc\u200c\u062e"),
 )
 
 json_values = st.recursive(

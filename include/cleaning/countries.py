@@ -13,7 +13,8 @@ from typing import Any, TypedDict
 import pycountry
 
 from include.cleaning.errors import CleaningError
-from include.cleaning.text import shown
+from include.cleaning.placeholders import is_placeholder
+from include.cleaning.text import WITHOUT_APOSTROPHES, shown
 
 # Spellings in daily use that neither library knows, or country_converter only as part of a pattern.
 _ALIASES = {
@@ -30,6 +31,9 @@ _NEUTRAL_WORDS = frozenset(
     {"and", "federal", "federation", "kingdom", "of", "people", "peoples", "rep", "republic", "state", "states", "the"}
 )
 
+# A code written as initials, ``u.s.a.`` or ``U K``. With other marks they are other words: ``D/K``, ``c/o``.
+_INITIALS = re.compile("(?:[a-z][. ]*){2,3}", re.IGNORECASE)
+
 
 class CountryColumns(TypedDict):
     """What a country becomes: ISO 3166-1 alpha-2 code and short name."""
@@ -41,7 +45,8 @@ class CountryColumns(TypedDict):
 def country_columns(text: str) -> CountryColumns:
     """The country that ``text`` names: a code (alpha-2, alpha-3, numeric) or a name, official, short or common.
 
-    Strict: a text that merely contains a country's name is none.
+    Strict: a text that merely contains a country's name is none, and no placeholder is one. ``NA``, the code of
+    Namibia, is a country only when nothing stands around or between its letters; ``N/A`` and ``n.a.`` are none.
 
     Raises:
         CleaningError: ``unknown_country``; also for what ISO 3166-1 does not list, such as Kosovo.
@@ -54,16 +59,21 @@ def country_columns(text: str) -> CountryColumns:
 
 @lru_cache(maxsize=16_384)
 def _code(text: str) -> str | None:
+    if is_placeholder(text) and text.casefold() != "na":
+        return None
     plain = _plain(text)
-    found = _exact().get(plain) or _exact().get(plain.replace(" ", "")) or _ALIASES.get(plain)
+    found = _exact().get(plain) or _ALIASES.get(plain)
+    if not found and _INITIALS.fullmatch(unicodedata.normalize("NFKC", text)):
+        found = _exact().get(plain.replace(" ", ""))
     return found or _by_pattern(text, plain)
 
 
 def _plain(text: str) -> str:
     """Case, accents, punctuation and a leading "the" set aside."""
-    marks_apart = unicodedata.normalize("NFKD", text.replace("&", " and ")).casefold()
+    spelled = text.replace("&", " and ").translate(WITHOUT_APOSTROPHES)
+    marks_apart = unicodedata.normalize("NFKD", spelled).casefold()
     letters = "".join(c for c in marks_apart if not unicodedata.combining(c))
-    words = re.sub(r"[\W_]+", " ", re.sub("['\u2019`.]", "", letters)).split()
+    words = re.sub(r"[\W_]+", " ", letters.replace(".", "")).split()
     return " ".join(words[1:] if len(words) > 1 and words[0] == "the" else words)
 
 

@@ -10,6 +10,9 @@ import pycountry
 from include.cleaning.errors import CleaningError
 from include.cleaning.text import shown
 
+# ISO 4217 has codes for "no currency" and for tests, too.
+_NO_CURRENCIES = frozenset({"XTS", "XXX"})
+
 
 class CurrencyColumns(TypedDict):
     """What a currency becomes: its ISO 4217 code in upper case."""
@@ -31,4 +34,4 @@ def currency_columns(text: str) -> CurrencyColumns:
 
 @cache
 def _codes() -> frozenset[str]:
-    return frozenset(currency.alpha_3 for currency in pycountry.currencies)
+    return frozenset(currency.alpha_3 for currency in pycountry.currencies) - _NO_CURRENCIES

@@ -7,10 +7,17 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
-from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject, SchemaProperty
+from open_data_contract_standard.model import (
+    CustomProperty,
+    OpenDataContractStandard,
+    SchemaObject,
+    SchemaProperty,
+)
 
 CONTRACTS_FOLDER = Path(__file__).parent
 LOGICAL_TYPES = frozenset({"string", "integer", "number", "boolean", "date", "time", "timestamp"})
+ENVELOPES = frozenset({"schema_registry", "connect", "debezium"})
+"""What records may be wrapped in, and a contract may ask to be taken off."""
 
 
 class ContractError(ValueError):
@@ -23,7 +30,8 @@ class Field:
 
     ``physical_type`` is the PostgreSQL type. ``minimum``, ``maximum`` and ``exclusive_minimum`` are in the field's own
     unit; ``min_length`` and ``max_length`` count characters. ``derived_from`` names the record's fields that a column
-    is computed from and is empty where the column is the record's field of the same name.
+    is computed from and is empty where the column is the record's field of the same name. ``placeholder_is_missing``: a
+    text such as ``N/A`` counts as no value.
     """
 
     name: str
@@ -40,6 +48,7 @@ class Field:
     maximum: Decimal | None
     exclusive_minimum: Decimal | None
     valid_values: tuple[str, ...]
+    placeholder_is_missing: bool
     derived_from: tuple[str, ...]
     references: str | None
 
@@ -49,7 +58,8 @@ class Contract:
     """One domain's contract.
 
     ``record`` holds the fields of a message on ``topic``; ``columns`` those of the table ``table`` (its unquoted SQL
-    name; for transactions the shape that both verdict tables share).
+    name; for transactions the shape that both verdict tables share). ``unwrap`` names those of `ENVELOPES` that are
+    taken off a message before it is judged.
     """
 
     id: str
@@ -61,11 +71,17 @@ class Contract:
     table_description: str
     record: tuple[Field, ...]
     columns: tuple[Field, ...]
+    unwrap: frozenset[str]
 
     @property
     def key(self) -> Field:
         """The record's id field."""
         return next(field for field in self.record if field.primary_key)
+
+    @property
+    def required(self) -> frozenset[str]:
+        """Names of the fields that a record must have."""
+        return frozenset(field.name for field in self.record if field.required)
 
 
 @cache
@@ -73,7 +89,8 @@ def load_contract(file_name: str) -> Contract:
     """Read ``include/contracts/<file_name>``.
 
     Raises:
-        ContractError: the file lacks a part that Paylake needs; the message names the file and the part.
+        ContractError: the file lacks a part that Paylake needs, or says what Paylake does not know; the message names
+            the file and the part.
     """
     document = OpenDataContractStandard.from_file(str(CONTRACTS_FOLDER / file_name))
     by_physical_type = {schema.physicalType: schema for schema in document.schema_ or []}
@@ -95,6 +112,7 @@ def load_contract(file_name: str) -> Contract:
         table_description=_need(file_name, "description of the table", table.description),
         record=record,
         columns=_fields(file_name, table),
+        unwrap=_unwrap(f"{file_name}, {topic.name}", topic),
     )
 
 
@@ -131,6 +149,7 @@ def _field(where: str, prop: SchemaProperty) -> Field:
         maximum=_decimal(options.get("maximum")),
         exclusive_minimum=_decimal(options.get("exclusiveMinimum")),
         valid_values=_valid_values(where, prop),
+        placeholder_is_missing=_placeholder_is_missing(where, prop),
         derived_from=tuple(source.removeprefix("record.") for source in sources),
         references=next((str(relation.to) for relation in prop.relationships or []), None),
     )
@@ -147,3 +166,27 @@ def _valid_values(where: str, prop: SchemaProperty) -> tuple[str, ...]:
             raise ContractError(f"{where}: the only quality rule known is metric invalidValues, mustBe 0")
         values += tuple((rule.arguments or {}).get("validValues", ()))
     return values
+
+
+def _unwrap(where: str, topic: SchemaObject) -> frozenset[str]:
+    words = _custom(topic.customProperties, "unwrap")
+    known = ", ".join(sorted(ENVELOPES))
+    if words is None:
+        return frozenset()
+    if not isinstance(words, list):
+        raise ContractError(f"{where}: unwrap is {words!r}; it must be a list of {known}")
+    for word in words:
+        if not isinstance(word, str) or word not in ENVELOPES:
+            raise ContractError(f"{where}: unwrap names {word!r}, which is none of {known}")
+    return frozenset(words)
+
+
+def _placeholder_is_missing(where: str, prop: SchemaProperty) -> bool:
+    value = _custom(prop.customProperties, "placeholders")
+    if value not in (None, "missing"):
+        raise ContractError(f"{where}: placeholders is {value!r}; it can only be missing")
+    return value is not None
+
+
+def _custom(properties: list[CustomProperty] | None, name: str) -> object:
+    return next((one.value for one in properties or [] if one.property == name), None)

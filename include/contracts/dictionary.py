@@ -20,6 +20,8 @@ def _lines() -> Iterator[str]:
     yield "# Data dictionary"
     yield ""
     yield "Made from `include/contracts/` by `python -m include.contracts.dictionary`; change it there."
+    yield ""
+    yield "*No placeholder*: a text that stands for none, such as `N/A`, `--` or `unknown`, counts as missing."
     for domain in DOMAINS.values():
         yield from _domain(domain)
 
@@ -49,6 +51,8 @@ def _allowed(field: Field) -> str:
     for label, limit in (("from", field.minimum), ("to", field.maximum), ("above", field.exclusive_minimum)):
         if limit is not None:
             rules.append(f"{label} {limit}")
+    if field.placeholder_is_missing:
+        rules.append("no placeholder")
     return " ".join(rule for rule in rules if rule)
 
 

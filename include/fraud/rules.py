@@ -7,7 +7,6 @@ Every rule is asked about every transaction and every rule that fires is returne
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,7 +15,9 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from include.cleaning.places import countries_of, place
 
 RULES_FILE = Path(__file__).parent / "rules.yaml"
 RULES_VARIABLE = "PAYLAKE_FRAUD_RULES"
@@ -43,11 +44,6 @@ class Fired:
     def as_json(self) -> dict[str, Any]:
         """The element that FraudTransaction's column ``evidence`` holds for this rule."""
         return {"rule": self.rule, "message": self.message, "values": self.values}
-
-
-def normal_place(name: str) -> str:
-    """The form in which two spellings of a place are compared: case, spaces and Unicode composition do not count."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _not_a_float(value: object) -> object:
@@ -85,9 +81,47 @@ class SuspiciousMerchants(_Strict):
 
 
 class RiskyLocations(_Strict):
-    """Cities in which a card is unlikely to be used by its owner, as written in the file."""
+    """Cities in which a card is unlikely to be used by its owner, each as ``City`` or ``City, Country``."""
 
     cities: tuple[Name, ...]
+
+    @field_validator("cities")
+    @classmethod
+    def _cities_are_places(cls, cities: tuple[str, ...]) -> tuple[str, ...]:
+        for text in cities:
+            city, qualifiers = place(text)
+            if not city:
+                raise ValueError(f"{text!r} names no city")
+            if qualifiers and len(countries_of(qualifiers)) != 1:
+                raise ValueError(f"{text!r}: what follows the city must be one country")
+        return cities
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The cities without their countries, as written in the file."""
+        return tuple(text.partition(",")[0].strip() for text in self.cities)
+
+    @cached_property
+    def _countries(self) -> dict[str, frozenset[str]]:
+        """The countries of each city, by its normal form; none for a city that is risky in whatever country it is."""
+        found: dict[str, list[frozenset[str]]] = {}
+        for city, qualifiers in map(place, self.cities):
+            found.setdefault(city, []).append(countries_of(qualifiers))
+        return {
+            city: frozenset().union(*countries) if all(countries) else frozenset() for city, countries in found.items()
+        }
+
+    def has(self, location: str) -> bool:
+        """Whether the location is one of the cities, however it is spelled, and whatever follows it after a comma.
+
+        ``Damascus, Maryland`` is not Damascus in Syria: what follows the city names countries, none of them the city's.
+        """
+        city, qualifiers = place(location)
+        own = self._countries.get(city)
+        if own is None:
+            return False
+        named = countries_of(qualifiers)
+        return not own or not named or not own.isdisjoint(named)
 
 
 class Rules(_Strict):
@@ -110,11 +144,6 @@ class Rules(_Strict):
                 f" high_online_amount.above ({self.high_online_amount.above})"
             )
         return self
-
-    @cached_property
-    def normal_cities(self) -> frozenset[str]:
-        """The risky cities in the form in which places are compared."""
-        return frozenset(map(normal_place, self.risky_location.cities))
 
     def verdict(self, row: Mapping[str, Any], merchant_risk: str | None) -> tuple[Fired, ...]:
         """Every rule that fires for a cleaned transaction; none means it is genuine.
@@ -157,7 +186,7 @@ class Rules(_Strict):
 
     def _risky_location(self, row: Mapping[str, Any]) -> Fired | None:
         location = row.get("location")
-        if location is None or normal_place(location) not in self.normal_cities:
+        if location is None or not self.risky_location.has(location):
             return None
         return Fired("risky_location", f"location {location} is of high risk", {"location": location})
 

@@ -51,7 +51,7 @@ class Targets:
         return cls(
             online_limit=_cents(rules.high_online_amount.above),
             huge_limit=_cents(rules.huge_amount.above),
-            cities=rules.risky_location.cities,
+            cities=rules.risky_location.names,
             listed_merchants=tuple(sorted(rules.suspicious_merchant.merchants)),
             risky_merchants=tuple(m.merchant_id for m in population.merchants if m.risk_level in levels),
         )

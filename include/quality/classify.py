@@ -13,8 +13,9 @@ from include.cleaning.text import shown
 from include.cleaning.timestamps import timestamp_columns
 from include.contracts import Contract, ContractError, Field
 from include.domains import Domain
+from include.quality.envelopes import open_record
 from include.quality.isolate import lies_in_records, unprocessable
-from include.quality.parse import UnreadableError, parse_object
+from include.quality.parse import UnreadableError
 from include.quality.reason import Reason
 from include.quality.values import Check, InvalidValueError, check_for
 
@@ -46,7 +47,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """The record's value is null: Kafka's mark for a deleted key."""
+    """The record's value is null, Kafka's mark for a deleted key; or it was in an envelope that told a delete."""
 
 
 Outcome = Valid | Rejected | Tombstone
@@ -65,11 +66,12 @@ def classify(domain: Domain, record: BronzeRecord) -> Outcome:
 def _classify(domain: Domain, record: BronzeRecord) -> Outcome:
     if record.value is None:
         return Tombstone()
+    plan = _plan(domain)
     try:
-        members = parse_object(record.value)
+        members = open_record(record.value, plan.required, plan.unwrap)
     except UnreadableError as error:
         return Rejected((error.reason,))
-    return _plan(domain).apply(members, _latest(record.taken_ms))
+    return Tombstone() if members is None else plan.apply(members, _latest(record.taken_ms))
 
 
 def _latest(taken_ms: int) -> datetime:
@@ -94,6 +96,8 @@ class _Plan:
 
     steps: tuple[_Step, ...]
     columns: tuple[str, ...]
+    required: frozenset[str]
+    unwrap: frozenset[str]
 
     def apply(self, members: Mapping[str, object], latest: datetime) -> Valid | Rejected:
         made: dict[str, Any] = dict.fromkeys(self.columns)
@@ -109,7 +113,7 @@ class _Plan:
                 if step.is_timestamp and typed > latest:
                     reasons.append(Reason(step.name, "in_the_future", _future_message(typed)))
                 made[step.name] = typed
-                if step.cleaner:
+                if step.cleaner and typed is not None:
                     made.update(step.cleaner(typed))
             except InvalidValueError as error:
                 reasons += error.reasons(step.name)
@@ -132,6 +136,8 @@ def _plan(domain: Domain) -> _Plan:
     return _Plan(
         steps=tuple(_step(contract, field) for field in contract.record),
         columns=tuple(column.name for column in contract.columns),
+        required=contract.required,
+        unwrap=contract.unwrap,
     )
 
 

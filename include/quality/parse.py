@@ -1,12 +1,15 @@
 """Bytes to one JSON object, or the reason why not.
 
 Stricter than ``json.loads``, which takes ``NaN``, lets the last of two equal keys win and makes a float of ``1e400``.
+The time it takes grows with the length of the bytes, whatever they are: everything that is done for each character is
+done inside a function of C.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from typing import NoReturn
 
 from include.cleaning.text import shown
@@ -15,8 +18,11 @@ from include.quality.reason import Reason
 MAX_DEPTH = 64
 """Levels of nesting; a fixed limit, because Python's own depends on how deep the caller's stack already is."""
 
-_STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+MAX_VALUES = 20_000
+"""Values in one record, at any depth; each object and each number among them costs a call of Python."""
+
 _BRACKETS = re.compile(r"[\[{\]}]")
+_EMPTY = re.compile(r"\[\s*\]|\{\s*\}")
 
 
 class Number(str):
@@ -38,15 +44,15 @@ def parse_object(value: bytes) -> dict[str, object]:
 
     Raises:
         UnreadableError: not UTF-8, not JSON as RFC 8259 has it, not an object, more than one value, two equal keys in
-            one object, or nested deeper than `MAX_DEPTH`.
+            one object, nested deeper than `MAX_DEPTH`, or of more than `MAX_VALUES` values.
     """
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UnreadableError("not_utf8", f"is not UTF-8: {error.reason} at byte {error.start}") from None
-    if not text.strip():
+    if not text or text.isspace():
         raise UnreadableError("empty", "holds nothing")
-    _check_depth(text)
+    _check_size(text)
     try:
         parsed = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -57,14 +63,28 @@ def parse_object(value: bytes) -> dict[str, object]:
     return parsed
 
 
-def _check_depth(text: str) -> None:
-    if text.count("{") + text.count("[") <= MAX_DEPTH:
+def _check_size(text: str) -> None:
+    """Refuse what is too deep or has too many values before the decoder makes anything of it."""
+    openings = text.count("{") + text.count("[")
+    # A value stands after a comma or after the bracket that opens its array or object, and takes a character itself.
+    if openings <= MAX_DEPTH and (len(text) <= MAX_VALUES or openings + text.count(",") <= MAX_VALUES):
         return
+    outside = _outside_strings(text)
     depth = 0
-    for bracket in _BRACKETS.finditer(_STRINGS.sub("", text)):
+    for bracket in islice(_BRACKETS.finditer(outside), 2 * MAX_VALUES):
         depth += 1 if bracket.group() in "[{" else -1
         if depth > MAX_DEPTH:
             raise UnreadableError("too_deep", f"is nested deeper than {MAX_DEPTH} levels")
+    starts = outside.count("{") + outside.count("[") + outside.count(",")
+    # In an empty array or object no value stands; each is a value itself, so there can not be more of them than values.
+    if starts > 2 * MAX_VALUES + 1 or starts - len(_EMPTY.findall(outside)) > MAX_VALUES:
+        raise UnreadableError("too_many_values", f"has more than {MAX_VALUES} values")
+
+
+def _outside_strings(text: str) -> str:
+    """``text`` with a single quote mark in place of each string."""
+    unescaped = text.replace("\\\\", "").replace('\\"', "")
+    return '"'.join(unescaped.split('"')[::2])
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

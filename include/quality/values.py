@@ -8,14 +8,21 @@ from datetime import date, datetime, time
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Any
 
-from include.cleaning.text import forbidden_character, shown, squeeze
+from include.cleaning.placeholders import is_placeholder
+from include.cleaning.text import LONGEST_DECOMPOSITION, composed, forbidden_character, shown, tidy
 from include.cleaning.timestamps import EARLIEST_YEAR, parse_timestamp
 from include.contracts import ContractError, Field
 from include.quality.parse import Number
 from include.quality.reason import Reason
 
 Check = Callable[[object], Any]
-"""Takes a value that is not null, gives the typed value or raises `InvalidValueError`."""
+"""Takes a value that is not null, gives the typed value (None for a text that stands for none) or raises
+`InvalidValueError`."""
+
+MAX_TEXT_CHARACTERS = 500
+"""Longest text, in characters; a contract may ask for less."""
+MAX_RAW_CHARACTERS = 10_000
+"""Longest text that is looked at at all, with spaces and what cannot be seen."""
 
 MAX_NUMBER_CHARACTERS = 100
 """Longest number, in characters, that is looked at; money has at most 20 digits."""
@@ -57,23 +64,29 @@ def check_for(field: Field) -> Check:
 
 def _string(field: Field) -> Check:
     pattern = re.compile(field.pattern) if field.pattern else None
-    shortest, longest = field.min_length or 0, field.max_length
+    shortest, longest = field.min_length or 0, field.max_length or MAX_TEXT_CHARACTERS
+    if longest > MAX_TEXT_CHARACTERS:
+        raise ContractError(f"{field.name}: maxLength {longest} is above {MAX_TEXT_CHARACTERS}")
     exact = frozenset(field.valid_values)
     canonical = {value.casefold(): value for value in field.valid_values}
     allowed = ", ".join(field.valid_values)
-    required = field.required
+    required, placeholder_is_missing = field.required, field.placeholder_is_missing
 
-    def check(value: object) -> str:
-        text = _text(value)
+    def check(value: object) -> str | None:
+        text = _text(value, longest)
         if text in exact:
             return text
         if not text and required:
             raise InvalidValueError(("missing", "is required but blank"))
+        if placeholder_is_missing and is_placeholder(text):
+            if required:
+                raise InvalidValueError(("placeholder", f"is required, but {shown(text)} stands for a missing value"))
+            return None
+        if len(text) > longest:
+            raise InvalidValueError(_too_long(text, longest))
         problems = []
         if len(text) < shortest:
             problems.append(("too_short", f"{shown(text)} has fewer than {shortest} characters"))
-        if longest is not None and len(text) > longest:
-            problems.append(("too_long", f"has {len(text)} characters, more than {longest}"))
         if pattern and not pattern.fullmatch(text):
             problems.append(("pattern", f"{shown(text)} does not match {pattern.pattern}"))
         if canonical:
@@ -210,16 +223,25 @@ def _check_year(year: int, text: str) -> None:
         raise InvalidValueError(("out_of_range", f"{shown(text)} is before the year {EARLIEST_YEAR}"))
 
 
-def _text(value: object) -> str:
+def _text(value: object, longest: int = MAX_TEXT_CHARACTERS) -> str:
+    """The text as it is to be written; it may still be longer than ``longest``, but never so much that it matters."""
     if type(value) is not str:  # a Number is a str, too, but was no JSON string
         raise _wrong_type(value, "a string")
+    if len(value) > MAX_RAW_CHARACTERS:
+        raise InvalidValueError(_too_long(value, longest))
     if value.isascii() and value.isprintable() and "  " not in value:  # nearly always, and much the fastest
         return value.strip()
-    text = squeeze(value)
+    text = tidy(value)
     forbidden = forbidden_character(text)
     if forbidden:
         raise InvalidValueError(("forbidden_character", f"holds the character {forbidden}"))
-    return text
+    if len(text) > LONGEST_DECOMPOSITION * longest:
+        raise InvalidValueError(_too_long(text, longest))
+    return composed(text)
+
+
+def _too_long(text: str, longest: int) -> tuple[str, str]:
+    return "too_long", f"has {len(text)} characters, more than {longest}"
 
 
 def _wrong_type(value: object, wanted: str) -> InvalidValueError:

@@ -20,7 +20,7 @@ import psycopg
 from include.domains import DOMAINS, TRANSACTIONS, Domain
 from include.fraud.rules import Rules
 from include.fraud.settle import Classified, open_staging, settle_apart
-from include.quality import Rejected, Valid, classify
+from include.quality import Rejected, Tombstone, Valid, classify
 from include.sql import load_sql
 from include.warehouse import quarantine
 from include.warehouse.quarantine import Chosen, Coordinates, ReasonCount, Selection
@@ -44,8 +44,9 @@ class Redriven:
     """What became of the chosen records that were waiting.
 
     Of ``chosen`` records ``valid`` keep their contract now (by domain) and ``rejected`` do not, for these ``reasons``
-    (domain, field, code; a record counts for each of its reasons). ``landed`` are in their table (by domain), of which
-    transactions are ``fraud``, ``genuine`` or ``duplicates``. ``refused`` were not taken in after all, and
+    (domain, field, code; a record counts for each of its reasons). A delete from an envelope that is taken off now is
+    one of these, with the code ``tombstone``: it has no table to land in. ``landed`` are in their table (by domain), of
+    which transactions are ``fraud``, ``genuine`` or ``duplicates``. ``refused`` were not taken in after all, and
     ``requested`` wait for its next run (both by domain). ``already_done`` of the coordinates that were given had landed
     before.
     """
@@ -173,6 +174,9 @@ class Redrive:
             if isinstance(one.outcome, Rejected):
                 found.rejected += 1
                 found.reasons.update({(domain.name, reason.field, reason.code) for reason in one.outcome.reasons})
+            elif isinstance(one.outcome, Tombstone):
+                found.rejected += 1
+                found.reasons[(domain.name, None, "tombstone")] += 1
         return valid
 
     def _settle(self, found: Redriven, valid: Sequence[Classified]) -> list[dict[str, Any]]:

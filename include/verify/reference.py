@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -23,7 +23,7 @@ from include.verify.domain import DomainCheck
 from include.verify.offsets import Partition, contained
 from include.verify.places import QUARANTINE, SILVER, Placed, Places, copied, silver_places
 from include.verify.report import DomainReport
-from include.verify.superseded import Superseded
+from include.verify.superseded import Explanation, Superseded
 from include.warehouse.connect import connect
 from include.warehouse.gold import Statements, aligned, stage
 
@@ -80,13 +80,14 @@ class ReferenceCheck(DomainCheck):
         places = Places([silver_places(silver), *waiting])
         superseded = Superseded(self.domain, self._generations(), older_contract=self._older_contract())
         unexplained: dict[Partition, list[int]] = defaultdict(list)
-        explained: dict[Partition, int] = defaultdict(int)
+        explained: dict[Partition, Counter[Explanation]] = defaultdict(Counter)
 
         def look(partition: Partition, placed: Placed, content: ObjectContent) -> None:
             end = self._position(partition)
-            for record in _without_place(partition, placed, content, end):
-                if superseded.take(record):
-                    explained[partition] += 1
+            for record in without_place(partition, placed, content, end):
+                explanation = superseded.take(record)
+                if explanation:
+                    explained[partition][explanation] += 1
                 else:
                     unexplained[partition].append(record.offset)
 
@@ -94,7 +95,8 @@ class ReferenceCheck(DomainCheck):
             places, self._position, self._state.position if self._state else {}, look
         ):
             partition = (books.topic_id, books.partition)
-            books.duplicates = explained[partition]
+            books.duplicates = explained[partition]["superseded"]
+            books.tombstones += explained[partition]["tombstone"]
             books.valid = placed.count(SILVER)
             books.quarantined = placed.count(QUARANTINE)
             nowhere = np.array(unexplained[partition], np.int64)
@@ -183,8 +185,8 @@ class ReferenceCheck(DomainCheck):
             self.find_ids("silver_rows", [str(self.domain.silver_folder)], stated)
 
 
-def _without_place(partition: Partition, placed: Placed, content: ObjectContent, end: int) -> Iterator[BronzeRecord]:
-    """The records of an object before ``end`` that are neither in a table nor tombstones."""
+def without_place(partition: Partition, placed: Placed, content: ObjectContent, end: int) -> Iterator[BronzeRecord]:
+    """The records of an object before ``end`` that are neither in a table nor null values."""
     found = contained(np.array(content.offsets, np.int64), placed.offsets).tolist()
     for record, has_place in zip(content.records(*partition), found, strict=True):
         if not has_place and record.value is not None and record.offset < end:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from include.contracts.contract import ENVELOPES
 from include.domains import Domain
 from include.lake.records import BronzeRecord
-from include.quality import Valid, classify
-from include.quality.parse import UnreadableError, parse_object
+from include.quality import Tombstone, Valid, classify
+from include.quality.envelopes import open_record
+from include.quality.parse import UnreadableError
 from include.verify.report import Finding, kept, listed
 
 ORDER = ("time", "bronze_generation", "bronze_taken_ms", "bronze_partition", "bronze_offset")
@@ -32,6 +34,9 @@ _SCHEMA = pa.schema(
 )
 _OLDEST = -(1 << 63)
 
+Explanation: TypeAlias = Literal["superseded", "tombstone"]
+"""Why a valid record of bronze is in no table."""
+
 
 @dataclass(slots=True)
 class Superseded:
@@ -47,11 +52,11 @@ class Superseded:
     _tables: list[pa.Table] = field(default_factory=list)
     _rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def take(self, record: BronzeRecord) -> bool:
-        """Note the record; False when nothing explains that it has no place."""
-        identity, time = self._identity(record)
-        if identity is None:
-            return False
+    def take(self, record: BronzeRecord) -> Explanation | None:
+        """Note the record; None when nothing explains that it has no place."""
+        explanation, identity, time = self._explain(record)
+        if explanation != "superseded":
+            return explanation
         self._rows.append(
             {
                 "id": identity,
@@ -65,7 +70,7 @@ class Superseded:
         )
         if len(self._rows) >= 100_000:
             self._flush()
-        return True
+        return explanation
 
     def findings(self, silver: pa.Table) -> list[Finding]:
         """What silver does not hold, or holds in an older version.
@@ -89,18 +94,25 @@ class Superseded:
             *self._finding("silver_older", "older in silver than the newest valid record", joined, newer),
         ]
 
-    def _identity(self, record: BronzeRecord) -> tuple[str | None, int]:
+    def _explain(self, record: BronzeRecord) -> tuple[Explanation | None, str | None, int]:
+        """Why the record has no place; its id and time where that is because silver has a newer one."""
         outcome = classify(self.domain, record)
         if isinstance(outcome, Valid):
             time: datetime = outcome.row[self.domain.event_time]
-            return outcome.row[self.domain.key], _microseconds(time)
+            return "superseded", outcome.row[self.domain.key], _microseconds(time)
+        if isinstance(outcome, Tombstone):
+            return "tombstone", None, _OLDEST
         if not self.older_contract or record.value is None:
-            return None, _OLDEST
+            return None, None, _OLDEST
         try:
-            found = parse_object(record.value).get(self.domain.key)
+            # An older contract may have had any envelope taken off.
+            members = open_record(record.value, self.domain.contract.required, ENVELOPES)
         except UnreadableError:
-            return None, _OLDEST
-        return (found.strip(), _OLDEST) if isinstance(found, str) else (None, _OLDEST)
+            return None, None, _OLDEST
+        if members is None:
+            return "tombstone", None, _OLDEST
+        found = members.get(self.domain.key)  # a Number is a str, too, and was never an id
+        return ("superseded", found.strip(), _OLDEST) if type(found) is str else (None, None, _OLDEST)
 
     def _flush(self) -> None:
         if self._rows:

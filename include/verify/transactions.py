@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import numpy as np
 import psycopg
 from psycopg import IsolationLevel
 from psycopg.sql import SQL, Literal
 
 from include.lake.bronze_log import ObjectContent
 from include.lake.positions import Positions, positions_from_plain
+from include.quality import Tombstone, classify
 from include.sql import load_sql
 from include.verify.domain import DomainCheck
 from include.verify.offsets import Partition, below, missing_from
 from include.verify.places import DUPLICATE, FRAUD, GENUINE, QUARANTINE, Placed, Places, copied
+from include.verify.reference import without_place
 from include.verify.report import DomainReport
 from include.warehouse.connect import connect
 
@@ -55,14 +58,24 @@ class TransactionsCheck(DomainCheck):
                 places = Places(copied(conn, statement))
                 position = _stream_position(conn)
                 self._check_claims(conn)
-        for books, read, placed in self.check_bronze(places, self.fixed_end, position, _nothing_more):
+        deletes: dict[Partition, list[int]] = defaultdict(list)
+
+        def look(partition: Partition, placed: Placed, content: ObjectContent) -> None:
+            end = min(_judged(position, partition), self.fixed_end(partition))
+            for record in without_place(partition, placed, content, end):
+                if isinstance(classify(self.domain, record), Tombstone):
+                    deletes[partition].append(record.offset)
+
+        for books, read, placed in self.check_bronze(places, self.fixed_end, position, look):
             partition = (books.topic_id, books.partition)
             books.fraud = placed.count(FRAUD)
             books.valid = books.fraud + placed.count(GENUINE)
             books.duplicates, books.quarantined = placed.count(DUPLICATE), placed.count(QUARANTINE)
             records = below(read.offsets, self.fixed_end(partition))
+            books.tombstones += len(deletes[partition])
             unplaced = missing_from(missing_from(records, placed.offsets), read.nulls)
-            judged = position.get(books.topic_id, {}).get(books.partition, 0)
+            unplaced = missing_from(unplaced, np.array(deletes[partition], np.int64))
+            judged = _judged(position, partition)
             self.find("nowhere", partition, below(unplaced, judged), "in bronze but nowhere else")
             self.find("stream_behind", partition, unplaced[unplaced >= judged], "without a verdict yet")
         return self.report
@@ -94,5 +107,7 @@ def _stream_position(conn: psycopg.Connection) -> Positions:
     return furthest
 
 
-def _nothing_more(partition: Partition, placed: Placed, content: ObjectContent) -> None:
-    """The places of transactions are all in the warehouse: their records need not be looked at."""
+def _judged(position: Positions, partition: Partition) -> int:
+    """Up to where the stream has read a partition."""
+    topic_id, number = partition
+    return position.get(topic_id, {}).get(number, 0)

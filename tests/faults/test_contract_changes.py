@@ -1,4 +1,4 @@
-"""A contract gains a field and makes one required: old and new records side by side, from Kafka to the warehouse."""
+"""A contract gains a field, makes one required, has envelopes taken off: old and new records side by side."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ import psycopg
 import pytest
 import yaml
 
+from include.contracts.contract import ENVELOPES
 from include.domains import MERCHANTS, TRANSACTIONS, Domain
 from include.settings import Settings
 from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
-from tests.books import begin_anew, judge_all
+from tests.books import assert_balanced, begin_anew, judge_all
+from tests.envelopes import changed, connected, framed
 from tests.silver import World, load_gold, merchant, run_silver, worker_process
 from tests.warehouse import checksum
 from tests.wild import GOOD
@@ -66,15 +68,23 @@ def transactions_may_have_a_device_and_must_have_a_terminal(properties: Properti
     properties += [optional("device"), optional("terminal") | {"required": True}]
 
 
+def nothing_else(_properties: Properties) -> None:
+    pass
+
+
 class Release:
-    """The next version of the code: the same with a contract changed, run in processes of its own."""
+    """The next version of the code: the same with a contract changed, run in processes of its own.
+
+    It takes every envelope off.
+    """
 
     def __init__(self, folder: Path, domain: Domain, change: Callable[[Properties], None]) -> None:
         for package in ("include", "tests"):
             shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
         contract = folder / "include" / "contracts" / domain.contract_file
         document = yaml.safe_load(contract.read_text(encoding="utf-8"))
-        document["version"] = "1.1.0"
+        document["version"] = "1.2.0"
+        document["schema"][0]["customProperties"] = [{"property": "unwrap", "value": sorted(ENVELOPES)}]
         for schema in document["schema"]:
             change(schema["properties"])
         contract.write_text(yaml.safe_dump(document), encoding="utf-8")
@@ -116,7 +126,13 @@ def test_merchants_of_two_contracts_side_by_side(settings: Settings, conn: psyco
 
     release = Release(tmp_path / "release", MERCHANTS, merchants_may_have_a_phone_and_must_have_a_city)
     world.produce(
-        merchant(2, 2, city="Faro", phone=" 555  1 "), merchant(3, city="Faro"), merchant(4, phone="1"), merchant(1, 3)
+        merchant(2, 2, city="Faro", phone=" 555  1 "),
+        merchant(3, city="Faro"),
+        merchant(4, phone="1"),
+        merchant(1, 3),
+        changed("c", merchant(5, 3, city="Faro")),
+        changed("d", None, merchant(1)),
+        framed(encoded(merchant(5, 2, city="Faro"))),
     )
     said = release.run(
         *LOAD_AND_SHOW,
@@ -128,7 +144,7 @@ def test_merchants_of_two_contracts_side_by_side(settings: Settings, conn: psyco
         *LOAD_AND_SHOW,
     )
     old = [["M0001", None, None, 1]]
-    new = [["M0002", "Faro", "555 1", 2], ["M0003", "Faro", None, 1]]
+    new = [["M0002", "Faro", "555 1", 2], ["M0003", "Faro", None, 1], ["M0005", "Faro", None, 3]]
     assert said == [
         [*old, *new, {"quarantined": [4, 5]}],
         [*old, *new, {"quarantined": [4, 5]}],
@@ -166,6 +182,58 @@ def test_transactions_of_two_contracts_side_by_side(
     conn.execute("DELETE FROM ops.stream_batch")
     release.run(*judged)
     assert [checksum(conn, table) for table in tables] == before
+
+
+def test_envelopes_of_transactions_are_taken_off_once_the_contract_asks_for_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    begin_anew(settings, TRANSACTIONS)
+    world = World(settings, TRANSACTIONS, tmp_path)
+    delete = changed("d", None, transaction(1))
+    wrapped = framed(encoded(transaction(1))), connected(transaction(2)), changed("c", transaction(3))
+    world.produce(*wrapped, delete, transaction(4))
+    judge_all(settings)
+    assert_balanced(settings, TRANSACTIONS)
+    assert [(offset, codes) for offset, _, codes in world.quarantined()] == [
+        (0, ["schema_registry_frame"]),
+        (1, ["connect_envelope"]),
+        (2, ["debezium_envelope"]),
+        (3, ["debezium_envelope"]),
+    ]
+
+    release = Release(tmp_path / "release", TRANSACTIONS, nothing_else)
+    world.produce(framed(encoded(transaction(5))), connected(changed("u", transaction(6, location="Tehran"))), delete)
+    balance = (
+        "books = assert_balanced(settings, TRANSACTIONS).domains[0]",
+        "print(json.dumps([books.total(name) for name in ('valid', 'fraud', 'quarantined', 'tombstones')]))",
+    )
+    said = release.run(
+        "judge_all(settings)",
+        *balance,
+        "from include.fraud.rules import load_rules",
+        "from include.quarantine.redrive import Redrive",
+        "from include.warehouse.quarantine import Selection",
+        "waiting = Selection(domain=TRANSACTIONS.name, done=False)",
+        "found = Redrive(conn, waiting, load_rules(), lambda frauds: None).drive()",
+        "print(json.dumps([found.chosen, found.landed, [[*reason, n] for reason, n in found.reasons.items()]]))",
+        *balance,
+        # Under a new checkpoint every record has its place already, the deletes none.
+        "conn.execute('DELETE FROM ops.stream_batch')",
+        "judge_all(settings)",
+        *balance,
+    )
+    assert said == [
+        [3, 1, 4, 1],
+        [4, {"transactions": 3}, [["transactions", None, "tombstone", 1]]],
+        [6, 1, 1, 1],
+        [6, 1, 1, 1],
+    ]
+    # In bronze they are as they came.
+    assert [raw for offset, raw, _ in world.quarantined() if offset == 0] == [framed(encoded(transaction(1)))]
+
+
+def encoded(record: dict[str, Any]) -> bytes:
+    return json.dumps(record).encode()
 
 
 def transaction(number: int, **changes: Any) -> dict[str, Any]:

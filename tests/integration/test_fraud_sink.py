@@ -220,7 +220,7 @@ def test_new_rules_do_not_move_what_has_a_verdict(
     sink.write(batch(0, *MIXED))
     before = contents(conn)
     strict = rules.model_validate(
-        rules.model_dump() | {"version": "2", "high_online_amount": {"above": "1"}, "huge_amount": {"above": "2"}}
+        rules.model_dump() | {"version": "strict", "high_online_amount": {"above": "1"}, "huge_amount": {"above": "2"}}
     )
     other = Sink(dsn, lease, strict, no_records, Event())
     assert other.write(batch(0, *MIXED, checkpoint="checkpoint-2")) == Written(MIXED_COUNTS, [])
@@ -245,6 +245,16 @@ def test_a_txn_id_that_comes_again_is_kept_as_a_duplicate(conn: psycopg.Connecti
     )
     assert txn_ids(conn, "fraudtransaction") == ["T0001"]
     assert txn_ids(conn, "genuinetransaction") == []
+
+
+def test_a_txn_id_that_comes_again_in_another_unicode_form_says_the_same(conn: psycopg.Connection, sink: Sink) -> None:
+    spellings = ["S\u00e3o Paulo", "Sa\u0303o Paulo", "\ufeffS\u00e3o\u00a0Pau\u00adlo\u200e", "Sao Paulo"]
+    for offset, location in enumerate(spellings):
+        sink.write(batch(offset, record(offset, body("T0001", location=location))))
+    noted = conn.execute("SELECT record_offset, same_body FROM ops.transaction_duplicate ORDER BY 1").fetchall()
+    assert noted == [(1, True), (2, True), (3, False)]
+    assert conn.execute("SELECT location FROM genuinetransaction").fetchall() == [("S\u00e3o Paulo",)]
+    assert conn.execute("SELECT count(*) FROM transaction_conflicts").fetchone() == (1,)
 
 
 def test_within_a_batch_the_first_offset_wins_whatever_the_order(conn: psycopg.Connection, sink: Sink) -> None:

@@ -13,7 +13,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.fraud.rules import RULE_NAMES, RULES_FILE, RULES_VARIABLE, Rules, RulesError, load_rules, normal_place
+from include.cleaning.places import normal_place
+from include.fraud.rules import RULE_NAMES, RULES_FILE, RULES_VARIABLE, Rules, RulesError, load_rules
 
 SMALLEST = Decimal("0.0001")
 
@@ -79,9 +80,52 @@ def test_a_merchant_is_suspicious_when_listed_or_of_high_risk(
     assert names(rules, risk, merchant_id=merchant) == (["suspicious_merchant"] if fires else [])
 
 
-@pytest.mark.parametrize("spelling", ["Tehran", " tehran ", "TEHRAN", "port-au-prince", "SANA'A"])
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        *("Tehran", " tehran ", "TEHRAN", "Tehr\u0101n", "port-au-prince", "SANA'A"),
+        *("Sana\u2019a", "Port\u2011au\u2011Prince", "Port au Prince", "Sanaa"),
+        *("Teh\u200bran", "Tehran\u200e", "\ufeffTehran", "Teh\u00adran"),
+        *("Tehran, Iran", "Tehran, Tehran Province, Iran", "Tehran, IR", "Tehran,Islamic Republic of Iran", "Tehran,"),
+        *("Tehran (Iran)", "Tehran/Iran", "Tehran, 11369", "Tehran, somewhere", "Yangon, Burma", "Juba, South Sudan"),
+        *("Port-au-Prince, Ouest", "Damascus, Syria", "Damascus, Dimashq", "DAMASCUS, SYRIAN ARAB REPUBLIC"),
+    ],
+)
 def test_a_risky_place_is_known_in_every_spelling(rules: Rules, spelling: str) -> None:
     assert names(rules, location=spelling) == ["risky_location"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *(
+            "Tehran Pars",
+            "Jubail",
+            "Juban",
+            "Damascu",
+            "New Damascus",
+            "Sana",
+            "Iran, Tehran",
+            "Iran",
+            ", Tehran",
+            "-",
+            "",
+        ),
+        *("Damascus, Maryland", "Damascus, MD", "Damascus, MD 20872", "Damascus, Maryland, USA", "Damascus, Virginia"),
+        *("Damascus, Oregon, United States of America", "Paris, Texas", "Teheran, France", "\U0001f4b8"),
+    ],
+)
+def test_another_place_is_not_taken_for_a_risky_one(rules: Rules, other: str) -> None:
+    assert names(rules, location=other) == []
+
+
+def test_a_city_without_a_country_is_risky_in_every_country() -> None:
+    rules = configured(risky_location={"cities": ["Damascus", "Paris, France", "Paris, Denmark"]})
+    assert names(rules, location="Damascus, Maryland") == ["risky_location"]
+    assert names(rules, location="Paris, Texas") == []
+    for risky in ("Paris", "Paris, FR", "Paris, Denmark"):
+        assert names(rules, location=risky) == ["risky_location"]
+    assert rules.risky_location.names == ("Damascus", "Paris", "Paris")
 
 
 def test_composed_and_decomposed_letters_are_the_same_place() -> None:
@@ -104,7 +148,7 @@ def test_every_rule_that_should_fire_is_returned_and_no_other(
         "huge_amount": amount is not None and amount > 100000,
         "suspicious_merchant": merchant in ("M0666", "M9999") or (merchant is not None and risk == "High"),
         "risky_location": location is not None
-        and normal_place(location) in {normal_place(city) for city in rules.risky_location.cities},
+        and normal_place(location) in {normal_place(city) for city in rules.risky_location.names},
     }
     fired = rules.verdict(
         row(amount=amount, merchant_id=merchant, channel=channel, location=location), merchant_risk=risk
@@ -157,6 +201,8 @@ def configured(**changes: Any) -> Rules:
         ({"high_online_amount": {"above": "-1"}}, "high_online_amount.above"),
         ({"high_online_amount": {"abvoe": "30000"}}, "high_online_amount.abvoe"),
         ({"suspicious_merchant": {"merchants": [], "risk_levels": ["high"]}}, "none of"),
+        ({"risky_location": {"cities": ["Tehran, Irann"]}}, "must be one country"),
+        ({"risky_location": {"cities": ["\u2014"]}}, "names no city"),
         ({"version": ""}, "version"),
         ({"version": 2}, "version"),
         ({"surprise": 1}, "surprise"),

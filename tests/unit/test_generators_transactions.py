@@ -69,7 +69,7 @@ def test_each_transaction_fits_the_population_and_its_contract(
         record = transaction.record
         assert record["user_id"] in active
         assert record["merchant_id"] in known
-        assert record["location"] in PLACES or record["location"] in RULES.risky_location.cities
+        assert record["location"] in PLACES or record["location"] in RULES.risky_location.names
         assert isinstance(record["amount"], Decimal)
         assert transaction.label["txn_id"] == record["txn_id"]
         assert transaction.label["is_fraud"] is (transaction.scenario is not None)

@@ -8,9 +8,10 @@ from decimal import Decimal
 
 import pytest
 
-from include.domains import ACCOUNTS, PROFILES, TRANSACTIONS
+from include.domains import ACCOUNTS, MERCHANTS, PROFILES, TRANSACTIONS
 from include.lake.records import BronzeRecord
 from include.quality import Rejected, Tombstone, Valid, classify
+from tests.wild import GOOD
 
 KAFKA_TIME = datetime(2026, 2, 1, tzinfo=UTC)
 TRANSACTION = {
@@ -139,6 +140,9 @@ def test_a_null_value_is_a_tombstone_and_nothing_else_is() -> None:
         (b'{"a": ' + b"[" * 100 + b"]" * 100 + b"}", "too_deep"),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "too_deep"),
         (b"[" * 1_000_000, "too_deep"),
+        (b'{"a": [' + b"1," * 500_000 + b"1]}", "too_many_values"),
+        (b'{"a": [' + b"{}," * 300_000 + b"1]}", "too_many_values"),
+        (b'{"a": "' + b'\\"[' * 100_000, "not_json"),
     ],
 )
 def test_what_is_no_json_object_is_rejected_as_a_whole(value: bytes, code: str) -> None:
@@ -305,6 +309,64 @@ def test_spaces_are_trimmed_and_collapsed_and_enumerations_written_one_way() -> 
 )
 def test_control_characters_halves_and_overrides_are_rejected(location: str) -> None:
     assert reasons(transaction(location=location)) == {("location", "forbidden_character")}
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("Teh\u200bran", "Tehran"),
+        ("Tehran\u200e", "Tehran"),
+        ("\ufeffTehran", "Tehran"),
+        ("New \u200b York", "New York"),
+        ("Sa\u0303o Paulo", "S\u00e3o Paulo"),
+        ("\u1112\u1161\u11ab", "\ud55c"),
+        ("Sana\u2019a", "Sana\u2019a"),
+    ],
+)
+def test_text_is_written_composed_and_without_what_cannot_be_seen(written: str, kept: str) -> None:
+    outcome = transaction(location=written)
+    assert isinstance(outcome, Valid)
+    assert outcome.row["location"] == kept
+
+
+def test_lengths_count_after_cleaning() -> None:
+    # 300 characters of which 100 are left, and 100 spaces around them.
+    outcome = transaction(location=" " * 50 + "\u1112\u1161\u11ab" * 100 + "\u200b" * 50)
+    assert isinstance(outcome, Valid)
+    assert outcome.row["location"] == "\ud55c" * 100
+    assert reasons(transaction(location="\u1112\u1161\u11ab" * 101)) == {("location", "too_long")}
+    assert reasons(transaction(location="\u200b" * 300)) == {("location", "missing")}
+    assert reasons(transaction(location=" " * 20_000 + "Berlin")) == {("location", "too_long")}
+
+
+@pytest.mark.parametrize("text", ["N/A", "n.a.", "-", "--", "?", "null", "None", "unknown", "TBD", "XX", "test", "NA"])
+def test_a_placeholder_is_a_missing_value(text: str) -> None:
+    assert reasons(transaction(location=text)) == {("location", "placeholder")}
+    assert reasons(of({**PROFILE, "name": text}, PROFILES)) == {("name", "placeholder")}
+    merchant = GOOD["merchants"] | {"merchant_name": text}
+    assert reasons(of(merchant, MERCHANTS)) == {("merchant_name", "placeholder")}
+    # Optional: as if it were not there.
+    assert of({**PROFILE, "city": text, "email": text}, PROFILES) == of(PROFILE, PROFILES)
+    assert of({**GOOD["merchants"], "city": text}, MERCHANTS) == of(GOOD["merchants"], MERCHANTS)
+    if text != "NA":
+        assert reasons(of({**PROFILE, "country": text}, PROFILES)) == {("country", "unknown_country")}
+
+
+def test_the_code_of_namibia_is_no_placeholder() -> None:
+    outcome = of({**PROFILE, "country": " na "}, PROFILES)
+    assert isinstance(outcome, Valid)
+    assert outcome.row["country_code"] == "NA"
+
+
+def test_a_blank_optional_text_is_as_if_it_were_not_there() -> None:
+    assert of({**PROFILE, "city": " \u200b"}, PROFILES) == of(PROFILE, PROFILES)
+
+
+def test_a_name_that_holds_a_placeholders_word_is_kept() -> None:
+    for name in ("Jennifer Null", "Test User", "Nil Young", "Na Young-hoon"):
+        outcome = of({**PROFILE, "name": name}, PROFILES)
+        assert isinstance(outcome, Valid)
+        assert outcome.row["name"] == name
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,31 @@ def test_a_number_is_taken_exactly_or_not_at_all(number: str) -> None:
         assert too_long or abs(exact) >= 10**15 or (exact * 10_000).denominator != 1
 
 
-@given(st.integers(min_value=-(2**63), max_value=2**63 - 1), st.datetimes().map(str))
+wild_bytes = (
+    st.none()
+    | st.binary()
+    | st.binary().map(lambda payload: b"\x00" + payload)
+    | json_values.map(lambda value: json.dumps(value).encode())
+    | st.fixed_dictionaries({"schema": json_values, "payload": json_values}).map(
+        lambda value: json.dumps(value).encode()
+    )
+    | st.fixed_dictionaries({"op": st.just("u"), "after": json_values}).map(lambda value: json.dumps(value).encode())
+    | nearly_good().map(lambda case: case[1])
+)
+signed_64_bits = st.integers(min_value=-(2**63), max_value=2**63 - 1)
+
+
+@given(domains, wild_bytes, signed_64_bits, st.integers(0, 2**31 - 1), signed_64_bits)
+@example(TRANSACTIONS, json.dumps(GOOD["transactions"]).encode(), -62135596800001, 0, 0)
+@settings(max_examples=1000, deadline=None)
+def test_no_record_makes_it_raise(
+    domain: Domain, value: bytes | None, timestamp_ms: int, partition: int, offset: int
+) -> None:
+    outcome = classify(domain, BronzeRecord("topic", partition, offset, timestamp_ms, value))
+    assert isinstance(outcome, Valid | Rejected | Tombstone)
+
+
+@given(signed_64_bits, st.datetimes().map(str))
 def test_any_kafka_timestamp(timestamp_ms: int, moment: str) -> None:
     value = json.dumps({**GOOD["transactions"], "timestamp": moment}).encode()
     assert isinstance(

@@ -15,10 +15,10 @@ from include.lake import objects
 
 # The package shows the function under the module's name.
 classify = import_module("include.quality.classify")
-decode_line, classify_record, parse_object, verdict = (
+decode_line, classify_record, open_record, verdict = (
     objects.decode_line,
     classify._classify,
-    classify.parse_object,
+    classify.open_record,
     Rules.verdict,
 )
 
@@ -30,13 +30,13 @@ def read(line: bytes) -> bytes | None:
     return decode_line(line)
 
 
-def parse(value: bytes) -> dict[str, object]:
+def opened(value: bytes, *how: Any) -> Any:
     """Strikes while a record is classified: an error, or the end of the process."""
     if b"STRIKE-CLASSIFY" in value:
         raise ZeroDivisionError("struck while it was classified")
     if b"STRIKE-WORKER" in value:
         os._exit(1)
-    return parse_object(value)
+    return open_record(value, *how)
 
 
 def classified(domain: Any, record: Any) -> Any:
@@ -55,6 +55,6 @@ def judged(rules: Rules, row: Any, merchant_risk: str | None) -> Any:
 
 
 objects.decode_line = read
-classify.parse_object = parse
+classify.open_record = opened
 classify._classify = classified
 Rules.verdict = judged  # type: ignore[method-assign]
