@@ -23,15 +23,17 @@ from include.local.airflow_api import AirflowApi
 from include.local.display import shown
 from include.local.errors import StackError
 from include.local.first_data import await_read, follow
-from include.local.layers import layers, layers_as_json, render_layers
 from include.local.steps import Runner, Step
 from include.local.summary import print_data
 from include.quarantine.cli import app as quarantine
 from include.settings import MissingSettingError, Settings
+from include.status.flow import flow
+from include.status.render import render
 from include.verify.cli import verify_command
 from paylake_airflow import hooks
 
 AIRFLOW_SECONDS = 600.0
+AIRFLOW_ANSWER_SECONDS = 10.0
 DAGS = Path(__file__).parents[2] / "dags"
 
 app = typer.Typer(
@@ -63,17 +65,21 @@ class ContainerLogs:
         return cls(folder / "servers", folder)
 
 
-@app.command("layers")
-def show_layers(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+@app.command("status")
+def show_status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
-    """Show rows and last update of each layer. The exit code is 0 when each one answers, otherwise 1."""
-    parts, problems = layers(Settings.from_environment())
+    """Show each layer, how far it is behind, and what is wrong. The exit code is 0 when all that should flow does."""
+    found = flow(
+        Settings.from_environment(),
+        airflow=AirflowApi.from_environment(seconds=AIRFLOW_ANSWER_SECONDS),
+        task_logs=ContainerLogs.of_airflow().task_logs,
+    )
     if as_json:
-        typer.echo(json.dumps({"layers": layers_as_json(parts), "problems": problems}))
+        typer.echo(json.dumps(found.as_json()))
     else:
-        render_layers(parts, problems, Console())
-    raise typer.Exit(1 if problems else 0)
+        render(found, Console())
+    raise typer.Exit(1 if found.problems else 0)
 
 
 @app.command("logs")
