@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from queue import Empty, Queue
 from typing import TypeVar
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
-SECONDS = 20.0
+SECONDS = 30.0
 """How long all parts together may take; a server that is frozen takes connections and never answers."""
 
 _LONGEST_LINE = 300
 
 
-def ask(questions: Mapping[str, Callable[[], T]], seconds: float = SECONDS) -> tuple[dict[str, T], dict[str, str]]:
+def ask(questions: Mapping[K, Callable[[], T]], seconds: float = SECONDS) -> tuple[dict[K, T], dict[K, str]]:
     """Ask all questions at the same time.
 
     Returns the answers, and, in one line each, why there is none to the others: whatever a question raises, and that it
     took longer than ``seconds``. Both in the order of the questions.
     """
-    told: Queue[tuple[str, T | Exception]] = Queue()
+    told: Queue[tuple[K, T | Exception]] = Queue()
     for name, question in questions.items():
         # Daemons: nobody waits for a part that never answers, the end of the program neither.
         threading.Thread(target=_ask_one, args=(name, question, told), name=f"ask {name}", daemon=True).start()
     deadline = time.monotonic() + seconds
-    heard: dict[str, T | Exception] = {}
+    heard: dict[K, T | Exception] = {}
     while len(heard) < len(questions):
         try:
             name, answer = told.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -41,7 +42,7 @@ def ask(questions: Mapping[str, Callable[[], T]], seconds: float = SECONDS) -> t
     return answers, reasons
 
 
-def _ask_one(name: str, question: Callable[[], T], told: Queue[tuple[str, T | Exception]]) -> None:
+def _ask_one(name: K, question: Callable[[], T], told: Queue[tuple[K, T | Exception]]) -> None:
     try:
         told.put((name, question()))
     except Exception as error:  # noqa: BLE001 (whatever is broken in a part is what is to be reported of it)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from include.domains import DOMAINS, REFERENCE_DOMAINS
+from include.domains import DOMAINS
 from include.fraud.ledger import reached
 from include.local.airflow_api import AirflowApi
 from include.settings import Settings
@@ -88,13 +88,9 @@ def _questions(stores: Stores) -> dict[str, Callable[[], Flow]]:
     layers: Mapping[str, Callable[[], Flow]] = {
         name: partial(_layer, question) for name, question in layer_parts(stores).items()
     }
-    reference = REFERENCE_DOMAINS.values()
     return {
         **layers,
-        **{f"bronze behind kafka, {each.name}": partial(_lag, lag.bronze, stores, each) for each in DOMAINS.values()},
-        **{f"silver behind bronze, {each.name}": partial(_lag, lag.silver, stores, each) for each in reference},
-        **{f"gold behind silver, {each.name}": partial(_lag, lag.gold, stores, each) for each in reference},
-        "verdicts behind bronze": partial(_lag, lag.verdicts, stores),
+        **{f"{layer} {name}": partial(_lag, question, stores) for (layer, name), question in lag.QUESTIONS.items()},
         "newest verdict": partial(_newest_verdict, stores),
         **{
             f"open transactions, {each.name}": partial(_waiting, behind_open_transactions, stores, each)
@@ -109,8 +105,8 @@ def _layer(question: Callable[[], LayerPart]) -> Flow:
     return Flow(layers=(question(),))
 
 
-def _lag(question: Callable[..., Delay], *arguments: Any) -> Flow:
-    delay = question(*arguments)
+def _lag(question: Callable[[Stores], Delay], stores: Stores) -> Flow:
+    delay = question(stores)
     return Flow(lags=(delay.lag,), problems=delay.problems)
 
 

@@ -17,13 +17,14 @@ one it is behind: what comes in between is counted as waiting, and nothing is mi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 
-from include.domains import TRANSACTIONS, Domain
+from include.domains import DOMAINS, REFERENCE_DOMAINS, TRANSACTIONS, Domain
 from include.fraud.ledger import reached
 from include.kafka.peek import Seen, first_records
 from include.kafka.topics import UnknownTopicError, end_offsets, start_offsets, topic_id
@@ -75,7 +76,7 @@ class Lag:
         """How far it is behind, for people."""
         since = "" if self.seconds is None else f", the oldest for {duration(self.seconds)}"
         limit = f"late after {duration(self.limit_seconds)}"
-        return f"{self.domain}: {self.records:,} records of {self.before} wait for {self.layer}{since} ({limit})"
+        return f"{self.records:,} records of {self.before} wait{since} ({limit})"
 
     def numbers(self) -> dict[str, float | int | None]:
         """Records and seconds, as the events of assets have them."""
@@ -148,6 +149,19 @@ def verdicts(stores: Stores) -> Delay:
         position = reached(connection).positions
     records, since = _behind_bronze(stores, TRANSACTIONS, position)
     return Delay(_lag("verdicts", "bronze", TRANSACTIONS, records, since))
+
+
+def _questions() -> Iterator[tuple[tuple[str, str], Callable[[Stores], Delay]]]:
+    for domain in DOMAINS.values():
+        yield ("bronze", domain.name), partial(bronze, domain=domain)
+    for domain in REFERENCE_DOMAINS.values():
+        yield ("silver", domain.name), partial(silver, domain=domain)
+        yield ("gold", domain.name), partial(gold, domain=domain)
+    yield ("verdicts", TRANSACTIONS.name), verdicts
+
+
+QUESTIONS: Mapping[tuple[str, str], Callable[[Stores], Delay]] = dict(_questions())
+"""How each layer's delay is asked for, by layer and domain."""
 
 
 def _behind_kafka(

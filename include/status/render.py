@@ -22,7 +22,9 @@ def render(found: Flow, console: Console) -> None:
     if found.newest_verdict:
         console.print(f"The newest verdict is {duration(age(found.newest_verdict.timestamp()))} old.", highlight=False)
     for waiting in found.waiting:
-        console.print(waiting.sentence, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        if not waiting.too_long:  # then it is a problem
+            text = f"{waiting.domain}: {waiting.sentence}"
+            console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
     render_problems(found.problems, console)
 
 

@@ -38,9 +38,12 @@ LOG_BYTES = 64 * 1024
 _FINISHED = ("success", "failed")
 _FAILED = frozenset({"failed", "up_for_retry"})
 _DONE = frozenset({"success", "skipped", "removed"})
-_EXCEPTION = re.compile(r"(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Timeout|Interrupt|Exit)\b(?::.*)?")
-# The provider's own word for: the program it started has failed. Why, the lines before it say.
-_NO_REASON = re.compile(r"Cannot execute: |Task failed with exception$|Error code is: ")
+# The last line of a traceback: of Python's (the name of the class, often with its module) or of Java's.
+_EXCEPTION = re.compile(
+    r"(?:Caused by: )?(?:(?:[a-z_]\w*\.)+[A-Z]\w*|[A-Z]\w*(?:Error|Exception|Exit|Interrupt))(?:: .*)?"
+)
+# The provider's own word for: the program that it started has failed. Why, the lines before it say.
+_NO_REASON = re.compile(r"(?:AirflowException: )?Cannot execute: |Task failed with exception|::(?:end)?group::")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,10 @@ class FailedTask:
 
     @property
     def sentence(self) -> str:
-        """What failed, since when, and why."""
-        what = "has failed" if self.state == "failed" else f"has failed {self.try_number} times and is tried again"
+        """That it failed, since when, and why."""
+        what = "has failed" if self.state == "failed" else "fails and is tried again"
         since = f", since {duration(age(self.since.timestamp()))}" if self.since else ""
-        return f"{self.dag_id}.{self.task_id} {what}{since}: {self.error or 'its log is not here'}"
+        return f"{what}{since}: {self.error or 'its log tells of no error'}"
 
 
 def look(api: AirflowApi, logs: Path | None) -> tuple[list[FailedTask], list[Problem]]:
@@ -76,12 +79,12 @@ def look(api: AirflowApi, logs: Path | None) -> tuple[list[FailedTask], list[Pro
     """
     dags = {dag["dag_id"]: dag for dag in api.dags()}
     problems = [
-        Problem("import_error", error["filename"], f"{error['filename']} cannot be read: {_last(error['stack_trace'])}")
+        Problem("import_error", error["filename"], f"it cannot be read: {_last(error['stack_trace'])}")
         for error in api.import_errors()
     ]
-    problems += [Problem("missing_dag", name, f"Airflow knows no DAG {name}") for name in FLOW_DAGS if name not in dags]
+    problems += [Problem("missing_dag", name, "Airflow knows no such DAG") for name in FLOW_DAGS if name not in dags]
     paused = [name for name in FLOW_DAGS if name in dags and dags[name]["is_paused"]]
-    problems += [Problem("paused", name, f"the DAG {name} is paused: it moves nothing") for name in paused]
+    problems += [Problem("paused", name, "the DAG is paused: it moves nothing") for name in paused]
     # What has no schedule was started by somebody, who was told how it ended.
     watched = [name for name, dag in dags.items() if dag["timetable_summary"] and not dag["is_paused"]]
     failed = list(_failed(api, watched, logs))
@@ -213,32 +216,41 @@ def _error(logs: Path | None, task: Mapping[str, Any]) -> str | None:
 
 
 def last_error(lines: Iterable[str]) -> str | None:
-    """The error that a task's log ends with, in one line; None when the log says nothing.
+    """The error that a task's log ends with, in one line; None when the log tells of none.
 
-    Of what looks like an exception the last one: programs that a task has started say theirs before it fails. Where
-    there is none, the last line.
+    The last exception, if there is one: a program that a task has started says its own before the task fails. Else what
+    was last logged as an error.
     """
-    texts = [text for line in lines for text in _texts(line)]
-    exceptions = [text for text in texts if _EXCEPTION.match(text) and not _NO_REASON.search(text)]
-    told = [text for text in texts if text and not _NO_REASON.search(text)]
-    return one_line((exceptions or told or texts or [""])[-1]) or None
+    exceptions, errors = [], []
+    for line in lines:
+        entry = _entry(line)
+        event = str(entry.get("event", "")).strip()
+        if _EXCEPTION.fullmatch(event.partition("\n")[0]):
+            exceptions.append(event)
+        elif entry.get("level") in ("error", "critical"):
+            errors.append(event)
+        exceptions += _raised(entry)
+    told = [text for text in exceptions or errors if not _NO_REASON.match(text)]
+    return one_line(told[-1]) if told else None
 
 
-def _texts(line: str) -> list[str]:
-    """What a line of a task's log says: its event, and the exceptions that came with it, the last raised at the end."""
+def _entry(line: str) -> dict[str, Any]:
+    """A line of a task's log: one JSON object, or text of somebody's."""
     try:
         entry = json.loads(line)
     except ValueError:
-        return [line.strip()]
-    if not isinstance(entry, dict):
-        return [line.strip()]
+        entry = line
+    return entry if isinstance(entry, dict) else {"event": line}
+
+
+def _raised(entry: Mapping[str, Any]) -> list[str]:
+    """The exceptions that a line of a task's log came with, the last raised at the end."""
     details = entry.get("error_detail")
-    raised = [
+    return [
         f"{detail.get('exc_type')}: {detail.get('exc_value')}"
         for detail in reversed(details if isinstance(details, list) else [])
         if isinstance(detail, dict)
     ]
-    return [str(entry.get("event", "")).strip(), *raised]
 
 
 def _last(text: object) -> str:

@@ -46,9 +46,9 @@ class Waiting:
         """What waits, where, why and since when."""
         since = "" if self.seconds is None else f", the first for {duration(self.seconds)}"
         if self.reason == QUARANTINE:
-            return f"{self.domain}: {self.records:,} records are in quarantine{since}"
+            return f"{self.records:,} records are in quarantine{since}"
         return (
-            f"{self.domain}: up to {self.records:,} records wait in Kafka behind an open transaction{since}:"
+            f"up to {self.records:,} records wait in Kafka behind an open transaction{since}:"
             f" {self.topic}, partition {self.partition}, from offset {self.offset}"
         )
 

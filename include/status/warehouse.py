@@ -26,8 +26,8 @@ def problems(conn: psycopg.Connection) -> list[Problem]:
 def _redrives(conn: psycopg.Connection) -> Iterator[Problem]:
     """Records that somebody asked silver to take in, and that no run has taken or refused."""
     for domain, records, seconds in conn.execute(load_sql("late_redrives"), {"seconds": REDRIVE_SECONDS}):
-        text = f"{domain}: {records:,} records were asked to leave quarantine, the first {duration(seconds)} ago"
-        yield Problem("redrive", f"silver {domain}", f"{text}, and no run has taken them in")
+        text = f"{records:,} records were asked to leave quarantine, the first {duration(seconds)} ago"
+        yield Problem("redrive", f"silver {domain}", f"{text}; no run has taken them in")
 
 
 _LOOKS: tuple[Callable[[psycopg.Connection], Iterator[Problem]], ...] = (_redrives,)

@@ -168,7 +168,7 @@ def broken(found: Flow) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("change", "silent", "speaks"),
     [
-        ({"kafka_bootstrap_servers": "127.0.0.1:1"}, "bronze behind kafka, profiles", "gold/users"),
+        ({"kafka_bootstrap_servers": "127.0.0.1:1"}, "bronze profiles", "gold/users"),
         ({"s3_endpoint_url": "http://127.0.0.1:1"}, "bronze/profiles-folder", "gold/users"),
         ({"s3_secret_access_key": "wrong"}, "bronze/profiles-folder", "gold/users"),
         ({"s3_endpoint_url": "no address"}, "bronze/profiles-folder", "gold/users"),
@@ -191,7 +191,7 @@ def test_a_warehouse_without_tables_is_told_part_by_part(settings: Settings) -> 
     with scratch_database(settings) as dsn:
         found = broken(flow(replace(settings, warehouse_dsn=dsn)))
         assert found["gold/users"] == "there is no table public.users; the next start makes it"
-        assert "ops.stream_batch" in found["verdicts behind bronze"]
+        assert "ops.stream_batch" in found["verdicts transactions"]
         assert "bronze/profiles-folder" not in found
 
 
@@ -206,14 +206,12 @@ def test_a_table_of_an_old_schema_silences_itself_only(settings: Settings) -> No
         assert broken(found).keys() == {
             "gold/users",
             "gold/merchants",
-            *(f"gold behind silver, {name}" for name in ("profiles", "merchants", "accounts")),
+            *(f"gold {name}" for name in ("profiles", "merchants", "accounts")),
         }
         assert {part.name for part in found.layers} >= {"accounts", "fraudtransaction", "genuinetransaction"}
 
 
-def test_a_table_that_takes_too_long_to_count_is_estimated(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_that_takes_too_long_to_count_is_estimated(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("include.status.stores.STATEMENT_TIMEOUT", "200ms")
     with scratch_database(settings) as dsn:
         with connect(dsn) as conn:
@@ -235,8 +233,8 @@ def test_garbage_in_bronze_silences_its_folder_only(stores: Stores, settings: Se
     found = broken(flow(settings))
     assert found.keys() == {
         f"bronze/{TRANSACTIONS.bronze_folder}",
-        "bronze behind kafka, transactions",
-        "verdicts behind bronze",
+        "bronze transactions",
+        "verdicts transactions",
     }
     assert all(key in message for message in found.values())
 
@@ -246,5 +244,5 @@ def test_a_topic_that_is_missing_is_named(stores: Stores, settings: Settings) ->
     log = BronzeLog(stores.s3, TRANSACTIONS)
     assert log.end_positions() == {}
     found = broken(flow(settings))
-    assert found["bronze behind kafka, transactions"] == f"there is no topic {TRANSACTIONS.topic}"
-    assert f"bronze behind kafka, {PROFILES.name}" not in found
+    assert found["bronze transactions"] == f"there is no topic {TRANSACTIONS.topic}"
+    assert f"bronze {PROFILES.name}" not in found

@@ -72,7 +72,8 @@ def show_status(
     """Show each layer, how far it is behind, and what is wrong. The exit code is 0 when all that should flow does."""
     found = flow(
         Settings.from_environment(),
-        airflow=AirflowApi.from_environment(seconds=AIRFLOW_ANSWER_SECONDS),
+        # Under the Astro CLI the commands run in Airflow's own containers, which are not told its user.
+        airflow=AirflowApi.from_environment(seconds=AIRFLOW_ANSWER_SECONDS) if "AIRFLOW_URL" in os.environ else None,
         task_logs=ContainerLogs.of_airflow().task_logs,
     )
     if as_json:
