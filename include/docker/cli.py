@@ -161,6 +161,9 @@ def pass_through(command: str, arguments: Sequence[str]) -> int:
     if command == "psql":
         # By its socket: inside its container the server trusts who runs it.
         return compose("exec", *terminal(), "postgres", "psql", "-U", "postgres", "-d", "warehouse", *arguments)
+    # Help needs no server.
+    if "--help" not in arguments and not any(raw["State"] == "running" for raw in _containers()):
+        raise DockerError("The stack does not run; ./paylake --docker up starts it.")
     return in_container(command, *arguments)
 
 

@@ -15,7 +15,7 @@ from include.local import airflow, clients, health
 from include.local.layout import Stack
 from include.local.secrets import Secrets
 from include.local.supervisor import Condition, Supervisor
-from include.status.asking import ask
+from include.status.asking import SECONDS, ask
 from include.status.flow import NO_ANSWER, Flow, flow, joined
 from include.status.problems import Problem
 from include.status.render import render as render_flow
@@ -60,24 +60,26 @@ class Status:
         }
 
 
-def status(stack: Stack, secrets: Secrets) -> Status:
-    """Ask everything; what does not answer, or answers nonsense, is reported, not raised."""
-    told, reasons = ask({"supervisor": Supervisor(stack).conditions})
+def status(stack: Stack, secrets: Secrets, seconds: float = SECONDS) -> Status:
+    """Ask the processes, then all else, for ``seconds`` each. Nothing is raised: what does not answer is a problem."""
+    told, reasons = ask({"supervisor": Supervisor(stack).conditions}, seconds)
     conditions = told.get("supervisor", {})
-    processes = _processes(stack, secrets, conditions)
+    processes = _processes(stack, secrets, conditions, seconds)
     problems = [Problem(NO_ANSWER, name, text) for name, text in reasons.items()]
     problems += [Problem("process", one.name, one.problem) for one in processes if one.problem is not None]
     parts = [Flow(problems=tuple(problems))]
     if reasons or any(condition.running for condition in conditions.values()):
         api = clients.airflow_api(stack, secrets, AIRFLOW_SECONDS)
-        parts.append(flow(clients.settings(stack, secrets), airflow=api, task_logs=stack.task_logs))
+        parts.append(flow(clients.settings(stack, secrets), airflow=api, task_logs=stack.task_logs, seconds=seconds))
     return Status(str(stack.home), processes, joined(parts))
 
 
-def _processes(stack: Stack, secrets: Secrets, conditions: Mapping[str, Condition]) -> list[ProcessStatus]:
+def _processes(
+    stack: Stack, secrets: Secrets, conditions: Mapping[str, Condition], seconds: float
+) -> list[ProcessStatus]:
     probes, addresses = health.probes(stack, secrets), process_addresses(stack)
     running = {name for name in probes if name in conditions and conditions[name].running}
-    problems, reasons = ask({name: partial(probes[name], conditions[name].started) for name in running})
+    problems, reasons = ask({name: partial(probes[name], conditions[name].started) for name in running}, seconds)
 
     def describe(name: str) -> ProcessStatus:
         condition, address = conditions.get(name), addresses.get(name, "")

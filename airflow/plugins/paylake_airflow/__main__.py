@@ -133,7 +133,11 @@ def _why_not_ready(api: AirflowApi) -> str | None:
 def main() -> None:
     """Run a command with the stores of the connections; an error becomes one sentence and an exit code."""
     try:
-        os.environ.update(hooks.stack_environment())
+        environment = hooks.stack_environment()
+    except (AirflowNotFoundException, ValueError) as error:
+        sys.exit(f"paylake: Airflow's connections do not say where the stores are: {error}")
+    os.environ.update(environment)
+    try:
         app()
     except (AirflowNotFoundException, StackError, MissingSettingError) as error:
         sys.exit(f"paylake: {error}")
