@@ -222,9 +222,12 @@ def _flow() -> dict[str, Any]:
     """What the stores and Airflow say of themselves, asked in a container."""
     answer = _run(["run", "--rm", "--no-deps", "--no-TTY", "paylake", "status", "--json"], stdout=subprocess.PIPE)
     try:
-        return dict(json.loads(answer.stdout))
+        found = json.loads(answer.stdout)
     except ValueError:
+        found = None
+    if not isinstance(found, dict) or "problems" not in found:
         return {"problems": [_unasked("no container could be run to ask them; its words are above")]}
+    return found
 
 
 def _unasked(reason: str) -> dict[str, str]:

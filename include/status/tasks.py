@@ -174,7 +174,7 @@ def _describe(api: AirflowApi, task: Mapping[str, Any], runs: Sequence[_Run], lo
         dag_id=run.dag_id,
         task_id=task_id,
         run_id=last["dag_run_id"],
-        state="failed" if run.state == "failed" else "up_for_retry",
+        state="failed" if "failed" in (run.state, task["state"]) else "up_for_retry",
         since=None if since is None else datetime.fromtimestamp(since, UTC),
         try_number=last["try_number"],
         error=_error(logs, last),

@@ -153,6 +153,20 @@ def test_what_retention_took_unread_is_a_problem(stores: Stores, settings: Setti
     assert delay.lag.records == 4
 
 
+def test_what_no_client_can_read_is_a_problem_of_its_partition(stores: Stores, settings: Settings) -> None:
+    limits = {"message.max.bytes": 300_000_000, "compression.type": "zstd", "queue.buffering.max.kbytes": 400_000}
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, **limits})
+    producer.produce(TRANSACTIONS.topic, bytes(130_000_000), partition=2)
+    assert producer.flush(60) == 0
+    produce_transactions(settings, map(transaction, range(3)), partition=0)
+    delay = lag.bronze(stores, TRANSACTIONS)
+    (problem,) = delay.problems
+    assert problem.check == "unreadable"
+    assert problem.message.startswith("transactions/2 cannot be read at offset 0: ")
+    assert delay.lag.records == 4
+    assert delay.lag.seconds is not None, "the other partition tells its time"
+
+
 def text_of(found: Flow) -> str:
     output = StringIO()
     render(found, Console(file=output, width=100))
