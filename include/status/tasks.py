@@ -43,7 +43,7 @@ _EXCEPTION = re.compile(
     r"(?:Caused by: )?(?:(?:[a-z_]\w*\.)+[A-Z]\w*|[A-Z]\w*(?:Error|Exception|Exit|Interrupt))(?:: .*)?"
 )
 # The provider's own word for: the program that it started has failed. Why, the lines before it say.
-_NO_REASON = re.compile(r"(?:AirflowException: )?Cannot execute: |Task failed with exception|::(?:end)?group::")
+_NO_REASON = re.compile(r"(?:AirflowException: )?Cannot execute: |Task failed with exception")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +230,9 @@ def last_error(lines: Iterable[str]) -> str | None:
         elif entry.get("level") in ("error", "critical"):
             errors.append(event)
         exceptions += _raised(entry)
-    told = [text for text in exceptions or errors if not _NO_REASON.match(text)]
-    return one_line(told[-1]) if told else None
+    told = exceptions or errors
+    why = [text for text in told if not _NO_REASON.match(text)]
+    return one_line((why or told)[-1]) if told else None
 
 
 def _entry(line: str) -> dict[str, Any]:

@@ -51,6 +51,7 @@ LATE = {"check": "behind", "subject": "bronze transactions", "message": "7 recor
         ([service("kafka")], "", ["no_answer"]),
         ([service("kafka")], "[]", ["no_answer"]),
         ([service("kafka")], "7", ["no_answer"]),
+        ([service("kafka")], "{}", ["no_answer"]),
         ([], "", ["no_answer"]),
     ],
 )

@@ -314,6 +314,10 @@ CANNOT = {"exc_type": "AirflowException", "exc_value": "Cannot execute: spark-su
             ],
             "Broken: a row breaks the contract",
         ),
+        (
+            [line("Task failed with exception", level="error", error_detail=[CANNOT])],
+            "AirflowException: Cannot execute: spark-submit. Error code is: 1. Last output",
+        ),
         ([line("Task killed!", level="error"), line("the last word")], "Task killed!"),
         (
             [line("Caused by: org.apache.spark.SparkException: Job aborted.")],
