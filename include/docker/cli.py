@@ -91,14 +91,18 @@ def reset(arguments: argparse.Namespace) -> int:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Show each service and each layer; 0 when all is well, otherwise 1."""
+    """Show each service, each layer, and what is wrong; 0 when all that should flow does, otherwise 1."""
     services = [_service(raw) for raw in _containers()]
+    ill = [
+        {"check": "process", "subject": service["name"], "message": service["state"]}
+        for service in services
+        if not service["well"]
+    ]
     if arguments.json:
-        answer = _output("run", "--rm", "--no-deps", "--no-TTY", "paylake", "layers", "--json") if services else ""
-        found = json.loads(answer or '{"layers": [], "problems": {"all": "no container could be run to ask them"}}')
-        well = bool(services) and not found["problems"] and all(service["well"] for service in services)
-        print(json.dumps({"well": well, "services": services, **found}, indent=2))
-        return 0 if well else 1
+        found = _flow() if services else {"problems": [_unasked("no container runs")]}
+        problems = [*ill, *found["problems"]]
+        print(json.dumps({"well": not problems, "services": services, **found, "problems": problems}, indent=2))
+        return 1 if problems else 0
     if not services:
         raise DockerError("The stack does not run; ./paylake --docker up starts it.")
     width = max(len(service["name"]) for service in services)
@@ -107,8 +111,8 @@ def status(arguments: argparse.Namespace) -> int:
             f"{'✓' if service['well'] else '✗'} {service['name']:{width}}  {service['state']:40} {service['address']}"
         )
     print(flush=True)
-    answered = in_container("layers") == 0
-    return 0 if answered and all(service["well"] for service in services) else 1
+    flows = in_container("status") == 0
+    return 0 if flows and not ill else 1
 
 
 def logs(arguments: argparse.Namespace) -> int:
@@ -157,6 +161,9 @@ def pass_through(command: str, arguments: Sequence[str]) -> int:
     if command == "psql":
         # By its socket: inside its container the server trusts who runs it.
         return compose("exec", *terminal(), "postgres", "psql", "-U", "postgres", "-d", "warehouse", *arguments)
+    # Help needs no server.
+    if "--help" not in arguments and not any(raw["State"] == "running" for raw in _containers()):
+        raise DockerError("The stack does not run; ./paylake --docker up starts it.")
     return in_container(command, *arguments)
 
 
@@ -211,8 +218,20 @@ def airflow_url(known: dict[str, str]) -> str:
     return f"http://{address(known, 'AIRFLOW', 8080)}"
 
 
-def _output(*arguments: str) -> str:
-    return _run(arguments, stdout=subprocess.PIPE).stdout or ""
+def _flow() -> dict[str, Any]:
+    """What the stores and Airflow say of themselves, asked in a container."""
+    answer = _run(["run", "--rm", "--no-deps", "--no-TTY", "paylake", "status", "--json"], stdout=subprocess.PIPE)
+    try:
+        found = json.loads(answer.stdout)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or "problems" not in found:
+        return {"problems": [_unasked("no container could be run to ask them; its words are above")]}
+    return found
+
+
+def _unasked(reason: str) -> dict[str, str]:
+    return {"check": "no_answer", "subject": "all layers", "message": reason}
 
 
 def _run(arguments: Sequence[str], stdout: int | None = None) -> subprocess.CompletedProcess[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -28,6 +29,31 @@ class Entry:
 
     batch_id: int
     positions: Positions
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far the stream has read, under any checkpoint, and when it last committed a verdict (None: never)."""
+
+    positions: Positions
+    newest_verdict: datetime | None
+
+
+def reached(conn: psycopg.Connection) -> Reached:
+    """Where the stream is.
+
+    A position is the offset after the last *record* that was read: gaps behind it, of which there is nothing to judge,
+    are not in it.
+    """
+    furthest: Positions = {}
+    verdicts: list[datetime] = []
+    for plain, verdict in conn.execute(load_sql("stream_position")):
+        verdicts += [verdict] if verdict else []
+        for topic_id, partitions in positions_from_plain(plain).items():
+            known = furthest.setdefault(topic_id, {})
+            for partition, offset in partitions.items():
+                known[partition] = max(offset, known.get(partition, 0))
+    return Reached(furthest, max(verdicts, default=None))
 
 
 def newest_entry(conn: psycopg.Connection, checkpoint_id: str) -> Entry | None:

@@ -37,7 +37,7 @@ Servers = Annotated[
     typer.Option(
         "--bootstrap-servers",
         envvar="KAFKA_BOOTSTRAP_SERVERS",
-        help="Kafka's address, host:port; `./paylake env` sets the variable.",
+        help="Kafka's address, host:port; `./paylake` takes that of its stack.",
     ),
 ]
 Options = Annotated[

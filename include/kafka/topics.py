@@ -160,6 +160,17 @@ def end_offsets(admin: AdminClient, name: str, timeout: float = DEFAULT_TIMEOUT)
     return _offsets(admin, name, _LATEST, timeout)
 
 
+def written_offsets(admin: AdminClient, name: str, timeout: float = DEFAULT_TIMEOUT) -> dict[int, int]:
+    """By partition, the offset after the last record that was written, also when nobody may read it yet.
+
+    It is above ``end_offsets`` while a transaction is open.
+
+    Raises:
+        UnknownTopicError: there is no such topic.
+    """
+    return _offsets(admin, name, _LATEST, timeout, IsolationLevel.READ_UNCOMMITTED)
+
+
 def start_offsets(admin: AdminClient, name: str, timeout: float = DEFAULT_TIMEOUT) -> dict[int, int]:
     """By partition, the offset of the first record that retention has left.
 
@@ -267,19 +278,31 @@ def _await_leaders(admin: AdminClient, name: str, deadline: float, replaced: str
     return found[-1]
 
 
-def _offsets(admin: AdminClient, name: str, spec: OffsetSpec, timeout: float) -> dict[int, int]:
+def _offsets(
+    admin: AdminClient,
+    name: str,
+    spec: OffsetSpec,
+    timeout: float,
+    isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+) -> dict[int, int]:
     deadline = time.monotonic() + timeout
     description = _describe(admin, name, deadline)
     if description is None:
         raise UnknownTopicError(f"there is no topic {name}")
-    return _list_offsets(admin, description, spec, deadline)
+    return _list_offsets(admin, description, spec, deadline, isolation)
 
 
-def _list_offsets(admin: AdminClient, topic: TopicDescription, spec: OffsetSpec, deadline: float) -> dict[int, int]:
+def _list_offsets(
+    admin: AdminClient,
+    topic: TopicDescription,
+    spec: OffsetSpec,
+    deadline: float,
+    isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+) -> dict[int, int]:
     awaited = f"the offsets of topic {topic.name}"
     answers = admin.list_offsets(
         {TopicPartition(topic.name, partition.id): spec for partition in topic.partitions},
-        isolation_level=IsolationLevel.READ_COMMITTED,
+        isolation_level=isolation,
         request_timeout=_remaining(deadline, awaited),
     )
     return {asked.partition: _result(answer, awaited).offset for asked, answer in sorted(answers.items())}

@@ -140,6 +140,10 @@ class BronzeLog:
                 return
             after = page[-1].start
 
+    def objects_from(self, topic_id: str, partition: int, offset: int) -> Iterator[ListedObject]:
+        """The object that covers ``offset``, if there is one, and those after it, in order."""
+        return self.objects(topic_id, partition, self._containing_start(topic_id, partition, offset))
+
     def index(self, topic_id: str, partition: int, start: int) -> ObjectIndex:
         """End, offsets and timestamps of the object that begins at ``start``.
 

@@ -104,6 +104,19 @@ def changed_rows(settings: Settings, domain: Domain, after_version: int) -> tupl
     return state, scan.to_arrow_batch_reader()
 
 
+def changed_count(settings: Settings, domain: Domain, after_version: int) -> int:
+    """How many rows have versions above ``after_version``; reads that column only, and only where it may be.
+
+    Raises:
+        LookupError: there is no table.
+        FileNotFoundError: a newer run has replaced the snapshot's files meanwhile.
+    """
+    table = _load(settings, domain)
+    if table is None:
+        raise LookupError(f"silver has no table of {domain.name}")
+    return table.scan(row_filter=f"silver_version > {after_version}", selected_fields=("silver_version",)).count()
+
+
 def branch_parents(settings: Settings, domain: Domain) -> dict[str, int | None]:
     """The table's branches, each with the snapshot before its newest one; empty where there is no table."""
     table = _load(settings, domain)

@@ -8,7 +8,7 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from include.local.errors import StackError
@@ -35,7 +35,7 @@ class AirflowApi:
         self._token: str | None = None
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> AirflowApi:
+    def from_environment(cls, environment: Mapping[str, str] = os.environ, seconds: float = 30.0) -> AirflowApi:
         """The API of the Airflow that AIRFLOW_URL, AIRFLOW_USERNAME and AIRFLOW_PASSWORD name.
 
         Raises:
@@ -45,7 +45,7 @@ class AirflowApi:
         if missing := [name for name in names if not environment.get(name)]:
             raise AirflowApiError(f"Airflow could not be asked: {missing[0]} is not set")
         url, username, password = (environment[name] for name in names)
-        return cls(url, username, password)
+        return cls(url, username, password, seconds)
 
     def health(self) -> dict[str, Any]:
         """What each part of Airflow last reported."""
@@ -67,9 +67,22 @@ class AirflowApi:
         """Start a run of the DAG now."""
         self._call("POST", f"/dags/{urllib.parse.quote(dag_id)}/dagRuns", {"logical_date": None})
 
-    def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """The DAG's newest runs, newest first; dag_id ``~`` stands for all DAGs."""
-        return list(self._call("GET", f"/dags/{dag_id}/dagRuns?limit=50&order_by=-id")["dag_runs"])
+    def runs(self, dag_id: str, *, limit: int = 50, **filters: str | Sequence[str]) -> list[dict[str, Any]]:
+        """The DAG's newest runs, newest first; dag_id ``~`` stands for all DAGs.
+
+        ``filters`` are parameters of Airflow's own, such as ``state`` or ``end_date_gte``.
+        """
+        query = urllib.parse.urlencode({"limit": limit, "order_by": "-id", **filters}, doseq=True)
+        return list(self._call("GET", f"/dags/{urllib.parse.quote(dag_id)}/dagRuns?{query}")["dag_runs"])
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The tasks of a run, as they are now."""
+        return list(self._call("GET", f"{_run(dag_id, run_id)}/taskInstances?limit=100")["task_instances"])
+
+    def tries(self, dag_id: str, run_id: str, task_id: str) -> list[dict[str, Any]]:
+        """Each try of a task that was begun in a run, in no particular order."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{urllib.parse.quote(task_id, safe='')}/tries"
+        return list(self._call("GET", path)["task_instances"])
 
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
         """Make the pool unless it is there; one that the user has resized is left as it is."""
@@ -103,3 +116,8 @@ class AirflowApi:
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise AirflowApiError(f"Airflow does not answer on {self._url}: {reason}") from error
+
+
+def _run(dag_id: str, run_id: str) -> str:
+    # Runs are named after moments, with signs that mean something else in an address.
+    return f"/dags/{urllib.parse.quote(dag_id, safe='')}/dagRuns/{urllib.parse.quote(run_id, safe='')}"

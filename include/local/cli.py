@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from rich.table import Table
 from include.local import clients, postgres
 from include.local.errors import StackError
 from include.local.layout import Stack, locate
-from include.local.processes import own_environment
+from include.local.processes import own_environment, without_foreign
 from include.local.secrets import Secrets, load_secrets
 from include.settings import MissingSettingError
 
@@ -67,14 +68,15 @@ def down() -> None:
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
-    """Show each process with state, uptime and address, and each layer with rows and last update.
+    """Show each process, each layer and how far it is behind the one before it, what waits, and what is wrong.
 
-    The exit code is 0 when everything does its work, otherwise 1.
+    The exit code is 1 when something that should flow does not, or could not be asked; otherwise 0.
     """
     from include.local.status import render
     from include.local.status import status as ask
 
     stack, secrets = _existing()
+    clients.use(stack, secrets)
     found = ask(stack, secrets)
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=2))
@@ -144,8 +146,9 @@ def env() -> None:
 def psql(context: typer.Context) -> None:
     """Open the warehouse in psql; further arguments are psql's own."""
     stack, secrets = _existing()
+    clients.require_listening(stack, "postgres")
     program = str(postgres.psql())
-    environment = {**os.environ, **clients.psql_environment(stack, secrets)}
+    environment = {**without_foreign(os.environ), **clients.psql_environment(stack, secrets)}
     os.execve(program, [program, *context.args], environment)  # noqa: S606 (argument list, no shell)
 
 
@@ -180,7 +183,8 @@ def generate(context: typer.Context) -> None:
     """Produce synthetic traffic: reference data, or transactions at a rate of your choice."""
     from include.generators.cli import app as generators
 
-    _use_stack()
+    if context.args and not any(argument.startswith("--bootstrap-servers") for argument in context.args):
+        _use_stack(context, "kafka")
     generators(context.args, prog_name="./paylake generate")
 
 
@@ -189,7 +193,7 @@ def verify(context: typer.Context) -> None:
     """Prove from Kafka, MinIO and PostgreSQL themselves that every record is in exactly one place."""
     from include.verify.cli import verify_command
 
-    _use_stack()
+    _use_stack(context, "kafka", "minio", "postgres")
     _run_alone(verify_command, context, "verify")
 
 
@@ -198,7 +202,8 @@ def look_into_quarantine(context: typer.Context) -> None:
     """List and show the records that broke their contract, and drive them through again after it was mended."""
     from include.quarantine.cli import app as quarantine
 
-    _use_stack()
+    if context.args:
+        _use_stack(context, "postgres")
     quarantine(context.args, prog_name="./paylake quarantine")
 
 
@@ -207,7 +212,7 @@ def evaluate(context: typer.Context) -> None:
     """Print precision and recall of the fraud rules against the generators' ground truth."""
     from include.evaluate import evaluate_command
 
-    _use_stack()
+    _use_stack(context, "kafka", "postgres")
     _run_alone(evaluate_command, context, "evaluate")
 
 
@@ -223,14 +228,22 @@ def _existing() -> tuple[Stack, Secrets]:
     return stack, load_secrets(stack)
 
 
-def _use_stack() -> None:
-    """Let a command that speaks to the stores find those of this stack.
+def _use_stack(context: typer.Context, *servers: str) -> None:
+    """Let a command that speaks to ``servers`` find those of this stack; its help needs none.
 
     Where no stack was started here, the variables of the environment count: the stores may be anywhere.
     """
+    if "--help" in context.args:
+        return
     stack = locate()
     if stack.exists:
-        os.environ.update(clients.client_environment(stack, load_secrets(stack)))
+        clients.require_listening(stack, *servers)
+        clients.use(stack, load_secrets(stack))
+    elif missing := [name for server in servers if not os.environ.get(name := clients.VARIABLES[server])]:
+        raise StackError(
+            f"There is no stack in {stack.home}: ./paylake up starts one. PAYLAKE_HOME names the folder of another;"
+            f" for servers that are none of a stack, set {', '.join(missing)}."
+        )
 
 
 def _write_line(text: str) -> None:
@@ -246,6 +259,9 @@ def main() -> None:
     """Run the command line; an error becomes one sentence and an exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Not every terminal can show every character that somebody's error holds.
+        sys.stdout.reconfigure(errors="replace")
     try:
         app(prog_name="./paylake")
     except (StackError, MissingSettingError) as error:
@@ -255,6 +271,8 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        sys.exit(f"paylake: {error}")
 
 
 if __name__ == "__main__":

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import socket
 
 from include.local import kafka, minio, postgres
 from include.local.airflow_api import AirflowApi
+from include.local.errors import StackError
 from include.local.layout import Stack
 from include.local.ports import HOST
+from include.local.processes import without_foreign
 from include.local.secrets import Secrets
 from include.settings import Settings
 from include.warehouse.databases import WAREHOUSE_OWNER
 
 AIRFLOW_USER = "admin"
 REGION = "us-east-1"
+LISTEN_SECONDS = 3.0
+VARIABLES = {"kafka": "KAFKA_BOOTSTRAP_SERVERS", "minio": "AWS_ACCESS_KEY_ID", "postgres": "WAREHOUSE_DSN"}
+"""The variable by which a client without a stack finds each server."""
 
 
 def airflow_url(stack: Stack) -> str:
@@ -46,6 +53,31 @@ def client_environment(stack: Stack, secrets: Secrets) -> dict[str, str]:
         "AIRFLOW_USERNAME": AIRFLOW_USER,
         "AIRFLOW_PASSWORD": secrets.airflow_password,
     }
+
+
+def require_listening(stack: Stack, *servers: str) -> None:
+    """Make sure that these servers (kafka, minio, postgres) are there.
+
+    Raises:
+        StackError: nothing listens in the place of one of them.
+    """
+    for server in servers:
+        port = stack.ports.by_name()[server]
+        try:
+            socket.create_connection((HOST, port), timeout=LISTEN_SECONDS).close()
+        except OSError as error:
+            raise StackError(
+                f"Nothing listens on {HOST}:{port}, where {server} of the stack in {stack.home} should be"
+                f" ({error.strerror or error}); ./paylake up starts what does not run."
+            ) from error
+
+
+def use(stack: Stack, secrets: Secrets) -> None:
+    """Let clients in this process find the stack, whatever its environment says of others."""
+    own = {**without_foreign(os.environ), **client_environment(stack, secrets), "NO_PROXY": HOST, "no_proxy": HOST}
+    for name in os.environ.keys() - own.keys():
+        del os.environ[name]
+    os.environ.update(own)
 
 
 def psql_environment(stack: Stack, secrets: Secrets) -> dict[str, str]:

@@ -52,7 +52,12 @@ class Process:
 
 def own_environment(stack_id: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The user's environment without other installations' settings, with the mark by which our processes are known."""
-    kept = {name: value for name, value in environment.items() if name in KEPT or not name.startswith(FOREIGN_PREFIXES)}
+    kept = without_foreign(environment)
     for name in ("VIRTUAL_ENV", "LD_PRELOAD", "CLASSPATH"):
         kept.pop(name, None)
     return {**kept, STACK_ID_VARIABLE: stack_id}
+
+
+def without_foreign(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what names, or tunes clients for, other Kafkas, stores and databases than a stack's."""
+    return {name: value for name, value in environment.items() if name in KEPT or not name.startswith(FOREIGN_PREFIXES)}

@@ -58,6 +58,10 @@ def _read(stack: Stack) -> dict[str, str]:
         raise StackError(
             f"{stack.secrets_file} is damaged ({error}); restore it, or remove this stack with ./paylake reset."
         ) from error
+    if not isinstance(content, dict):
+        raise StackError(
+            f"{stack.secrets_file} is damaged (no JSON object); restore it, or remove this stack with ./paylake reset."
+        )
     names = {field.name for field in fields(Secrets)}
     return {name: value for name, value in content.items() if name in names}
 

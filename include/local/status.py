@@ -1,21 +1,28 @@
-"""What runs, how it is, where it listens, and how fresh each layer is."""
+"""What runs, how it is, where it listens, and whether what should flow does."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from include.local import airflow, clients, health
-from include.local.layers import LayerPart, duration, layers, layers_as_json, render_layers
 from include.local.layout import Stack
 from include.local.secrets import Secrets
 from include.local.supervisor import Condition, Supervisor
+from include.status.asking import SECONDS, ask
+from include.status.flow import NO_ANSWER, Flow, flow, joined
+from include.status.problems import Problem
+from include.status.render import render as render_flow
+from include.status.times import duration
+
+AIRFLOW_SECONDS = 10.0
+"""How long one question to Airflow may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +39,16 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole stack. ``problems`` are layers that could not be asked, with the reason."""
+    """The whole stack: its processes, and the flow through it with all that is wrong."""
 
     home: str
     processes: list[ProcessStatus]
-    layers: list[LayerPart]
-    problems: dict[str, str]
+    flow: Flow
 
     @property
     def well(self) -> bool:
-        """Whether every process does its work and every layer answers."""
-        return not self.problems and all(process.problem is None for process in self.processes)
+        """Whether every process does its work, every part answers, and all that should flow does."""
+        return not self.flow.problems
 
     def as_json(self) -> dict[str, Any]:
         """The status as plain values; times in ISO 8601, UTC."""
@@ -50,37 +56,40 @@ class Status:
             "home": self.home,
             "well": self.well,
             "processes": [asdict(process) for process in self.processes],
-            "layers": layers_as_json(self.layers),
-            "problems": self.problems,
+            **self.flow.as_json(),
         }
 
 
-def status(stack: Stack, secrets: Secrets) -> Status:
-    """Ask everything at the same time; what does not answer is reported, not raised."""
-    conditions = Supervisor(stack).conditions()
-    processes = _processes(stack, secrets, conditions)
-    found: list[LayerPart] = []
-    problems: dict[str, str] = {}
-    if any(condition.running for condition in conditions.values()):
-        found, problems = layers(clients.settings(stack, secrets))
-    return Status(str(stack.home), processes, found, problems)
+def status(stack: Stack, secrets: Secrets, seconds: float = SECONDS) -> Status:
+    """Ask the processes, then all else, for ``seconds`` each. Nothing is raised: what does not answer is a problem."""
+    told, reasons = ask({"supervisor": Supervisor(stack).conditions}, seconds)
+    conditions = told.get("supervisor", {})
+    processes = _processes(stack, secrets, conditions, seconds)
+    problems = [Problem(NO_ANSWER, name, text) for name, text in reasons.items()]
+    problems += [Problem("process", one.name, one.problem) for one in processes if one.problem is not None]
+    parts = [Flow(problems=tuple(problems))]
+    if reasons or any(condition.running for condition in conditions.values()):
+        api = clients.airflow_api(stack, secrets, AIRFLOW_SECONDS)
+        parts.append(flow(clients.settings(stack, secrets), airflow=api, task_logs=stack.task_logs, seconds=seconds))
+    return Status(str(stack.home), processes, joined(parts))
 
 
-def _processes(stack: Stack, secrets: Secrets, conditions: dict[str, Condition]) -> list[ProcessStatus]:
-    probes = health.probes(stack, secrets)
-    addresses = process_addresses(stack)
+def _processes(
+    stack: Stack, secrets: Secrets, conditions: Mapping[str, Condition], seconds: float
+) -> list[ProcessStatus]:
+    probes, addresses = health.probes(stack, secrets), process_addresses(stack)
+    running = {name for name in probes if name in conditions and conditions[name].running}
+    problems, reasons = ask({name: partial(probes[name], conditions[name].started) for name in running}, seconds)
 
-    def ask(name: str, probe: Callable[[float], str | None]) -> ProcessStatus:
-        condition = conditions.get(name)
-        if condition is None or not condition.running:
-            state = condition.state.lower() if condition else "stopped"
-            return ProcessStatus(name, state, "it does not run", None, addresses.get(name, ""), None)
-        uptime = int(time.time() - condition.started)
-        problem = probe(condition.started)
-        return ProcessStatus(name, condition.state.lower(), problem, uptime, addresses.get(name, ""), condition.pid)
+    def describe(name: str) -> ProcessStatus:
+        condition, address = conditions.get(name), addresses.get(name, "")
+        state = condition.state.lower() if condition else "stopped"
+        if condition is None or name not in running:
+            return ProcessStatus(name, state, "it does not run", None, address, None)
+        problem = reasons.get(name) or problems.get(name)
+        return ProcessStatus(name, state, problem, int(time.time() - condition.started), address, condition.pid)
 
-    with ThreadPoolExecutor(max_workers=len(probes)) as pool:
-        return list(pool.map(ask, probes.keys(), probes.values()))
+    return [describe(name) for name in probes]
 
 
 def process_addresses(stack: Stack) -> dict[str, str]:
@@ -99,8 +108,6 @@ def render(found: Status, console: Console) -> None:
     table = Table("process", "state", "uptime", "address", title=f"Processes of {found.home}", title_justify="left")
     for process in found.processes:
         state = f"[green]{process.state}[/]" if process.problem is None else f"[red]{process.state}[/]"
-        if process.problem and process.uptime_seconds is not None:
-            state += f": {process.problem}"
         table.add_row(process.name, state, duration(process.uptime_seconds), process.address)
     console.print(table)
-    render_layers(found.layers, found.problems, console)
+    render_flow(found.flow, console)

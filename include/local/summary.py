@@ -7,11 +7,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from include.local import clients, kafka, minio
-from include.local.layers import LAYERS, layer_table
 from include.local.layout import Stack
 from include.local.ports import HOST
 from include.local.secrets import Secrets
 from include.settings import Settings
+from include.status.flow import flow
+from include.status.render import render
 from include.warehouse.connect import connect
 from include.warehouse.databases import WAREHOUSE_OWNER
 from include.warehouse.summary import FraudEvent, last_frauds
@@ -33,9 +34,9 @@ def print_summary(stack: Stack, secrets: Secrets, console: Console) -> None:
 
 
 def print_data(settings: Settings, console: Console) -> None:
-    """Print rows per layer and the last frauds with their reasons."""
+    """Print what there is in each layer and the last frauds with their reasons."""
     console.print()
-    console.print(layer_table([part for ask in LAYERS.values() for part in ask(settings)]))
+    render(flow(settings), console)
     with connect(settings.warehouse_dsn) as connection:
         frauds = last_frauds(connection, FRAUDS)
     if frauds:

@@ -73,6 +73,8 @@ def render(report: Report, console: Console) -> None:
             )
         if domain.redriven:
             console.print(f"{domain.domain}: {domain.redriven:,} records were in quarantine before")
+        for waiting in domain.waiting:
+            console.print(escape(f"{domain.domain}: {waiting.sentence}"), soft_wrap=True)
     for finding in report.findings:
         console.print(f"[red]✗[/] {escape(finding.message)} [dim]({finding.check})[/]", soft_wrap=True)
     verdict = "[green]The books balance[/]" if report.balanced else "[red]The books do not balance[/]"
@@ -109,5 +111,6 @@ def summary(report: Report) -> dict[str, Any]:
             }
             for domain in report.domains
         },
+        "waiting": [one.as_json() for domain in report.domains for one in domain.waiting],
         "findings": [finding.as_json() for finding in report.findings],
     }

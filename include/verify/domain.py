@@ -13,12 +13,15 @@ import numpy as np
 
 from include.domains import Domain
 from include.ingest.source import admin_client
-from include.kafka.topics import topic_id
+from include.kafka.topics import UnknownTopicError, topic_id
+from include.kafka.waiting import open_transactions
 from include.lake.bronze_log import BrokenChainError, BronzeLog, ObjectContent
 from include.lake.catalog import ForeignSnapshotError
 from include.lake.objects import CorruptObjectError
 from include.lake.positions import Positions
 from include.settings import Settings
+from include.status.times import duration
+from include.status.waiting import waiting_behind
 from include.verify.bronze_objects import BronzePartition, foreign_objects, list_folder, read_partition
 from include.verify.kafka_log import FixedTopic, KafkaPartition, TopicChangedError, fix_end, read_topic
 from include.verify.offsets import (
@@ -99,6 +102,27 @@ class DomainCheck(ABC):
             FileNotFoundError: silver was rewritten meanwhile.
         """
 
+    def _look_for_open_transactions(self) -> None:
+        """Note what waits behind an open Kafka transaction; a transaction that is open for long is wrong.
+
+        Records behind it were acknowledged to their producers, and are in no layer.
+
+        Raises:
+            TopicChangedError: the topic was deleted or made anew meanwhile.
+        """
+        if self.topic is None:
+            return
+        try:
+            found = open_transactions(admin_client(self.kafka), self.kafka, self.domain.topic)
+        except UnknownTopicError as error:
+            raise TopicChangedError(f"topic {self.domain.topic} was deleted meanwhile") from error
+        self.report.waiting = [waiting_behind(one, self.domain) for one in found]
+        for one, waiting in zip(found, self.report.waiting, strict=True):
+            if waiting.too_long:
+                held = (one.offset, one.offset + one.records - 1)
+                what = f"behind a transaction that is open for {duration(waiting.seconds)}, and so in no layer"
+                self.find_ranges(waiting.reason, (self.topic.topic_id, one.partition), [held], what)
+
     def bronze_caught_up(self) -> bool:
         """Whether bronze has got to the fixed end."""
         if self.topic is None:
@@ -126,6 +150,7 @@ class DomainCheck(ABC):
         folder = list_folder(self.s3, self.domain)
         self.report.findings += foreign_objects(self.domain, folder)
         live = self._read_topic()
+        self._look_for_open_transactions()
         read_before = {(topic, number): end for topic, ends in taken.items() for number, end in ends.items()}
         for partition in sorted({*folder.starts, *places.partitions(), *live, *read_before}):
             end, fixed = end_of(partition), self.fixed_end(partition)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from include.status.waiting import Waiting
+
 SHOWN = 20
 """How many ranges, objects and ids a finding names; its count is of all."""
 
@@ -63,12 +65,14 @@ class Books:
 class DomainReport:
     """One domain's books. ``silver`` and ``gold`` are rows, None where the domain has no such layer.
 
-    ``conflicts`` are duplicates that say something else than the record that has their id.
+    ``conflicts`` are duplicates that say something else than the record that has their id. ``waiting`` are records that
+    Kafka gives nobody yet, because a transaction before them is open: no part of the books.
     """
 
     domain: str
     books: list[Books] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
     silver: int | None = None
     gold: int | None = None
     conflicts: int = 0
@@ -86,6 +90,7 @@ class DomainReport:
             "gold": self.gold,
             "conflicts": self.conflicts,
             "redriven": self.redriven,
+            "waiting": [one.as_json() for one in self.waiting],
             "partitions": [asdict(one) for one in self.books],
             "findings": [finding.as_json() for finding in self.findings],
         }

@@ -9,8 +9,9 @@ import psycopg
 from psycopg import IsolationLevel
 from psycopg.sql import SQL, Literal
 
+from include.fraud.ledger import reached
 from include.lake.bronze_log import ObjectContent
-from include.lake.positions import Positions, positions_from_plain
+from include.lake.positions import Positions
 from include.quality import Tombstone, classify
 from include.sql import load_sql
 from include.verify.domain import DomainCheck
@@ -36,7 +37,7 @@ class TransactionsCheck(DomainCheck):
         if not self.bronze_caught_up():
             return False
         with connect(self.settings.warehouse_dsn, "paylake verify") as conn:
-            position = _stream_position(conn)
+            position = reached(conn).positions
         return not any(
             self._waits(topic_id, partition, position.get(topic_id, {}).get(partition, 0), end)
             for topic_id, partitions in self.bronze.end_positions().items()
@@ -56,7 +57,7 @@ class TransactionsCheck(DomainCheck):
             with conn.transaction():
                 statement = SQL(load_sql("verify_transactions")).format(domain=Literal(self.domain.name))
                 places = Places(copied(conn, statement))
-                position = _stream_position(conn)
+                position = reached(conn).positions
                 self._check_claims(conn)
         deletes: dict[Partition, list[int]] = defaultdict(list)
 
@@ -94,17 +95,6 @@ class TransactionsCheck(DomainCheck):
         ((self.report.conflicts, self.report.redriven),) = conn.execute(
             load_sql("verify_counts"), {"domain": self.domain.name}
         ).fetchall()
-
-
-def _stream_position(conn: psycopg.Connection) -> Positions:
-    """How far the fraud stream has read, under any checkpoint."""
-    furthest: Positions = {}
-    for (plain,) in conn.execute(load_sql("stream_position")):
-        for topic_id, partitions in positions_from_plain(plain).items():
-            known = furthest.setdefault(topic_id, {})
-            for partition, offset in partitions.items():
-                known[partition] = max(offset, known.get(partition, 0))
-    return furthest
 
 
 def _judged(position: Positions, partition: Partition) -> int:

@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 import psycopg
@@ -82,11 +83,12 @@ class LakeSilver:
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """What was loaded last; all but the version is None before the first load."""
+    """What was loaded last, and when; all but the version is None before the first load."""
 
     table_uuid: str | None
     silver_version: int
     snapshot_id: int | None
+    loaded_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +158,16 @@ def _load_once(silver: Silver, domain: Domain, conn: psycopg.Connection) -> Gold
     return report
 
 
+def read_watermark(conn: psycopg.Connection, domain: Domain) -> Watermark:
+    """Up to where the domain's table is loaded."""
+    row = conn.execute(load_sql("read_watermark"), {"domain": domain.name}).fetchone()
+    return Watermark(*row) if row else Watermark(None, 0, None, None)
+
+
 def _lock_watermark(conn: psycopg.Connection, domain: Domain) -> Watermark:
     name = {"domain": domain.name}
     conn.execute("INSERT INTO ops.gold_watermark (domain) VALUES (%(domain)s) ON CONFLICT DO NOTHING", name)
-    (row,) = conn.execute(load_sql("lock_watermark"), name).fetchall()
+    (row,) = conn.execute(load_sql("read_watermark") + " FOR UPDATE", name).fetchall()
     return Watermark(*row)
 
 

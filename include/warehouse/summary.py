@@ -13,25 +13,43 @@ from psycopg.sql import SQL, Identifier
 
 from include.sql import load_sql
 
-# The tables to show, each with the column that says when a row came or changed, and which of its rows count: records
-# that were driven through again have their place elsewhere.
-LAYER_TABLES: tuple[tuple[str, str, str, LiteralString], ...] = (
-    ("public", "users", "loaded_at", "true"),
-    ("public", "accounts", "loaded_at", "true"),
-    ("public", "merchants", "loaded_at", "true"),
-    ("public", "fraudtransaction", "scored_at", "true"),
-    ("public", "genuinetransaction", "scored_at", "true"),
-    ("ops", "quarantine", "quarantined_at", "redriven_at IS NULL"),
+
+class MissingTableError(LookupError):
+    """The warehouse lacks a table that Paylake made; the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTable:
+    """A table to show. ``changed_at`` is the column that says when a row came or changed, ``counted`` which rows count:
+    records that were driven through again have their place elsewhere."""
+
+    schema: str
+    name: str
+    changed_at: str
+    counted: LiteralString = "true"
+
+
+LAYER_TABLES = (
+    LayerTable("public", "users", "loaded_at"),
+    LayerTable("public", "accounts", "loaded_at"),
+    LayerTable("public", "merchants", "loaded_at"),
+    LayerTable("public", "fraudtransaction", "scored_at"),
+    LayerTable("public", "genuinetransaction", "scored_at"),
+    LayerTable("ops", "quarantine", "quarantined_at", "redriven_at IS NULL"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class LayerRows:
-    """Rows of one table, counted; of quarantine those that wait. ``last_update`` is None while there are none."""
+    """Rows of one table; of quarantine those that wait. ``last_update`` is None while there are none, or if not known.
+
+    ``exact`` is False for the server's own estimate.
+    """
 
     name: str
     rows: int
     last_update: datetime | None
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +70,37 @@ class FraudEvent:
 
 def layer_rows(conn: psycopg.Connection) -> list[LayerRows]:
     """Count the rows of each table, in the order of ``LAYER_TABLES``; a table not made yet has none."""
-    return [_layer(conn, *table) for table in LAYER_TABLES]
+    return [_count(conn, table) if _exists(conn, table) else LayerRows(table.name, 0, None) for table in LAYER_TABLES]
 
 
-def _layer(conn: psycopg.Connection, schema: str, table: str, changed_at: str, condition: LiteralString) -> LayerRows:
-    if conn.execute("SELECT to_regclass(%s)", (f"{schema}.{table}",)).fetchone() == (None,):
-        return LayerRows(table, 0, None)
+def rows_of(conn: psycopg.Connection, table: LayerTable) -> LayerRows:
+    """The rows of one table; the server's estimate when they cannot be counted within the statement's time limit.
+
+    Raises:
+        MissingTableError: there is no such table.
+    """
+    if not _exists(conn, table):
+        raise MissingTableError(f"there is no table {table.schema}.{table.name}; the next start makes it")
+    try:
+        return _count(conn, table)
+    except psycopg.errors.QueryCanceled:
+        name = {"table": f"{table.schema}.{table.name}"}
+        ((rows,),) = conn.execute(load_sql("estimated_rows"), name).fetchall()
+        return LayerRows(table.name, rows, None, exact=False)
+
+
+def _exists(conn: psycopg.Connection, table: LayerTable) -> bool:
+    return conn.execute("SELECT to_regclass(%s)", (f"{table.schema}.{table.name}",)).fetchone() != (None,)
+
+
+def _count(conn: psycopg.Connection, table: LayerTable) -> LayerRows:
     query = SQL(load_sql("layer_rows")).format(
-        changed_at=Identifier(changed_at), relation=Identifier(schema, table), condition=SQL(condition)
+        changed_at=Identifier(table.changed_at),
+        relation=Identifier(table.schema, table.name),
+        condition=SQL(table.counted),
     )
     ((rows, last_update),) = conn.execute(query).fetchall()
-    return LayerRows(table, rows, last_update)
+    return LayerRows(table.name, rows, last_update)
 
 
 def last_frauds(conn: psycopg.Connection, limit: int) -> list[FraudEvent]:

@@ -30,10 +30,11 @@ def stack(images: Mapping[str, str]) -> Iterator[DockerStack]:
 
 def test_it_fills_all_tables_by_itself_and_the_books_balance(stack: DockerStack) -> None:
     assert all(stack.rows().values())
-    await_condition(lambda: bool(stack.status()["well"]), lambda: str(stack.status()), 120)
+    await_condition(lambda: bool(stack.status()["well"]), lambda: str(stack.status()), LATE_SECONDS)
     status = stack.status()
     assert {service["name"] for service in status["services"]} >= set(SERVERS)
     assert {part["name"] for part in status["layers"]} >= set(TABLES)
+    assert {one["layer"] for one in status["behind"]} == {"bronze", "silver", "gold", "verdicts"}
     verified = stack.paylake("verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
 

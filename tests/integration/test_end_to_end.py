@@ -154,6 +154,7 @@ FRAUD = {
     ("T0005", ("high_online_amount", "huge_amount", "suspicious_merchant")),
 }
 VERDICTS = len(GENUINE) + len(FRAUD)
+NOTHING_WAITS = {"records": 0, "seconds": None}
 
 # What must be found in quarantine: topic, the record's position in what was produced, and the fields blamed.
 REJECTED = {
@@ -357,6 +358,7 @@ def test_asset_events_tell_what_each_layer_did(story: Story) -> None:
             1 for topic, *_ in REJECTED if topic == domain.topic
         )
         assert sum(event["extra"]["inserted"] for event in gold) == len(story.rows(f"SELECT * FROM {domain.table}"))  # noqa: S608
+        assert all(layer[-1]["extra"]["behind"] == NOTHING_WAITS for layer in (bronze, silver, gold))
 
 
 def test_the_books_balance_and_an_asset_says_so(story: Story) -> None:
@@ -370,6 +372,14 @@ def test_the_books_balance_and_an_asset_says_so(story: Story) -> None:
     assert (told["balanced"], told["records"], told["findings"]) == (True, sent, [])
     assert told["domains"]["transactions"]["fraud"] == len(FRAUD)
     assert told["quarantine"]["accounts"] == {"unknown_currency": 1, "wrong_type": 1}
+    assert {layer: set(domains) for layer, domains in told["behind"].items()} == {
+        "bronze": set(DOMAINS),
+        "silver": set(REFERENCE_DOMAINS),
+        "gold": set(REFERENCE_DOMAINS),
+        "verdicts": {"transactions"},
+    }
+    assert all(numbers == NOTHING_WAITS for domains in told["behind"].values() for numbers in domains.values())
+    assert told["waiting"] == []
 
 
 def test_books_that_do_not_balance_fail_a_run_and_the_asset_says_what_is_wrong(story: Story) -> None:
@@ -386,6 +396,28 @@ def test_books_that_do_not_balance_fail_a_run_and_the_asset_says_what_is_wrong(s
     with psycopg.connect(story.settings.warehouse_dsn) as connection:
         connection.execute("INSERT INTO ops.quarantine TABLE ops.kept ON CONFLICT DO NOTHING")
         connection.execute("DROP TABLE ops.kept")
+
+
+def test_status_names_what_fails_until_it_succeeds(story: Story) -> None:
+    asked = story.stack.paylake("status", "--json")
+    found = json.loads(asked.stdout)
+    assert (asked.returncode, found["well"]) == (1, False)
+    (task,) = found["failed_tasks"]
+    assert (task["dag_id"], task["task_id"], task["state"]) == ("verify_books", "require_balance", "failed")
+    assert task["error"].startswith("AirflowFailException: The books do not balance: merchants")
+    assert [problem["check"] for problem in found["problems"]] == ["failed_task"]
+
+    assert story.airflow.run("verify_books") == "success"
+    asked = story.stack.paylake("status", "--json")
+    found = json.loads(asked.stdout)
+    assert (asked.returncode, found["problems"]) == (0, [])
+    assert len(found["behind"]) == 11
+    assert {(lag["records"], lag["seconds"]) for lag in found["behind"]} == {(0, None)}
+    assert found["newest_verdict"]["seconds"] > 0
+    assert {one["reason"] for one in found["waiting"]} == {"quarantine"}
+    shown = story.stack.paylake("status")
+    assert shown.returncode == 0
+    assert max(map(len, shown.stdout.splitlines())) <= 100, shown.stdout
 
 
 def test_a_second_run_changes_nothing(story: Story) -> None:

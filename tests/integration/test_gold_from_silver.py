@@ -21,6 +21,8 @@ from include.quality.limit import RejectedLimit
 from include.settings import Settings
 from include.spark.session import spark_session
 from include.spark.silver import run
+from include.status import lag
+from include.status.stores import Stores
 from include.warehouse.connect import connect
 from include.warehouse.gold import LakeSilver, load, load_from
 from include.warehouse.schema import apply_schema
@@ -49,6 +51,11 @@ class Source:
 
     def send(self, *users: dict[str, Any]) -> None:
         """Write the records to bronze and let silver take them in."""
+        self.put(*users)
+        run(PROFILES, self._settings, RejectedLimit())
+
+    def put(self, *users: dict[str, Any]) -> None:
+        """Write the records to bronze."""
         defaults = {"country": "pt", "account_type": "savings", "credit_score": 700, "status": "active"}
         records = [
             IncomingRecord(self._offset + place, int(time.time() * 1000), None, json.dumps(defaults | user).encode())
@@ -69,7 +76,6 @@ class Source:
                 Bucket=BRONZE_BUCKET, Key=key, Body=encoded.body, Metadata=encoded.metadata
             )
         self._offset = end
-        run(PROFILES, self._settings, RejectedLimit())
 
     def user(self, number: int, name: str, timestamp: str = "2026-01-31 13:45:00") -> dict[str, Any]:
         return {"user_id": self.user_id(number), "name": name, "timestamp": timestamp}
@@ -158,3 +164,40 @@ def test_silver_run_between_plan_and_read(settings, conn, source):
     assert Overtaken.plans == [report.silver_version - 1, report.silver_version]
     assert names(conn, source) == {source.user_id(1): "Newest"}
     assert in_gold(conn) == in_silver(settings)
+
+
+def test_what_waits_for_silver_and_for_gold_is_counted(
+    conn: psycopg.Connection, settings: Settings, source: Source
+) -> None:
+    stores = Stores(settings)
+
+    def waiting() -> tuple[int, int]:
+        return lag.silver(stores, PROFILES).lag.records, lag.gold(stores, PROFILES).lag.records
+
+    source.send(source.user(1, "Ana Silva"))
+    load(PROFILES, conn, settings)
+    loaded = time.time()
+    assert waiting() == (0, 0)
+
+    source.put(source.user(2, "Rui Costa"), source.user(3, "Eva Lima"))
+    assert waiting() == (2, 0)
+    age = lag.silver(stores, PROFILES).lag.seconds
+    assert age is not None
+    assert age <= time.time() - loaded + 2  # S3 tells whole seconds
+    run(PROFILES, settings, RejectedLimit())
+    assert waiting() == (0, 2)
+
+    source.send(source.user(2, "Rui Dias", timestamp="2026-02-01 13:45:00"))
+    assert waiting() == (0, 2), "one row of each version"
+    age = lag.gold(stores, PROFILES).lag.seconds
+    assert age is not None
+    assert age >= time.time() - loaded - 2, "the older one has waited since before the newest snapshot"
+    load(PROFILES, conn, settings)
+    assert waiting() == (0, 0)
+
+    source.send(source.user(2, "Too Late", timestamp="2026-01-01 13:45:00"))
+    assert waiting() == (0, 0), "a new snapshot without a new row"
+    conn.execute("DELETE FROM ops.gold_watermark WHERE domain = 'profiles'")
+    assert waiting()[1] == len(in_gold(conn))
+    load(PROFILES, conn, settings)
+    assert waiting() == (0, 0)

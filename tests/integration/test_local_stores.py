@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -28,8 +29,9 @@ from include.local.leftovers import find as processes_of
 from include.local.ports import HOST, Ports
 from include.local.processes import STACK_ID_VARIABLE
 from include.local.reset import reset
-from include.local.secrets import load_secrets
+from include.local.secrets import ensure_secrets, load_secrets
 from include.local.start import down
+from include.local.status import status
 from include.local.supervisor import Supervisor
 from include.local.up import start_stores_and_jars
 from include.warehouse.connect import connect
@@ -146,6 +148,94 @@ def test_a_killed_server_comes_back(running: Stack) -> None:
         lambda: pids(stack)["minio"] not in (0, before) and health.minio_problem(stack, secrets) is None,
         "a new MinIO",
     )
+
+
+FOREIGN = {
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    "KAFKA_OPTIONS": '{"security.protocol": "SSL"}',
+    "S3_ENDPOINT_URL": "http://127.0.0.1:1",
+    "AWS_SESSION_TOKEN": "old",
+    "AWS_PROFILE": "nobody",
+    "WAREHOUSE_DSN": "postgresql://127.0.0.1:1/nothing",
+    "PGSSLMODE": "require",
+    "PGOPTIONS": "-c search_path=pg_catalog",
+    "http_proxy": "http://127.0.0.1:1",
+}
+"""What a shell may have exported for something else."""
+
+
+def paylake(stack: Stack, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of this stack in ``folder``, as ./paylake does once it has its Python."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "include.local.cli", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(CLONE), "PAYLAKE_HOME": os.path.relpath(stack.home, folder)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_commands_find_their_stack_from_anywhere_whatever_the_shell_says(running: Stack, tmp_path: Path) -> None:
+    produced = paylake(running, tmp_path, "generate", "reference", "--users", "5", "--merchants", "20", **FOREIGN)
+    assert produced.returncode == 0, produced.stderr
+    verified = paylake(running, tmp_path, "verify", "--wait", "0", "--json", **FOREIGN)
+    assert verified.returncode == 1, verified.stderr
+    domains = json.loads(verified.stdout)["domains"]
+    assert {finding["check"] for domain in domains for finding in domain["findings"]} == {"bronze_behind"}
+    kept = paylake(running, tmp_path, "quarantine", "list", "--json", **FOREIGN)
+    assert kept.returncode == 0, kept.stderr
+    evaluated = paylake(running, tmp_path, "evaluate", **FOREIGN)
+    assert "Traceback" not in evaluated.stderr
+    found = json.loads(paylake(running, tmp_path, "status", "--json", **FOREIGN).stdout)
+    assert {problem["check"] for problem in found["problems"]} == {"process", "no_answer"}
+    assert {problem["subject"] for problem in found["problems"] if problem["check"] == "no_answer"} == {"airflow"}
+    (profiles,) = [one for one in found["behind"] if (one["layer"], one["domain"]) == ("bronze", "profiles")]
+    assert profiles["records"] >= 5
+
+
+def test_a_stack_that_does_not_run_is_named_at_once_and_help_needs_none(stack: Stack, tmp_path: Path) -> None:
+    for command in (["generate", "reference"], ["verify"]):
+        answer = paylake(stack, tmp_path, *command, KAFKA_BOOTSTRAP_SERVERS="", WAREHOUSE_DSN="")
+        assert answer.returncode == 1
+        assert answer.stderr.startswith(f"paylake: There is no stack in {stack.home}: ./paylake up starts one.")
+    stack.remember()
+    ensure_secrets(stack)
+    for command in (["generate", "reference"], ["evaluate"], ["psql", "-c", "SELECT 1"]):
+        answer = paylake(stack, tmp_path, *command)
+        assert answer.returncode == 1
+        assert answer.stderr.count("\n") == 1
+        assert f"of the stack in {stack.home} should be" in answer.stderr
+        assert "./paylake up starts what does not run" in answer.stderr
+    assert "--wait" in paylake(stack, tmp_path, "verify", "--help").stdout
+    assert "redrive" in paylake(stack, tmp_path, "quarantine").stdout
+    asked = paylake(stack, tmp_path, "status")
+    assert asked.returncode == 1
+    assert "postgres; kafka; minio" in asked.stdout
+    assert "it does not run" in asked.stdout
+
+
+@pytest.mark.parametrize("name", sorted(STORES))
+def test_status_answers_while_a_server_is_frozen(running: Stack, name: str) -> None:
+    frozen = pids(running)[name]
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        found = status(running, load_secrets(running), seconds=6.0)
+        assert time.monotonic() - started < 40
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    silent = {problem.subject for problem in found.flow.problems if problem.check == "no_answer"}
+    parts = {part.name for part in found.flow.layers}
+    probes = health.probes(running, load_secrets(running))
+    await_condition(lambda: probes[name](0.0) is None, f"{name} to be well again")
+    assert {
+        "kafka": {"bronze profiles", "open transactions, profiles"},
+        "minio": {"bronze/profiles-folder", "bronze profiles", "silver profiles"},
+        "postgres": {"gold/users", "silver/processed-profiles", "verdicts transactions", "quarantine"},
+    }[name] <= silent
+    assert {"kafka": "users", "minio": "users", "postgres": "profiles-folder"}[name] in parts
 
 
 def test_a_taken_port_stops_the_start_before_it_begins(stack: Stack) -> None:

@@ -23,15 +23,17 @@ from include.local.airflow_api import AirflowApi
 from include.local.display import shown
 from include.local.errors import StackError
 from include.local.first_data import await_read, follow
-from include.local.layers import layers, layers_as_json, render_layers
 from include.local.steps import Runner, Step
 from include.local.summary import print_data
 from include.quarantine.cli import app as quarantine
 from include.settings import MissingSettingError, Settings
+from include.status.flow import flow
+from include.status.render import render
 from include.verify.cli import verify_command
 from paylake_airflow import hooks
 
 AIRFLOW_SECONDS = 600.0
+AIRFLOW_ANSWER_SECONDS = 10.0
 DAGS = Path(__file__).parents[2] / "dags"
 
 app = typer.Typer(
@@ -63,17 +65,22 @@ class ContainerLogs:
         return cls(folder / "servers", folder)
 
 
-@app.command("layers")
-def show_layers(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+@app.command("status")
+def show_status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
 ) -> None:
-    """Show rows and last update of each layer. The exit code is 0 when each one answers, otherwise 1."""
-    parts, problems = layers(Settings.from_environment())
+    """Show each layer, how far it is behind, and what is wrong. The exit code is 0 when all that should flow does."""
+    found = flow(
+        Settings.from_environment(),
+        # Under the Astro CLI the commands run in Airflow's own containers, which are not told its user.
+        airflow=AirflowApi.from_environment(seconds=AIRFLOW_ANSWER_SECONDS) if "AIRFLOW_URL" in os.environ else None,
+        task_logs=ContainerLogs.of_airflow().task_logs,
+    )
     if as_json:
-        typer.echo(json.dumps({"layers": layers_as_json(parts), "problems": problems}))
+        typer.echo(json.dumps(found.as_json()))
     else:
-        render_layers(parts, problems, Console())
-    raise typer.Exit(1 if problems else 0)
+        render(found, Console())
+    raise typer.Exit(1 if found.problems else 0)
 
 
 @app.command("logs")
@@ -126,7 +133,11 @@ def _why_not_ready(api: AirflowApi) -> str | None:
 def main() -> None:
     """Run a command with the stores of the connections; an error becomes one sentence and an exit code."""
     try:
-        os.environ.update(hooks.stack_environment())
+        environment = hooks.stack_environment()
+    except (AirflowNotFoundException, ValueError) as error:
+        sys.exit(f"paylake: Airflow's connections do not say where the stores are: {error}")
+    os.environ.update(environment)
+    try:
         app()
     except (AirflowNotFoundException, StackError, MissingSettingError) as error:
         sys.exit(f"paylake: {error}")

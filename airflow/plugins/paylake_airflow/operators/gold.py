@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.domains import REFERENCE_DOMAINS
 from paylake_airflow import assets, hooks
+from paylake_airflow.behind import behind
 from paylake_airflow.events import announce
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ class GoldLoadOperator(BaseOperator):
     """Bring the reference domain ``domain``'s table up to silver, in one transaction.
 
     Skips when silver holds no row that the table lacks. Metadata of the event: the fields of the load's report, among
-    them ``rows_sent``, ``inserted``, ``updated``, ``seconds`` and ``silver_version``.
+    them ``rows_sent``, ``inserted``, ``updated``, ``seconds`` and ``silver_version``, and how far gold is ``behind``
+    silver.
     """
 
     template_fields: Sequence[str] = ("domain",)
@@ -42,4 +44,4 @@ class GoldLoadOperator(BaseOperator):
         self.log.info("loaded %s", report)
         if not (report.rows_sent or report.deleted):
             raise AirflowSkipException(f"silver of {domain.name} holds no row that {domain.table} lacks")
-        announce(context, assets.gold(domain), asdict(report))
+        announce(context, assets.gold(domain), {**asdict(report), "behind": behind(assets.GOLD, domain)})

@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from include.domains import DOMAINS
 from include.lifetime import die_with_parent
 from paylake_airflow import assets, hooks
+from paylake_airflow.behind import behind
 from paylake_airflow.events import StreamEnded, announce, last_extra
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ class IngestOperator(BaseOperator):
     Skips, and so wakes nobody, when there is no such topic, and when bronze holds nothing that its newest event did not
     tell already.
 
-    Metadata of the event: ``records``, ``objects``, ``bytes``, ``seconds`` of this run and ``positions``, where each
-    partition of each topic now ends in bronze.
+    Metadata of the event: ``records``, ``objects``, ``bytes``, ``seconds`` of this run, ``positions``, where each
+    partition of each topic now ends in bronze, and how far bronze is ``behind`` Kafka.
     """
 
     template_fields: Sequence[str] = ("domain",)
@@ -51,7 +52,8 @@ class IngestOperator(BaseOperator):
         if positions == last_extra(asset).get("positions", {}):
             raise AirflowSkipException(f"{domain.topic} holds nothing that bronze did not have and tell already")
         numbers = {"records": report.records, "objects": report.objects, "bytes": report.bytes}
-        announce(context, asset, {**numbers, "seconds": round(report.seconds, 3), "positions": positions})
+        extra = {**numbers, "seconds": round(report.seconds, 3), "positions": positions}
+        announce(context, asset, {**extra, "behind": behind(assets.BRONZE, domain)})
 
 
 class FollowOperator(BaseOperator):

@@ -14,6 +14,7 @@ import include
 from include.domains import REFERENCE_DOMAINS, Domain
 from include.lifetime import die_with_parent
 from paylake_airflow import assets, hooks
+from paylake_airflow.behind import behind
 from paylake_airflow.events import announce, last_extra
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class SilverOperator(SparkJobOperator):
     Metadata of the event: ``rows`` in the table; what became of the records since the event before, or since the table
     was made anew: ``valid``, ``duplicates``, ``rejected``, ``tombstones``, and ``redriven``, which were rejected and
     then became valid; the same since the beginning of this table as ``totals``; ``reasons``, the records that wait in
-    quarantine now by reason; ``positions``, ``table_uuid``, ``silver_version`` and ``snapshot_id``.
+    quarantine now by reason; ``positions``, ``table_uuid``, ``silver_version`` and ``snapshot_id``; how far silver is
+    ``behind`` bronze.
     """
 
     def __init__(self, *, domain: str, **kwargs: Any) -> None:
@@ -87,7 +89,8 @@ class SilverOperator(SparkJobOperator):
         state, told = _silver_state(domain, settings), last_extra(asset)
         if state is None or str(state.snapshot_id) == told.get("snapshot_id"):
             raise AirflowSkipException(f"silver of {domain.name} holds nothing that it did not tell already")
-        announce(context, asset, _silver_extra(domain, settings, state, told))
+        extra = _silver_extra(domain, settings, state, told)
+        announce(context, asset, {**extra, "behind": behind(assets.SILVER, domain)})
 
 
 def _is_behind(domain: Domain, settings: Settings) -> bool:

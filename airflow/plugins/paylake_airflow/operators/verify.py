@@ -8,6 +8,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from paylake_airflow import assets, hooks
+from paylake_airflow.behind import all_behind
 from paylake_airflow.events import announce
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ class VerifyOperator(BaseOperator):
 
     Succeeds whenever the stores could be read, so that the event is stored; ``RequireBalanceOperator`` fails the run.
     Returns the findings as sentences. Metadata of the event: ``balanced``, ``records``, ``seconds``, ``domains`` with
-    the books of each, ``quarantine`` with the records that wait there by reason, and ``findings``.
+    the books of each, ``quarantine`` with the records that wait there by reason, ``waiting`` with those that wait in
+    Kafka and why, ``behind`` with the delay of each layer by domain, and ``findings``.
 
     :param wait_seconds: how long the layers may take to get to where the topics end now
     """
@@ -41,7 +43,7 @@ class VerifyOperator(BaseOperator):
         with connect(settings.warehouse_dsn, "paylake verify") as connection:
             quarantine = {name: counts(connection, name) for name in DOMAINS}
         self.log.info("%d records in %.1f s, %d findings", report.records, report.seconds, len(report.findings))
-        announce(context, assets.BOOKS, {**summary(report), "quarantine": quarantine})
+        announce(context, assets.BOOKS, {**summary(report), "quarantine": quarantine, "behind": all_behind()})
         return [finding.message for finding in report.findings]
 
 

@@ -1,4 +1,0 @@
-SELECT silver_table_uuid, silver_version, silver_snapshot_id
-FROM ops.gold_watermark
-WHERE domain = %(domain)s
-FOR UPDATE

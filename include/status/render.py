@@ -1,0 +1,63 @@
+"""The flow as tables and lines for people, within 100 columns."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from include.status.flow import Flow
+from include.status.lag import Lag
+from include.status.layers import LayerPart
+from include.status.problems import Problem
+from include.status.times import age, duration
+
+
+def render(found: Flow, console: Console) -> None:
+    """Print the layers that answered, the records that wait, and what is wrong."""
+    if found.layers:
+        console.print(_layer_table(found.layers, found.lags))
+    if found.newest_verdict:
+        console.print(f"The newest verdict is {duration(age(found.newest_verdict.timestamp()))} old.", highlight=False)
+    for waiting in found.waiting:
+        if not waiting.too_long:  # then it is a problem
+            text = f"{waiting.domain}: {waiting.sentence}"
+            console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    render_problems(found.problems, console)
+
+
+def render_problems(problems: Iterable[Problem], console: Console) -> None:
+    """Print what is wrong; what is said of several parts, once."""
+    subjects: dict[str, list[str]] = defaultdict(list)
+    for problem in problems:
+        subjects[problem.message].append(problem.subject)
+    for message, about in subjects.items():
+        console.print(f"✗ {'; '.join(about)}: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+
+
+def _layer_table(parts: Iterable[LayerPart], lags: Iterable[Lag]) -> Table:
+    """Rows, age and delay of each part of each layer."""
+    behind = {(lag.layer, lag.domain): lag for lag in lags}
+    table = Table("layer", "name", title="Layers", title_justify="left")
+    table.add_column("rows", justify="right")
+    table.add_column("last update", justify="right")
+    table.add_column("behind the layer before")
+    previous = ""
+    for part in parts:
+        layer, previous = ("" if part.layer == previous else part.layer), part.layer
+        rows = f"{part.rows:,}" if part.exact else f"about {part.rows:,}"
+        updated = f"{duration(age(part.updated.timestamp()))} ago" if part.updated else "-"
+        table.add_row(layer, part.name, rows, updated, _behind(part, behind))
+    return table
+
+
+def _behind(part: LayerPart, lags: dict[tuple[str, str], Lag]) -> str:
+    lag = lags.get((part.layer, part.domain or ""))
+    if lag is None:
+        return "" if part.domain is None else "?"
+    if not lag.records:
+        return "0"
+    text = f"{lag.records:,} records" + ("" if lag.seconds is None else f", {duration(lag.seconds)}")
+    return f"[red]{text}[/]" if lag.late else text

@@ -1,0 +1,33 @@
+"""What the warehouse's own books say is wrong: each function looks at one thing, and `problems` asks them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+
+from include.sql import load_sql
+from include.status.problems import Problem
+from include.status.times import duration
+
+REDRIVE_SECONDS = 600.0
+"""What was asked of quarantine and not taken in after this time is late, as any reference data."""
+
+
+def problems(conn: psycopg.Connection) -> list[Problem]:
+    """Everything that is wrong.
+
+    Raises:
+        psycopg.Error: the warehouse does not answer, or lacks a table.
+    """
+    return [found for look in _LOOKS for found in look(conn)]
+
+
+def _redrives(conn: psycopg.Connection) -> Iterator[Problem]:
+    """Records that somebody asked silver to take in, and that no run has taken or refused."""
+    for domain, records, seconds in conn.execute(load_sql("late_redrives"), {"seconds": REDRIVE_SECONDS}):
+        text = f"{records:,} records were asked to leave quarantine, the first {duration(seconds)} ago"
+        yield Problem("redrive", f"silver {domain}", f"{text}; no run has taken them in")
+
+
+_LOOKS: tuple[Callable[[psycopg.Connection], Iterator[Problem]], ...] = (_redrives,)
