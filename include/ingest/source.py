@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from operator import methodcaller
+from typing import Any
 
 from confluent_kafka import (
     TIMESTAMP_LOG_APPEND_TIME,
@@ -42,6 +43,9 @@ _GONE = frozenset(
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 # The library's default leaves up to 10 s between attempts to reach a broker that is back.
 _RECONNECT = {"reconnect.backoff.max.ms": 1_000}
+# Where a header's name is not UTF-8, the library returns a list with a null pointer in it and an exception beside it.
+# A plain call, once Python has specialised it, would take the list, and fail or crash later; this one always checks.
+_library_headers: Callable[[Message], list[tuple[str, bytes | None]] | None] = methodcaller("headers")
 # An admin client warns about settings that only a consumer has.
 _CONSUMER_ONLY = ("group.", "auto.offset.", "enable.auto.", "enable.partition.", "isolation.", "fetch.", "queued.")
 
@@ -266,6 +270,6 @@ def _record(message: Message, offset: int) -> IncomingRecord:
 
 def _headers(message: Message) -> Headers | None:
     try:
-        return tuple(cast("list[tuple[str, bytes | None]]", message.headers() or []))
+        return tuple(_library_headers(message) or ())
     except SystemError:  # what the library answers where a name is not UTF-8
         return None

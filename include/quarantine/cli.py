@@ -382,7 +382,7 @@ def _time(moment: datetime) -> str:
 
 
 def _kafka_time(timestamp_ms: int) -> str:
-    if timestamp_ms < 0:
+    if timestamp_ms == -1:
         return "none"
     try:
         return _time(datetime.fromtimestamp(timestamp_ms / 1000, UTC))
