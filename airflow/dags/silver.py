@@ -23,13 +23,12 @@ for domain in REFERENCE_DOMAINS.values():
     with DAG(
         dag_id=f"silver_{domain.name}",
         schedule=defaults.when_told(assets.bronze(domain), minute=15),
-        catchup=False,
-        max_active_runs=1,
         default_args=defaults.BATCH,
         tags=[assets.SILVER],
         doc_md=DOC.format(topic=domain.topic, key=domain.key, folder=domain.silver_folder, bronze=domain.bronze_folder),
     ):
         SilverOperator(
+        **defaults.ONE_AT_A_TIME,
             task_id="clean",
             domain=domain.name,
             pool=defaults.SPARK_POOL,
