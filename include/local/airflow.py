@@ -22,6 +22,8 @@ from include.warehouse.databases import WAREHOUSE_OWNER
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 WATCHDOG = "airflow-watchdog"
+REJECTED_SHARE = "PAYLAKE_MAX_REJECTED_SHARE"
+"""A setting of the user's that reaches the tasks; ``include.quality.limit`` reads it."""
 # The scheduler and the triggerer would each serve their logs to the whole network; here the UI reads them as files.
 FLAGS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
 
@@ -134,6 +136,8 @@ def airflow_environment(stack: Stack, secrets: Secrets, java: Java) -> dict[str,
             for name, value in values.items()
         },
         **{f"AIRFLOW_CONN_{name.upper()}": json.dumps(value) for name, value in _connections(stack, secrets).items()},
+        # Also where it is not set: supervisor may have it from an earlier start.
+        REJECTED_SHARE: os.environ.get(REJECTED_SHARE, ""),
         **clients.store_environment(stack, secrets),
         **program_environment(stack, java),
     }
