@@ -222,6 +222,11 @@ def test_no_combination_of_pools_keeps_a_stream_waiting_for_a_slot(dags: dict[st
     in_pool = {
         name: {dag_id for dag_id, dag in dags.items() for task in dag.tasks if task.pool == name} for name in pools
     }
+    assert in_pool["streams"] == STREAMS
+    assert len(STREAMS) <= pools["streams"].slots
+    assert in_pool["verification"] == CHECKS, "it reads all of Kafka, and waits for layers that are late"
+    assert set.union(*in_pool.values()) == set(dags)
+    assert all(task.pool in pools and task.pool_slots == 1 for dag in dags.values() for task in dag.tasks)
 
 
 def test_a_stream_that_ended_begins_anew(dags: dict[str, Any]) -> None:
@@ -250,9 +255,20 @@ def test_a_verification_tells_what_it_found_and_then_fails_at_once_if_it_must(da
     assert all(task.retries == 0 and task.execution_timeout is not None for task in dag.tasks)
 
 
+def test_silver_tells_what_it_did_and_then_its_run_fails_while_an_alarm_is_open(dags: dict[str, Any]) -> None:
+    for dag_id in BATCHES:
+        if dag_id.startswith("silver"):
+            clean, require = dags[dag_id].get_task("clean"), dags[dag_id].get_task("require_acceptance")
+            assert len(clean.outlets) == 1
+            assert (clean.downstream_task_ids, require.downstream_task_ids) == ({"require_acceptance"}, set())
+            assert require.trigger_rule == "none_failed", "it looks also when there was nothing to clean"
+            assert require.outlets == []
+            assert require.pool == "default_pool", "it does not wait for a Spark job of another domain"
+
+
 def test_no_address_or_secret_is_in_what_airflow_renders_of_a_job(dags: dict[str, Any]) -> None:
-    for dag_id in ("fraud_stream", "silver_profiles"):
-        (task,) = dags[dag_id].tasks
+    for dag_id, task_id in (("fraud_stream", "judge"), ("silver_profiles", "clean")):
+        task = dags[dag_id].get_task(task_id)
         assert task.env_vars is None
         assert Path(task.application).is_relative_to(ROOT)
         assert Path(task.application).name in ("fraud_stream.py", "silver.py")
