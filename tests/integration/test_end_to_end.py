@@ -453,11 +453,12 @@ def own_events(story: Story, asset: str, task: str) -> list[dict[str, Any]]:
 
 def test_events_that_somebody_makes_by_hand_break_no_task_and_change_no_number(story: Story) -> None:
     bronze, silver = "bronze/merchant-folder", "silver/processed-merchants"
+    deep = '{"a":' * 200 + "1" + "}" * 200
     before, (told,) = len(story.rows("SELECT * FROM merchants")), own_events(story, silver, "clean")[-1:]
     for extra in [*BY_HAND, {**told, "valid": 99, "totals": dict.fromkeys(told["totals"], 99)}]:
         for asset in ("merchant_info", bronze, silver):
             assert story.airflow.make_event(asset, extra).status_code == 200, extra
-    for extra in ([], 5, "x", None):
+    for extra in ([], 5, "x", None, {"n": 2**64}, {"n": [{"m": -(10**400)}]}, {"n": "\ud800"}, json.loads(deep)):
         assert story.airflow.make_event(silver, extra).status_code == 422, extra
     story.produce("merchant_info", [merchant("M0010"), merchant("M0011"), merchant("M0012", category="Weapons")])
     wait_until("the merchants in gold", lambda: len(story.rows("SELECT * FROM merchants")) == before + 2)
