@@ -6,6 +6,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from confluent_kafka.admin import AdminClient
+from psycopg.sql import SQL, Identifier
 
 from include.domains import BRONZE_BUCKET, CHECKPOINTS_BUCKET, SILVER_BUCKET, TRANSACTIONS, Domain
 from include.fraud.lease import acquire
@@ -41,7 +42,8 @@ def begin_anew(settings: Settings, domain: Domain) -> None:
     remove_objects(s3, BRONZE_BUCKET, f"{domain.bronze_folder}/")
     with connect(settings.warehouse_dsn) as conn:
         apply_schema(conn)
-        conn.execute("DELETE FROM ops.quarantine WHERE domain = %s", [domain.name])
+        for table in ("quarantine", "rejected_window", "rejected_alarm"):
+            conn.execute(SQL("DELETE FROM ops.{} WHERE domain = %s").format(Identifier(table)), [domain.name])
         if domain is TRANSACTIONS:
             conn.execute(f"TRUNCATE {TRANSACTION_TABLES}")
             return

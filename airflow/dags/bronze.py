@@ -31,7 +31,7 @@ run goes on where bronze ends. Nothing is lost or doubled by killing it.
 for domain in DOMAINS.values():
     names = {"topic": domain.topic, "folder": domain.bronze_folder}
     edges = {"inlets": [assets.topic(domain)], "outlets": [assets.bronze(domain)]}
-    common = {"dag_id": f"bronze_{domain.name}", "catchup": False, "max_active_runs": 1, "tags": [assets.BRONZE]}
+    common = {"dag_id": f"bronze_{domain.name}", "tags": [assets.BRONZE], **defaults.ONE_AT_A_TIME}
     if domain.name in REFERENCE_DOMAINS:
         with DAG(
             **common,

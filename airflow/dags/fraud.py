@@ -22,11 +22,10 @@ with DAG(
     dag_id="fraud_stream",
     schedule=defaults.always(assets.bronze(TRANSACTIONS)),
     start_date=defaults.STREAM_START,
-    catchup=False,
-    max_active_runs=1,
     default_args=defaults.STREAM,
     tags=[assets.FRAUD],
     doc_md=DOC,
+    **defaults.ONE_AT_A_TIME,
 ):
     SparkJobOperator(
         task_id="judge",

@@ -21,11 +21,10 @@ for domain in REFERENCE_DOMAINS.values():
     with DAG(
         dag_id=f"gold_{domain.name}",
         schedule=defaults.when_told(assets.silver(domain), minute=25),
-        catchup=False,
-        max_active_runs=1,
         default_args=defaults.BATCH,
         tags=[assets.GOLD],
         doc_md=DOC.format(folder=domain.silver_folder, table=domain.table.upper()),
+        **defaults.ONE_AT_A_TIME,
     ):
         GoldLoadOperator(
             task_id="load",

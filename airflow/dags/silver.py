@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, TriggerRule, chain
 
 from include.domains import REFERENCE_DOMAINS
 from paylake_airflow import assets, defaults
-from paylake_airflow.operators.spark import SilverOperator
+from paylake_airflow.operators.spark import RequireAcceptanceOperator, SilverOperator
 
 DOC = """\
 Cleans what bronze has got of **{topic}** and merges it by `{key}` into the Iceberg table whose Parquet files are in the
-folder `{folder}` of the bucket `silver`. Records that break the contract go to quarantine with every reason.
+folder `{folder}` of the bucket `silver`. Records that break the contract go to quarantine with every reason. Where more
+of them do than `PAYLAKE_MAX_REJECTED_SHARE` allows, the good ones land all the same, but the task `require_acceptance`
+fails this run and each one after it until somebody accepts that: `./paylake quarantine accept`.
 
 **Fires** when bronze told of new records (the asset `bronze/{bronze}`). Also twice an hour, in case an event came to
 nothing because a server was away for longer than all retries took.
@@ -23,16 +25,21 @@ for domain in REFERENCE_DOMAINS.values():
     with DAG(
         dag_id=f"silver_{domain.name}",
         schedule=defaults.when_told(assets.bronze(domain), minute=15),
-        catchup=False,
-        max_active_runs=1,
         default_args=defaults.BATCH,
         tags=[assets.SILVER],
         doc_md=DOC.format(topic=domain.topic, key=domain.key, folder=domain.silver_folder, bronze=domain.bronze_folder),
+        **defaults.ONE_AT_A_TIME,
     ):
-        SilverOperator(
-            task_id="clean",
-            domain=domain.name,
-            pool=defaults.SPARK_POOL,
-            inlets=[assets.bronze(domain)],
-            outlets=[assets.silver(domain)],
+        chain(
+            SilverOperator(
+                task_id="clean",
+                domain=domain.name,
+                pool=defaults.SPARK_POOL,
+                inlets=[assets.bronze(domain)],
+                outlets=[assets.silver(domain)],
+            ),
+            # Also when there was nothing to clean: an alarm stays until it is accepted.
+            RequireAcceptanceOperator(
+                task_id="require_acceptance", domain=domain.name, trigger_rule=TriggerRule.NONE_FAILED
+            ),
         )

@@ -36,7 +36,7 @@ POPULATION: dict[str, Any] = {
     "users": Param(DEFAULT_USERS, type="integer", minimum=1, title="Number of users"),
     "merchants": Param(DEFAULT_MERCHANTS, type="integer", minimum=1, title="Number of merchants"),
 }
-COMMON: dict[str, Any] = {"catchup": False, "max_active_runs": 1, "tags": [assets.KAFKA]}
+COMMON: dict[str, Any] = {"tags": [assets.KAFKA], **defaults.ONE_AT_A_TIME}
 
 with DAG(
     dag_id="generate_reference",

@@ -21,8 +21,6 @@ produces into them before: what arrives between the last look and the deletion i
 with DAG(
     dag_id="reset_topics",
     schedule=None,
-    catchup=False,
-    max_active_runs=1,
     default_args=defaults.BATCH,
     tags=[assets.KAFKA],
     doc_md=DOC,
@@ -44,6 +42,7 @@ with DAG(
             description=f"Type the word {CONFIRMATION}: the messages in these topics will be deleted from Kafka.",
         ),
     },
+    **defaults.ONE_AT_A_TIME,
 ):
     chain(
         ConfirmOperator(task_id="ensure_confirmed", retries=0),

@@ -24,12 +24,16 @@ millions of records it is better run less often: change the schedule here.
 with DAG(
     dag_id="verify_books",
     schedule=CronTriggerTimetable("*/15 * * * *", timezone="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    # What is wrong does not pass by itself, and what is merely late is waited for.
-    default_args={**defaults.BATCH, "retries": 0, "execution_timeout": timedelta(hours=2)},
+    # What is wrong does not pass by itself, and what is merely late is waited for, in a pool of its own.
+    default_args={
+        **defaults.BATCH,
+        "retries": 0,
+        "execution_timeout": timedelta(hours=2),
+        "pool": defaults.VERIFICATION_POOL,
+    },
     tags=[assets.CHECKS],
     doc_md=DOC,
+    **defaults.ONE_AT_A_TIME,
 ):
     chain(
         VerifyOperator(

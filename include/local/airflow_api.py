@@ -84,14 +84,17 @@ class AirflowApi:
         path = f"{_run(dag_id, run_id)}/taskInstances/{urllib.parse.quote(task_id, safe='')}/tries"
         return list(self._call("GET", path)["task_instances"])
 
-    def ensure_pool(self, name: str, slots: int, description: str) -> None:
-        """Make the pool unless it is there; one that the user has resized is left as it is."""
+    def ensure_pool(self, name: str, slots: int, description: str, instead_of: int | None = None) -> None:
+        """Make the pool unless it is there; one that is there is left as it is, unless it has ``instead_of`` slots."""
         body = {"name": name, "slots": slots, "description": description, "include_deferred": False}
         try:
             self._call("POST", "/pools", body)
         except AirflowApiError as error:
             if error.status != http.client.CONFLICT:
                 raise
+            path = f"/pools/{urllib.parse.quote(name)}"
+            if instead_of is not None and self._call("GET", path)["slots"] == instead_of:
+                self._call("PATCH", f"{path}?update_mask=slots", {"slots": slots})
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         if self._token is None:

@@ -199,7 +199,7 @@ def verify(context: typer.Context) -> None:
 
 @app.command("quarantine", context_settings=PASS_THROUGH)
 def look_into_quarantine(context: typer.Context) -> None:
-    """List and show the records that broke their contract, and drive them through again after it was mended."""
+    """List and show the records that broke their contract, and drive them through again, or accept that many did."""
     from include.quarantine.cli import app as quarantine
 
     if context.args:

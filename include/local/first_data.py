@@ -40,8 +40,8 @@ def release_dags(start: Start, task: Task, *, traffic: bool) -> str:
         StackError: a DAG file can not be imported, or was not read in time.
     """
     api = clients.airflow_api(start.stack, start.secrets)
-    for name, (slots, description) in airflow.POOLS.items():
-        api.ensure_pool(name, slots, description)
+    for name, pool in airflow.POOLS.items():
+        api.ensure_pool(name, *pool)
     await_read(api, start.stack.clone / "airflow" / "dags", task)
     marker = start.stack.airflow_home / "released-dags"
     released = set(marker.read_text().split()) if marker.exists() else set()

@@ -157,4 +157,7 @@ def _readable(raw: str) -> str:
         return raw
     if not isinstance(entry, dict) or "event" not in entry:
         return raw
-    return f"{entry.get('timestamp', '')[:23]} {str(entry.get('level', '')).upper():8}{entry['event']}"
+    message = f"{entry.get('timestamp', '')[:23]} {str(entry.get('level', '')).upper():8}{entry['event']}"
+    # The exception that was raised, and before it those that it came from.
+    raised = [f"{one['exc_type']}: {one['exc_value']}" for one in reversed(entry.get("error_detail") or [])]
+    return "\n".join([message, *raised])

@@ -1,24 +1,20 @@
-"""How many records of one run may be rejected before the run itself is taken for wrong."""
+"""How many records may be rejected before somebody has to look."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 VARIABLE = "PAYLAKE_MAX_REJECTED_SHARE"
 DEFAULT_SHARE = 0.5
 FEWEST_RECORDS = 100
-"""Runs of fewer records are never refused: two bad ones of three say nothing."""
-
-
-class TooManyRejectedError(RuntimeError):
-    """More records were rejected than the limit allows; the message has counts and reasons. Nothing was published."""
+"""Of fewer records the share says nothing: two bad ones of three are no reason for an alarm."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedLimit:
-    """The largest share of a run's records, 0 to 1, that may be rejected."""
+    """The largest share of records, 0 to 1, that may be rejected without an alarm."""
 
     share: float = DEFAULT_SHARE
 
@@ -38,19 +34,6 @@ class RejectedLimit:
             raise ValueError(f"{VARIABLE} is {text!r}; it must be a number from 0 to 1")
         return cls(share)
 
-    def check(self, domain: str, records: int, rejected: int, reasons: Callable[[], Mapping[str, int]]) -> None:
-        """Let the run go on, or not.
-
-        ``reasons`` counts the rejected records by reason; it is asked only when the run is refused.
-
-        Raises:
-            TooManyRejectedError: the share is above the limit and the run has at least `FEWEST_RECORDS` records.
-        """
-        if records < FEWEST_RECORDS or rejected <= self.share * records:
-            return
-        by_count = sorted(reasons().items(), key=lambda reason: (-reason[1], reason[0]))
-        listed = ", ".join(f"{reason}: {count}" for reason, count in by_count)
-        raise TooManyRejectedError(
-            f"{domain}: {rejected} of {records} records break their contract, more than the share of {self.share:g} "
-            f"that {VARIABLE} allows; nothing was published. Reasons: {listed}"
-        )
+    def is_exceeded(self, records: int, rejected: int) -> bool:
+        """Whether more than the share of these records was rejected."""
+        return rejected > self.share * records

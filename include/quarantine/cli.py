@@ -30,7 +30,8 @@ from include.local.airflow_api import AirflowApi
 from include.local.errors import StackError
 from include.quarantine.redrive import Redrive, Redriven, UnknownRecordError
 from include.settings import MissingSettingError, Settings
-from include.warehouse import quarantine
+from include.warehouse import alarms, quarantine
+from include.warehouse.alarms import Alarm
 from include.warehouse.connect import connect
 from include.warehouse.quarantine import Coordinates, InvalidCoordinatesError, Kept, ReasonCount, Selection
 from include.warehouse.schema import SchemaError, apply_schema
@@ -48,7 +49,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="List and show the records that broke their contract, and drive them through again after it was mended.",
+    help=(
+        "List and show the records that broke their contract, drive them through again after it was mended, or accept "
+        "that many did."
+    ),
 )
 
 InDomain = Annotated[str | None, typer.Option("--domain", help=f"Only records of this domain: {', '.join(DOMAINS)}.")]
@@ -67,6 +71,7 @@ Until = Annotated[
     typer.Option("--until", formats=TIMES, metavar="TIME", help="Only records refused before this time (UTC)."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @app.command("list")
@@ -82,18 +87,21 @@ def list_records(
     limit: Annotated[int, typer.Option(min=0, help="How many of the newest records to show.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Count the records by domain and reason, and show the newest ones."""
+    """Count the records by domain and reason, and show the newest ones, after the alarms that nobody has accepted."""
     if waiting + done + every > 1:
         raise typer.BadParameter("--waiting, --done and --all exclude one another")
     selection = _selection(domain, reason, field, since, until, done=None if every else done)
     with _connection() as conn:
         summary = quarantine.summarize(conn, selection)
         newest = quarantine.newest(conn, selection, limit)
+        raised = alarms.open_alarms(conn, domain)
     if as_json:
         found = {"records": summary.records, "reasons": [asdict(one) for one in summary.reasons]}
+        found["alarms"] = [alarm.as_json() for alarm in raised]
         typer.echo(json.dumps(found | {"newest": [_as_json(one) for one in newest]}))
         return
     console = Console(highlight=False)
+    _print_alarms(raised, console)
     state = "in all" if every else "driven through again" if done else "waiting"
     console.print(f"{summary.records:,} records {state}")
     if summary.reasons:
@@ -144,7 +152,7 @@ def redrive(
     since: Since = None,
     until: Until = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     wait: Annotated[
         float | None,
         typer.Option(
@@ -190,6 +198,42 @@ def redrive(
     if as_json:
         typer.echo(json.dumps({"dry_run": dry_run} | _redriven_as_json(found)))
     raise typer.Exit(0 if (not found.rejected if dry_run else found.all_landed) else 1)
+
+
+@app.command()
+def accept(domain: InDomain = None, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Accept, once, that more records were rejected than the limit allows: silver's runs are no longer failed for it.
+
+    The records stay in quarantine. When too many are rejected again, there is a new alarm. **Exit code**: 0 when no
+    alarm is left, 1 when one has grown meanwhile or the answer was no, 2 when the command makes no sense.
+    """
+    if as_json and not yes:
+        raise typer.BadParameter("--json asks no questions: add --yes")
+    _check_domain(domain)
+    console = Console(highlight=False)
+    with _connection() as conn:
+        found = alarms.open_alarms(conn, domain)
+        if not as_json:
+            _print_alarms(found, console)
+        if found and not yes:
+            typer.confirm(f"Accept {'this' if len(found) == 1 else 'these'}?", abort=True, err=True)
+        left = alarms.accept(conn, found)
+    accepted = [alarm for alarm in found if alarm not in left]
+    if as_json:
+        typer.echo(
+            json.dumps({"accepted": [one.as_json() for one in accepted], "left": [one.as_json() for one in left]})
+        )
+    elif not found:
+        console.print("There is no alarm to accept.")
+    elif accepted:
+        console.print(f"accepted: {', '.join(alarm.domain for alarm in accepted)}")
+    if left:
+        _fail(f"{', '.join(alarm.domain for alarm in left)}: the alarm has changed meanwhile; look at it again")
+
+
+def _print_alarms(found: Sequence[Alarm], console: Console) -> None:
+    for alarm in found:
+        console.print(Text(printable(f"ALARM {alarm}"), style="red"), soft_wrap=True)
 
 
 def _agreed(found: Redriven) -> bool:
@@ -248,9 +292,13 @@ def _selection(
     *,
     done: bool | None,
 ) -> Selection:
+    _check_domain(domain)
+    return Selection(domain, reason, field, _utc(since), _utc(until), done)
+
+
+def _check_domain(domain: str | None) -> None:
     if domain is not None and domain not in DOMAINS:
         raise typer.BadParameter(f"there is no domain {domain!r}; there are {', '.join(DOMAINS)}")
-    return Selection(domain, reason, field, _utc(since), _utc(until), done)
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -7,6 +7,9 @@ rejected ones in quarantine and commits the newest record of each id together wi
 it may die anywhere and be run again, and running it twice changes nothing. Its last line of output is its report, as
 JSON.
 
+However many records are rejected, the good ones land. Where they are too many, an alarm is stored with them
+(``include.warehouse.alarms``).
+
 Records of quarantine that somebody asked to drive through again are classified with the new ones. A record that waits
 in quarantine and keeps its contract in this run is merged like any other and marked as done there;
 ``include.quarantine.landing`` says how that happens exactly once.
@@ -45,6 +48,7 @@ from include.spark.classified import OUTCOME, REJECTED, TOMBSTONE, VALID, classi
 from include.spark.session import spark_session
 from include.spark.silver_schema import COORDINATES, VERSION_COLUMN, table_schema
 from include.spark.silver_table import Book, SilverTable
+from include.warehouse import alarms
 from include.warehouse.connect import connect
 from include.warehouse.quarantine import Coordinates, QuarantineRow, Span, lock_waiting, store
 
@@ -108,10 +112,9 @@ class Done:
 def run(domain: Domain, settings: Settings, limit: RejectedLimit) -> SilverReport:
     """Bring silver up to bronze's end and to what was asked of quarantine; one run per domain at a time, others wait.
 
-    Spark is not started when there is nothing to do.
+    More rejected records than ``limit`` allows raise an alarm. Spark is not started when there is nothing to do.
 
     Raises:
-        TooManyRejectedError: more records are rejected than ``limit`` allows; nothing was published.
         ConflictError: another run published in between, though this one held the lock once; nothing was published.
         psycopg.errors.LockNotAvailable: another run of the domain did not end in half an hour.
     """
@@ -292,9 +295,8 @@ class SilverJob:
         records = records.persist()
         tally = _tally(records)
         rejected = records.where(F.col(OUTCOME) == REJECTED)
-        if tally.rejected:
-            limit.check(self._domain.name, tally.records, tally.rejected, lambda: _reasons(rejected))
-            self._quarantine(rejected)
+        if tally.records:
+            self._quarantine(rejected, tally, limit)
         if again:
             records = records.unionByName(classified(self._domain, self._from_quarantine(again), generations)).persist()
         valid = records.where(F.col(OUTCOME) == VALID)
@@ -361,11 +363,19 @@ class SilverJob:
         found = valid.join(F.broadcast(frame), list(PLACE), "left_semi").select(*PLACE)
         return {Coordinates(*row) for row in found.collect()}
 
-    def _quarantine(self, rejected: DataFrame) -> None:
-        rows = (_quarantine_row(self._domain, row) for row in rejected.toLocalIterator())
-        with connect(self._settings.warehouse_dsn, f"paylake silver {self._domain.name}") as connection:
+    def _quarantine(self, rejected: DataFrame, tally: Tally, limit: RejectedLimit) -> None:
+        """Store what was rejected, and with it the alarm if it is too much."""
+        rows = (_quarantine_row(self._domain, row) for row in rejected.toLocalIterator()) if tally.rejected else ()
+        name = self._domain.name
+        with connect(self._settings.warehouse_dsn, f"paylake silver {name}") as connection, connection.transaction():
             new = store(connection, rows)
-        log.warning("%s: %d records are new in quarantine", self._domain.name, new)
+            # Those that quarantine had already were counted when they came.
+            alarms.count(connection, name, tally.records - tally.rejected + new, new, limit)
+            raised = alarms.open_alarms(connection, name)
+        if new:
+            log.warning("%s: %d records are new in quarantine", name, new)
+        for alarm in raised:
+            log.error("%s", alarm)
 
     def _changes(self, current: DataFrame, valid: DataFrame, version: int) -> DataFrame:
         """The rows to write: the newest record of each id, if the table holds none or an older one."""
@@ -409,14 +419,6 @@ def _with(versions: tuple[str, ...], newest: str) -> tuple[str, ...]:
 def _tally(records: DataFrame) -> Tally:
     counts = {row[OUTCOME]: row["count"] for row in records.groupBy(OUTCOME).count().collect()}
     return Tally(counts.get(VALID, 0), counts.get(REJECTED, 0), counts.get(TOMBSTONE, 0))
-
-
-def _reasons(rejected: DataFrame) -> dict[str, int]:
-    """Rejected records by field and code; one with several reasons counts for each."""
-    reasons = F.from_json("reasons", "array<struct<field: string, code: string>>")
-    name = F.concat_ws(" ", F.col("reason.field"), F.col("reason.code"))
-    found = rejected.select(F.explode(F.array_distinct(reasons)).alias("reason")).groupBy(name.alias("name")).count()
-    return {row["name"]: row["count"] for row in found.collect()}
 
 
 def _quarantine_row(domain: Domain, row: Row) -> QuarantineRow:

@@ -32,6 +32,9 @@ CREATE INDEX IF NOT EXISTS quarantine_domain_idx ON ops.quarantine (domain, quar
 CREATE INDEX IF NOT EXISTS quarantine_in_hand_idx ON ops.quarantine (domain)
     WHERE redriven_at IS NULL AND (redrive_requested_at IS NOT NULL OR redriven_by_run IS NOT NULL);
 
+-- The alarms that nobody has accepted, of which a domain has one at most.
+CREATE UNIQUE INDEX IF NOT EXISTS rejected_alarm_open_idx ON ops.rejected_alarm (domain) WHERE accepted_at IS NULL;
+
 -- The verdict of a record, by where the record is. Only few records share an offset, so the rest of the coordinates
 -- need not be in the index, which is a fifth of the size without them.
 CREATE INDEX IF NOT EXISTS transaction_seen_record_offset_idx ON ops.transaction_seen (record_offset);

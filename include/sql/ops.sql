@@ -59,6 +59,34 @@ ALTER TABLE ops.quarantine ADD COLUMN IF NOT EXISTS redriven_by_run text;
 COMMENT ON COLUMN ops.quarantine.redriven_by_run IS
     'The silver run that takes the record in. While redriven_at is NULL, silver''s newest snapshot decides: the record is in silver if the snapshot is of this run.';
 
+CREATE TABLE IF NOT EXISTS ops.rejected_window (
+    domain   text PRIMARY KEY,
+    since    timestamptz NOT NULL DEFAULT now(),
+    records  bigint NOT NULL,
+    rejected bigint NOT NULL
+);
+COMMENT ON TABLE ops.rejected_window IS
+    'New records of a reference domain, and those of them that were rejected, since their share was last compared with the limit.';
+
+CREATE TABLE IF NOT EXISTS ops.rejected_alarm (
+    domain      text NOT NULL,
+    raised_at   timestamptz NOT NULL DEFAULT now(),
+    since       timestamptz NOT NULL,
+    records     bigint NOT NULL,
+    rejected    bigint NOT NULL,
+    limit_share double precision NOT NULL,
+    reasons     jsonb NOT NULL,
+    accepted_at timestamptz,
+    PRIMARY KEY (domain, raised_at)
+);
+COMMENT ON TABLE ops.rejected_alarm IS
+    'More records were rejected than the limit allows. Silver''s runs are failed until somebody accepts it; a domain has one such alarm at most.';
+COMMENT ON COLUMN ops.rejected_alarm.since IS 'When the first of the records were looked at.';
+COMMENT ON COLUMN ops.rejected_alarm.rejected IS 'Of this many records; grows while nobody has accepted it.';
+COMMENT ON COLUMN ops.rejected_alarm.limit_share IS 'The share, 0 to 1, that was allowed.';
+COMMENT ON COLUMN ops.rejected_alarm.reasons IS 'Rejected records by field and code; one with several reasons counts for each.';
+COMMENT ON COLUMN ops.rejected_alarm.accepted_at IS 'When somebody said that this is all right; NULL while the alarm is open.';
+
 CREATE TABLE IF NOT EXISTS ops.stream_lease (
     name        text PRIMARY KEY,
     epoch       bigint NOT NULL,

@@ -11,8 +11,15 @@ from typing import Any
 
 import pytest
 
+from include.local.airflow import pools_for
+
 ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "airflow" / "dags"
+SETTINGS = dict(
+    line.split("=", 1)
+    for line in (ROOT / "airflow" / "airflow.env").read_text().splitlines()
+    if line and not line.startswith("#")
+)
 
 STREAMS = {"generate_transactions", "bronze_transactions", "fraud_stream"}
 MANUAL = {"generate_reference", "reset_topics"}
@@ -172,11 +179,16 @@ def test_every_dag_says_why_it_fires_and_whose_it_is(dags: dict[str, Any]) -> No
         "bronze_transactions": "bronze",
         "fraud_stream": "fraud",
     }
+    from airflow.utils.types import DagRunType
+
     for dag_id, dag in dags.items():
         assert "**Fires**" in dag.doc_md, dag_id
         assert dag.tags == {layers.get(dag_id, dag_id.split("_")[0])}
         assert dag.catchup is False
         assert dag.max_active_runs == 1
+        assert {run.value for run in DagRunType} - {run.value for run in dag.allowed_run_types} == {"backfill"}, (
+            "a backfill has runs beside the one that is allowed, and nothing to do that is not done already"
+        )
         assert {task.owner for task in dag.tasks} == {"paylake"}
 
 
@@ -200,9 +212,21 @@ def test_streams_run_without_end_in_a_pool_of_their_own_and_come_back_soon_howev
         assert task.pool == "streams"
         assert not task.retry_exponential_backoff
         assert timedelta(seconds=5) <= task.retry_delay <= timedelta(seconds=10)
-    assert {task.pool for dag_id in BATCHES if dag_id.startswith("silver") for task in dags[dag_id].tasks} == {
-        "spark_batch"
+    assert {dags[dag_id].get_task("clean").pool for dag_id in BATCHES if dag_id.startswith("silver")} == {"spark_batch"}
+
+
+@pytest.mark.parametrize("processors", [1, 2, 3, 4, 8, 16, 128])
+def test_no_combination_of_pools_keeps_a_stream_waiting_for_a_slot(dags: dict[str, Any], processors: int) -> None:
+    pools = pools_for(processors)
+    assert sum(pool.slots for pool in pools.values()) <= int(SETTINGS["AIRFLOW__CORE__PARALLELISM"])
+    in_pool = {
+        name: {dag_id for dag_id, dag in dags.items() for task in dag.tasks if task.pool == name} for name in pools
     }
+    assert in_pool["streams"] == STREAMS
+    assert len(STREAMS) <= pools["streams"].slots
+    assert in_pool["verification"] == CHECKS, "it reads all of Kafka, and waits for layers that are late"
+    assert set.union(*in_pool.values()) == set(dags)
+    assert all(task.pool in pools and task.pool_slots == 1 for dag in dags.values() for task in dag.tasks)
 
 
 def test_a_stream_that_ended_begins_anew(dags: dict[str, Any]) -> None:
@@ -231,9 +255,20 @@ def test_a_verification_tells_what_it_found_and_then_fails_at_once_if_it_must(da
     assert all(task.retries == 0 and task.execution_timeout is not None for task in dag.tasks)
 
 
+def test_silver_tells_what_it_did_and_then_its_run_fails_while_an_alarm_is_open(dags: dict[str, Any]) -> None:
+    for dag_id in BATCHES:
+        if dag_id.startswith("silver"):
+            clean, require = dags[dag_id].get_task("clean"), dags[dag_id].get_task("require_acceptance")
+            assert len(clean.outlets) == 1
+            assert (clean.downstream_task_ids, require.downstream_task_ids) == ({"require_acceptance"}, set())
+            assert require.trigger_rule == "none_failed", "it looks also when there was nothing to clean"
+            assert require.outlets == []
+            assert require.pool == "default_pool", "it does not wait for a Spark job of another domain"
+
+
 def test_no_address_or_secret_is_in_what_airflow_renders_of_a_job(dags: dict[str, Any]) -> None:
-    for dag_id in ("fraud_stream", "silver_profiles"):
-        (task,) = dags[dag_id].tasks
+    for dag_id, task_id in (("fraud_stream", "judge"), ("silver_profiles", "clean")):
+        task = dags[dag_id].get_task(task_id)
         assert task.env_vars is None
         assert Path(task.application).is_relative_to(ROOT)
         assert Path(task.application).name in ("fraud_stream.py", "silver.py")

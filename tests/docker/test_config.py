@@ -162,6 +162,14 @@ def test_the_base_is_the_same_for_compose_and_for_the_astro_cli(project: Project
     assert build["args"]["BASE"] == official
 
 
+def test_the_share_of_rejected_records_reaches_the_tasks(project: Project, config: dict[str, Any]) -> None:
+    def share(found: dict[str, Any]) -> str:
+        return str(found["services"]["airflow-scheduler"]["environment"]["PAYLAKE_MAX_REJECTED_SHARE"])
+
+    assert share(config) == "", "which means the default"
+    assert share(project.config(PAYLAKE_MAX_REJECTED_SHARE="0.9")) == "0.9"
+
+
 def test_minio_is_the_same_as_without_docker(config: dict[str, Any]) -> None:
     assert f"ARG MINIO_VERSION={minio.VERSION}\n" in (ROOT / "Dockerfile").read_text()
     assert config["services"]["minio"]["image"].rpartition(":")[2] in minio.VERSION

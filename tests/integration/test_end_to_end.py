@@ -26,6 +26,7 @@ from confluent_kafka.admin import AdminClient
 from include.domains import BRONZE_BUCKET, DOMAINS, REFERENCE_DOMAINS
 from include.kafka.topics import end_offsets, topic_id
 from include.lake.s3 import s3_client
+from include.local.airflow import POOLS
 from include.settings import Settings
 from tests.stack import Airflow, Stack, Traffic, parent, whole_stack
 
@@ -456,6 +457,92 @@ def test_a_reset_without_the_word_is_refused(story: Story) -> None:
     before = topic_id(admin, "merchant_info")
     assert story.airflow.run("reset_topics", {"topics": ["merchant_info"], "confirm": "yes please"}) == "failed"
     assert topic_id(admin, "merchant_info") == before
+
+
+def test_the_pools_leave_room_for_the_streams_and_a_backfill_is_refused(story: Story) -> None:
+    slots = {pool["name"]: pool["slots"] for pool in story.airflow.get("pools")["pools"]}
+    assert slots == {name: pool.slots for name, pool in POOLS.items()}
+    day = {"from_date": "2026-01-01T00:00:00Z", "to_date": "2026-01-02T00:00:00Z"}
+    for dag_id in ("verify_books", "silver_merchants"):
+        refused = story.airflow.post("backfills", {"dag_id": dag_id, **day})
+        assert 400 <= refused.status_code < 500, refused.text
+        assert "does not allow backfill" in refused.text
+
+
+BY_HAND: list[dict[str, Any]] = [
+    {},
+    {"totals": None},
+    {"totals": {"valid": "3", "rejected": [1]}, "table_uuid": 5},
+    {"positions": {"topic": None}, "snapshot_id": {}},
+    {"a": [{"b": {"c": [None, True, -1e300, "\x00\u202e"]}}] * 3},
+    {"huge": "x" * 1_000_000},
+]
+
+
+def own_events(story: Story, asset: str, task: str) -> list[dict[str, Any]]:
+    return [event["extra"] for event in story.airflow.asset_events(asset) if event["source_task_id"] == task]
+
+
+def test_events_that_somebody_makes_by_hand_break_no_task_and_change_no_number(story: Story) -> None:
+    bronze, silver = "bronze/merchant-folder", "silver/processed-merchants"
+    deep = '{"a":' * 200 + "1" + "}" * 200
+    before, (told,) = len(story.rows("SELECT * FROM merchants")), own_events(story, silver, "clean")[-1:]
+    for extra in [*BY_HAND, {**told, "valid": 99, "totals": dict.fromkeys(told["totals"], 99)}]:
+        for asset in ("merchant_info", bronze, silver):
+            assert story.airflow.make_event(asset, extra).status_code == 200, extra
+    for extra in ([], 5, "x", None, {"n": 2**64}, {"n": [{"m": -(10**400)}]}, {"n": "\ud800"}, json.loads(deep)):
+        assert story.airflow.make_event(silver, extra).status_code == 422, extra
+    story.produce("merchant_info", [merchant("M0010"), merchant("M0011"), merchant("M0012", category="Weapons")])
+    wait_until("the merchants in gold", lambda: len(story.rows("SELECT * FROM merchants")) == before + 2)
+
+    wait_until("no run at work", lambda: not story.airflow.unfinished("bronze_merchants", "silver_merchants"))
+    since = [
+        extra for extra in own_events(story, silver, "clean") if extra["totals"]["valid"] > told["totals"]["valid"]
+    ]
+    for name, total in since[-1]["totals"].items():
+        assert sum(extra[name] for extra in since) == total - told["totals"][name], name
+    assert sum(extra["records"] for extra in own_events(story, bronze, "ingest")) == sum(
+        sum(partitions.values()) for partitions in own_events(story, bronze, "ingest")[-1]["positions"].values()
+    )
+    for dag_id in ("bronze_merchants", "silver_merchants", "gold_merchants"):
+        tasks = story.airflow.get(f"dags/{dag_id}/dagRuns/~/taskInstances", limit=200)["task_instances"]
+        assert {task["try_number"] for task in tasks if task["state"]} == {1}, f"a task of {dag_id} was tried again"
+
+
+def framed(merchant_id: str) -> tuple[str, bytes]:
+    """As a Schema Registry serializer does it: a zero and the schema's id before the record."""
+    key, value = merchant(merchant_id)
+    return key, b"\0\0\0\0\x07" + value
+
+
+def test_good_records_land_beside_many_bad_ones_and_runs_are_red_until_somebody_accepts_that(story: Story) -> None:
+    quarantined = "SELECT topic_id, partition_id, record_offset FROM ops.quarantine WHERE domain = 'merchants'"
+    before, rows = len(story.rows(quarantined)), len(story.rows("SELECT * FROM merchants"))
+    story.produce("merchant_info", [framed(f"M{number}") for number in range(1000, 1300)])
+    story.produce("merchant_info", [merchant(f"M{number}") for number in range(2000, 2020)])
+    wait_until("the good ones in gold", lambda: len(story.rows("SELECT * FROM merchants")) == rows + 20)
+    assert len(story.rows(quarantined)) == before + 300
+
+    def told() -> dict[str, Any] | None:
+        alarm: dict[str, Any] | None = own_events(story, "silver/processed-merchants", "clean")[-1]["alarm"]
+        return alarm
+
+    alarm = told()
+    assert alarm is not None
+    assert alarm["rejected"] >= 300
+    assert story.airflow.run("silver_merchants") == "failed"
+    assert story.airflow.run("silver_profiles") == "success"
+    (task,) = story.airflow.newest_tasks("silver_merchants", "require_acceptance")
+    assert (task["state"], task["try_number"]) == ("failed", 1)
+    log = story.stack.paylake("logs", "silver_merchants").stdout
+    assert "quarantine accept --domain merchants" in log, log
+
+    listed = story.stack.paylake("quarantine", "list", "--domain", "merchants", "--limit", "0")
+    assert f"ALARM merchants: {alarm['rejected']} of " in listed.stdout
+    accepted = story.stack.paylake("quarantine", "accept", "--domain", "merchants", "--yes")
+    assert accepted.returncode == 0, accepted.stdout + accepted.stderr
+    assert story.airflow.run("silver_merchants") == "success"
+    assert told() is None
 
 
 def test_verdicts_flow_again_soon_after_the_fraud_task_was_killed(story: Story) -> None:

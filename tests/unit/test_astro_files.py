@@ -75,8 +75,10 @@ def test_requirements_leave_airflow_itself_to_the_base_and_name_no_index() -> No
 
 def test_the_settings_have_the_pools_of_a_container_whatever_its_host() -> None:
     pools = load("airflow_settings.yaml")["airflow"]["pools"]
-    assert {pool["pool_name"]: (pool["pool_slot"], pool["pool_description"]) for pool in pools} == CONTAINER_POOLS
-    assert CONTAINER_POOLS["spark_batch"][0] == 1
+    assert {pool["pool_name"]: (pool["pool_slot"], pool["pool_description"]) for pool in pools} == {
+        name: (pool.slots, pool.description) for name, pool in CONTAINER_POOLS.items()
+    }
+    assert CONTAINER_POOLS["spark_batch"].slots == 1
 
 
 def test_the_cli_leaves_the_files_of_the_project_alone() -> None:

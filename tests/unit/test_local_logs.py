@@ -93,6 +93,21 @@ def test_the_newest_run_of_a_dag_readable(stack: Stack) -> None:
     assert shown(stack, "silver_profiles") == ["2026-01-31T13:45:00.123 INFO    of the new run"]
 
 
+def test_a_task_that_failed_says_why(stack: Stack) -> None:
+    entry = json.loads(event("Task failed with exception"))
+    entry["error_detail"] = [
+        {"exc_type": "AirflowFailException", "exc_value": "300 of 320 records\nwere rejected", "frames": []},
+        {"exc_type": "OSError", "exc_value": "the cause", "frames": []},
+    ]
+    task_log(stack, "silver_profiles", "1").write_text(json.dumps(entry) + "\n")
+    assert "\n".join(shown(stack, "silver_profiles")).splitlines() == [
+        "2026-01-31T13:45:00.123 INFO    Task failed with exception",
+        "OSError: the cause",
+        "AirflowFailException: 300 of 320 records",
+        "were rejected",
+    ]
+
+
 def test_only_the_fraud_events(stack: Stack) -> None:
     log = task_log(stack, "fraud_stream", "1")
     log.write_text(event("batch 1") + event("FRAUD T1 why") + "FRAUD T2 plain\n" + "{damaged\n" + event("FRAUD T3 why"))

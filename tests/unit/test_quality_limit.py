@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from include.quality.limit import RejectedLimit, TooManyRejectedError
-
-REASONS = {"amount missing": 40, "not_json": 70}
-
-
-@pytest.mark.parametrize(("records", "rejected"), [(99, 99), (100, 50), (1000, 0), (0, 0)])
-def test_runs_within_the_limit_or_too_small_to_tell_go_on(records: int, rejected: int) -> None:
-    RejectedLimit(0.5).check("users", records, rejected, lambda: REASONS)
+from include.local import airflow
+from include.quality import limit
+from include.quality.limit import RejectedLimit
 
 
-def test_a_run_above_the_limit_is_refused_with_its_reasons_by_count() -> None:
-    with pytest.raises(TooManyRejectedError, match=r"users: 110 of 200 .* not_json: 70, amount missing: 40$"):
-        RejectedLimit(0.5).check("users", 200, 110, lambda: REASONS)
+@pytest.mark.parametrize(("records", "rejected", "exceeded"), [(100, 50, False), (100, 51, True), (1000, 0, False)])
+def test_the_share_itself_is_allowed_and_no_more(records: int, rejected: int, exceeded: bool) -> None:
+    assert RejectedLimit(0.5).is_exceeded(records, rejected) is exceeded
 
 
 def test_zero_allows_none_and_one_allows_all() -> None:
-    RejectedLimit(1.0).check("users", 200, 200, lambda: REASONS)
-    with pytest.raises(TooManyRejectedError):
-        RejectedLimit(0.0).check("users", 200, 1, lambda: REASONS)
+    assert not RejectedLimit(1.0).is_exceeded(200, 200)
+    assert RejectedLimit(0.0).is_exceeded(200, 1)
+
+
+def test_the_stack_without_docker_hands_on_the_setting_that_is_read() -> None:
+    assert airflow.REJECTED_SHARE == limit.VARIABLE
 
 
 def test_the_setting_comes_from_the_environment() -> None:

@@ -45,7 +45,9 @@ app = typer.Typer(
 )
 app.command("verify")(verify_command)
 app.command("evaluate")(evaluate_command)
-app.add_typer(quarantine, name="quarantine", help="List, show and redrive the records that broke their contract.")
+app.add_typer(
+    quarantine, name="quarantine", help="List, show and redrive the records that broke their contract, or accept it."
+)
 app.add_typer(generators, name="generate", help="Produce synthetic traffic.")
 
 

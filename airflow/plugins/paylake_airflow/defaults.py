@@ -12,6 +12,15 @@ OWNER = "paylake"
 
 STREAMS_POOL = "streams"
 SPARK_POOL = "spark_batch"
+VERIFICATION_POOL = "verification"
+
+# A run looks at what is in the stores now, whatever its date. So there is one at a time, and none is made up for. The
+# runs of a backfill would come on top of that, and could only do the same thing again and again: Airflow refuses it.
+ONE_AT_A_TIME: dict[str, Any] = {
+    "catchup": False,
+    "max_active_runs": 1,
+    "allowed_run_types": ["scheduled", "manual", "operator_triggered", "asset_triggered", "asset_materialization"],
+}
 
 # Long enough for a server that restarts, short enough that data is not late once it is back.
 BATCH: dict[str, Any] = {

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from include.local import stores
-from include.local.airflow import POOLS
+from include.local.airflow import pools_for
 from include.settings import MissingSettingError
 from include.warehouse.databases import ensure_databases
 from paylake_airflow import hooks
@@ -24,7 +24,7 @@ from paylake_airflow import hooks
 log = logging.getLogger("paylake.prepare")
 
 # A container sees all processors of its host, but its memory is enough for one job beside the stream.
-CONTAINER_POOLS = {**POOLS, "spark_batch": (1, POOLS["spark_batch"][1])}
+CONTAINER_POOLS = pools_for(processors=2)
 
 
 def databases() -> None:
@@ -66,8 +66,9 @@ def pools() -> None:
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        for name, (slots, description) in CONTAINER_POOLS.items():
-            if Pool.get_pool(name, session=session) is None:
+        for name, (slots, description, instead_of) in CONTAINER_POOLS.items():
+            there = Pool.get_pool(name, session=session)
+            if there is None or there.slots == instead_of:
                 Pool.create_or_update_pool(name, slots, description, include_deferred=False, session=session)
 
 

@@ -11,7 +11,7 @@ from include.domains import DOMAINS
 from include.lifetime import die_with_parent
 from paylake_airflow import assets, hooks
 from paylake_airflow.behind import behind
-from paylake_airflow.events import StreamEnded, announce, last_extra
+from paylake_airflow.events import StreamEnded, Told, announce_and_note, last_told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,11 +19,16 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
+class BronzeTold(Told):
+    """Where each partition of each topic ended in bronze."""
+
+    positions: dict[str, dict[str, int]]
+
+
 class IngestOperator(BaseOperator):
     """Bring everything that ``domain``'s topic holds at the start into bronze, then end.
 
-    Skips, and so wakes nobody, when there is no such topic, and when bronze holds nothing that its newest event did not
-    tell already.
+    Skips, and so wakes nobody, when there is no such topic, and when bronze holds nothing that it did not tell already.
 
     Metadata of the event: ``records``, ``objects``, ``bytes``, ``seconds`` of this run, ``positions``, where each
     partition of each topic now ends in bronze, and how far bronze is ``behind`` Kafka.
@@ -49,11 +54,13 @@ class IngestOperator(BaseOperator):
         self.log.info("ingested %s", report)
         positions = plain_positions(BronzeLog(s3, domain).end_positions())
         asset = assets.bronze(domain)
-        if positions == last_extra(asset).get("positions", {}):
+        told = last_told(context, asset, BronzeTold)
+        if positions == (told.positions if told else {}):
             raise AirflowSkipException(f"{domain.topic} holds nothing that bronze did not have and tell already")
         numbers = {"records": report.records, "objects": report.objects, "bytes": report.bytes}
         extra = {**numbers, "seconds": round(report.seconds, 3), "positions": positions}
-        announce(context, asset, {**extra, "behind": behind(assets.BRONZE, domain)})
+        extra["behind"] = behind(assets.BRONZE, domain)
+        announce_and_note(context, asset, extra, BronzeTold(positions=positions), told)
 
 
 class FollowOperator(BaseOperator):

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 import include
 from include.domains import REFERENCE_DOMAINS, Domain
 from include.lifetime import die_with_parent
 from paylake_airflow import assets, hooks
 from paylake_airflow.behind import behind
-from paylake_airflow.events import announce, last_extra
+from paylake_airflow.events import Told, announce_and_note, last_told
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -61,17 +62,27 @@ def _driver_environment() -> dict[str, str]:
     }
 
 
+class SilverTold(Told):
+    """What silver's event said, as far as the next one is reckoned from it."""
+
+    table_uuid: str
+    snapshot_id: str
+    totals: dict[str, int]
+    alarm: dict[str, Any] | None
+
+
 class SilverOperator(SparkJobOperator):
     """Bring the reference domain ``domain``'s silver up to all that bronze holds and that is asked of quarantine.
 
-    Does not start Spark when silver is there already, and skips, so that gold is not woken, when silver's newest event
-    told of it too.
+    Does not start Spark when silver is there already, and skips, so that gold is not woken, when it has told of that
+    already. Succeeds however many records were rejected, so that the event is stored; ``RequireAcceptanceOperator``
+    fails the run.
 
     Metadata of the event: ``rows`` in the table; what became of the records since the event before, or since the table
     was made anew: ``valid``, ``duplicates``, ``rejected``, ``tombstones``, and ``redriven``, which were rejected and
     then became valid; the same since the beginning of this table as ``totals``; ``reasons``, the records that wait in
-    quarantine now by reason; ``positions``, ``table_uuid``, ``silver_version`` and ``snapshot_id``; how far silver is
-    ``behind`` bronze.
+    quarantine now by reason; ``alarm``, if more were rejected than is allowed and nobody has accepted it, else None;
+    ``positions``, ``table_uuid``, ``silver_version`` and ``snapshot_id``; how far silver is ``behind`` bronze.
     """
 
     def __init__(self, *, domain: str, **kwargs: Any) -> None:
@@ -86,11 +97,19 @@ class SilverOperator(SparkJobOperator):
         else:
             self.log.info("silver holds all of bronze, and nothing is asked of quarantine: no job to run")
         asset = assets.silver(domain)
-        state, told = _silver_state(domain, settings), last_extra(asset)
-        if state is None or str(state.snapshot_id) == told.get("snapshot_id"):
+        state, told = _silver_state(domain, settings), last_told(context, asset, SilverTold)
+        alarm = _alarm(domain, settings)
+        if state is None or (told and (told.snapshot_id, told.alarm) == (str(state.snapshot_id), alarm)):
             raise AirflowSkipException(f"silver of {domain.name} holds nothing that it did not tell already")
-        extra = _silver_extra(domain, settings, state, told)
-        announce(context, asset, {**extra, "behind": behind(assets.SILVER, domain)})
+        now = SilverTold(
+            table_uuid=state.table_uuid,
+            # As text: it has 63 bits, more than a browser's numbers have.
+            snapshot_id=str(state.snapshot_id),
+            totals=_totals(state),
+            alarm=alarm,
+        )
+        extra = {**_silver_extra(domain, settings, state, now, told), "behind": behind(assets.SILVER, domain)}
+        announce_and_note(context, asset, extra, now, told)
 
 
 def _is_behind(domain: Domain, settings: Settings) -> bool:
@@ -111,12 +130,17 @@ def _silver_state(domain: Domain, settings: Settings) -> SilverState | None:
     return silver_state(settings, domain)
 
 
-def _silver_extra(domain: Domain, settings: Settings, state: SilverState, told: dict[str, Any]) -> dict[str, Any]:
-    from include.lake.positions import plain_positions
+def _alarm(domain: Domain, settings: Settings) -> dict[str, Any] | None:
+    from include.warehouse.alarms import open_alarms
     from include.warehouse.connect import connect
-    from include.warehouse.quarantine import counts
 
-    totals = {
+    with connect(settings.warehouse_dsn, "paylake silver") as connection:
+        found = open_alarms(connection, domain.name)
+    return found[0].as_json() if found else None
+
+
+def _totals(state: SilverState) -> dict[str, int]:
+    return {
         "valid": state.counts.valid,
         "duplicates": state.counts.duplicates,
         # Also those that have left quarantine: what was rejected once does not become less.
@@ -124,19 +148,48 @@ def _silver_extra(domain: Domain, settings: Settings, state: SilverState, told: 
         "tombstones": state.counts.tombstones,
         "redriven": state.counts.redriven,
     }
-    # Events did not always say of which table they tell.
-    same_table = told.get("table_uuid", state.table_uuid) == state.table_uuid
-    before = told.get("totals", {}) if same_table else {}
+
+
+def _silver_extra(
+    domain: Domain, settings: Settings, state: SilverState, now: SilverTold, told: SilverTold | None
+) -> dict[str, Any]:
+    from include.lake.positions import plain_positions
+    from include.warehouse.connect import connect
+    from include.warehouse.quarantine import counts
+
+    before = told.totals if told and told.table_uuid == now.table_uuid else {}
     with connect(settings.warehouse_dsn, "paylake silver") as connection:
         reasons = counts(connection, domain.name)
     return {
         "rows": state.rows,
-        **{name: total - before.get(name, 0) for name, total in totals.items()},
-        "totals": totals,
+        **{name: total - before.get(name, 0) for name, total in now.totals.items()},
+        "totals": now.totals,
         "reasons": reasons,
+        "alarm": now.alarm,
         "positions": plain_positions(state.position),
-        "table_uuid": state.table_uuid,
+        "table_uuid": now.table_uuid,
         "silver_version": state.silver_version,
-        # As text: it has 63 bits, more than a browser's numbers have.
-        "snapshot_id": str(state.snapshot_id),
+        "snapshot_id": now.snapshot_id,
     }
+
+
+class RequireAcceptanceOperator(BaseOperator):
+    """Fail, without another try, while the domain ``domain`` has an alarm that nobody has accepted."""
+
+    def __init__(self, *, domain: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.domain = domain
+
+    def execute(self, context: Context) -> None:
+        """Look."""
+        from include.warehouse.alarms import open_alarms
+        from include.warehouse.connect import connect
+
+        with connect(hooks.warehouse_dsn(), "paylake silver") as connection:
+            found = open_alarms(connection, self.domain)
+        if found:
+            raise AirflowFailException(
+                f"{found[0]}. They are in quarantine, and the good ones have landed. Each run fails until somebody "
+                f"accepts that. {found[0].advice}"
+            )
+        self.log.info("%s: no alarm that nobody has accepted", self.domain)
