@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import multiprocessing
 import os
@@ -29,7 +30,8 @@ from include.domains import BRONZE_BUCKET, TRANSACTIONS, Domain
 from include.ingest import IngestError, IngestReport, Limits, ingest
 from include.kafka.topics import TOPICS, end_offsets, topic_id
 from include.lake.bronze_log import BronzeLog
-from include.lake.records import BronzeRecord
+from include.lake.objects import encode, object_key
+from include.lake.records import BronzeRecord, IncomingRecord
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from tests.books import assert_balanced, begin_anew, judge_all
@@ -323,6 +325,29 @@ def transactions(count: int, padding: int = 0) -> list[bytes]:
         json.dumps({"txn_id": f"T{run}-{number}", "amount": 45_000 if number % 50 == 0 else number, **record}).encode()
         for number in range(1, count + 1)
     ]
+
+
+def put_chain(s3: S3Client, domain: Domain, topic_id: str, partition: int, starts: list[int], end: int) -> None:
+    """Objects with one record each, at the object's start."""
+    for start, until in zip(starts, [*starts[1:], end], strict=True):
+        (encoded,) = encode(
+            [IncomingRecord(start, 1000 + start, None, b"{}")],
+            topic=domain.topic,
+            partition=partition,
+            start=start,
+            end=until,
+        )
+        s3.put_object(
+            Bucket=BRONZE_BUCKET,
+            Key=object_key(domain.bronze_folder, topic_id, partition, start),
+            Body=encoded.body,
+            Metadata=encoded.metadata,
+        )
+
+
+def any_topic_id() -> str:
+    """An id as Kafka makes them, of no topic."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def bronze_records(log: BronzeLog, topic_id: str) -> Iterator[BronzeRecord]:

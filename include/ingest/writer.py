@@ -165,7 +165,9 @@ class _Ingestion:
             self._follow(source, sink)
             ends = source.look() if source.stuck else {}
         self._drain(source, sink, ends)
-        self.report.add(sink.flush(source.buffers.keys()))
+        # More than once where another writer was first: it may have written less than is here.
+        while any(buffer.pending for buffer in source.buffers.values()):
+            self.report.add(sink.flush(source.buffers.keys()))
         source.commit()
         if source.stuck:
             raise RetentionGapError(source.topic, source.topic_id, source.gaps)

@@ -19,7 +19,7 @@ from include.lake.catalog import ForeignSnapshotError
 from include.lake.objects import CorruptObjectError
 from include.lake.positions import Positions
 from include.settings import Settings
-from include.verify.bronze_objects import BronzePartition, foreign_objects, list_folder, read_partition
+from include.verify.bronze_objects import BronzePartition, foreign_objects, hiding_objects, list_folder, read_partition
 from include.verify.kafka_log import FixedTopic, KafkaPartition, TopicChangedError, fix_end, read_topic
 from include.verify.offsets import (
     Offsets,
@@ -124,8 +124,10 @@ class DomainCheck(ABC):
             TopicChangedError: the topic was deleted or made anew meanwhile.
         """
         folder = list_folder(self.s3, self.domain)
-        self.report.findings += foreign_objects(self.domain, folder)
         live = self._read_topic()
+        hiding = hiding_objects(self.s3, self.domain, {*folder.starts, *live})
+        folder.foreign += [name for name in hiding if name not in folder.foreign]
+        self.report.findings += foreign_objects(self.domain, folder)
         read_before = {(topic, number): end for topic, ends in taken.items() for number, end in ends.items()}
         for partition in sorted({*folder.starts, *places.partitions(), *live, *read_before}):
             end, fixed = end_of(partition), self.fixed_end(partition)

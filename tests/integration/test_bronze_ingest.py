@@ -17,8 +17,7 @@ from include.ingest import Gap, Limits, RetentionGapError, TopicMissingError, in
 from include.kafka.topics import topic_id
 from include.lake import bronze_log
 from include.lake.bronze_log import BrokenChainError, BronzeLog
-from include.lake.objects import encode, object_key
-from include.lake.records import IncomingRecord
+from include.lake.objects import object_key
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from tests.bronze import (
@@ -29,6 +28,7 @@ from tests.bronze import (
     bronze_records,
     drain,
     own_domain,
+    put_chain,
 )
 
 if TYPE_CHECKING:
@@ -230,24 +230,6 @@ def test_retention_that_passed_the_reader_is_an_error_with_the_range(
         drain(domain, settings)
     assert caught.value.gaps == (Gap(0, 10, 14),)
     assert log.end_offset(topic_id, 0) == 10
-
-
-def put_chain(s3: S3Client, domain: Domain, topic_id: str, partition: int, starts: list[int], end: int) -> None:
-    """Objects with one record each, at the object's start."""
-    for start, until in zip(starts, [*starts[1:], end], strict=True):
-        (encoded,) = encode(
-            [IncomingRecord(start, 1000 + start, None, b"{}")],
-            topic=domain.topic,
-            partition=partition,
-            start=start,
-            end=until,
-        )
-        s3.put_object(
-            Bucket=BRONZE_BUCKET,
-            Key=object_key(domain.bronze_folder, topic_id, partition, start),
-            Body=encoded.body,
-            Metadata=encoded.metadata,
-        )
 
 
 def test_places_in_a_long_chain_are_found_without_listing_it(
