@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -163,11 +164,12 @@ class Writer:
         processes = multiprocessing.get_context("forkserver")
         processes.set_forkserver_preload(["tests.bronze"])
         self._connection, theirs = processes.Pipe()
+        self._told_to_stop = processes.Event()
         config = {
             "bootstrap.servers": settings.kafka_bootstrap_servers,
             **{key.replace("_", "."): value for key, value in consumer_config.items()},
         }
-        arguments = (domain, settings, config, limits, moment, theirs)
+        arguments = (domain, settings, config, limits, moment, theirs, self._told_to_stop)
         self._process = processes.Process(target=_follow, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
@@ -183,6 +185,10 @@ class Writer:
     def kill(self) -> None:
         self._process.kill()
         self._process.join()
+
+    def stop(self) -> None:
+        """Tell it to write what it has in hand and end."""
+        self._told_to_stop.set()
 
     def pause(self) -> None:
         """SIGSTOP: all its threads stand still, its connections stay open."""
@@ -235,6 +241,7 @@ def _follow(
     limits: Limits | None,
     moment: Moment | None,
     test: Connection,
+    told_to_stop: Event,
 ) -> None:
     """The body of a writer's process; it ends when its test's process does."""
     s3 = s3_client(settings)
@@ -247,7 +254,7 @@ def _follow(
             domain,
             consumer_config=consumer_config,
             s3=s3,
-            stop=lambda: not parent.is_alive(),
+            stop=lambda: told_to_stop.is_set() or not parent.is_alive(),
             follow=True,
             limits=limits,
         )

@@ -21,6 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the library
 )
 
 from include.domains import ACCOUNTS, MERCHANTS, PROFILES, TRANSACTIONS
+from include.kafka.bounds import MAX_BATCH_BYTES
 
 T = TypeVar("T")
 
@@ -75,11 +76,18 @@ class TopicSpec:
         return NewTopic(self.name, num_partitions=self.partitions, replication_factor=-1, config=dict(self.config))
 
 
+# Whatever the broker's own limit is.
+_BOUNDED = {"max.message.bytes": str(MAX_BATCH_BYTES)}
 # Reference topics hold the newest record of each id for ever, so a new lake can be filled from them. A record younger
 # than a week is never compacted away, which gives bronze that long to copy each version.
-_COMPACTED = {"cleanup.policy": "compact", "min.compaction.lag.ms": _WEEK_MS, "delete.retention.ms": _WEEK_MS}
+_COMPACTED = {
+    "cleanup.policy": "compact",
+    "min.compaction.lag.ms": _WEEK_MS,
+    "delete.retention.ms": _WEEK_MS,
+    **_BOUNDED,
+}
 # Events are kept by age alone: bronze is their archive.
-_EVENTS = {"cleanup.policy": "delete", "retention.ms": _WEEK_MS}
+_EVENTS = {"cleanup.policy": "delete", "retention.ms": _WEEK_MS, **_BOUNDED}
 
 TOPICS: dict[str, TopicSpec] = {
     spec.name: spec

@@ -13,6 +13,7 @@ from include.cleaning.text import shown
 from include.cleaning.timestamps import timestamp_columns
 from include.contracts import Contract, ContractError, Field
 from include.domains import Domain
+from include.lake.unreadable import is_note
 from include.quality.parse import UnreadableError, parse_object
 from include.quality.reason import Reason
 from include.quality.values import Check, InvalidValueError, check_for
@@ -59,6 +60,8 @@ def classify(domain: Domain, record: BronzeRecord) -> Outcome:
         members = parse_object(record.value)
     except UnreadableError as error:
         return Rejected((error.reason,))
+    if is_note(members):
+        return Rejected((Reason(None, "unreadable_in_kafka", "stands for what could not be read from Kafka"),))
     return _plan(domain).apply(members, _latest(record.timestamp_ms))
 
 

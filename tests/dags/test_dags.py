@@ -231,6 +231,15 @@ def test_a_verification_tells_what_it_found_and_then_fails_at_once_if_it_must(da
     assert all(task.retries == 0 and task.execution_timeout is not None for task in dag.tasks)
 
 
+def test_a_stuck_partition_fails_the_run_after_the_others_were_told_of(dags: dict[str, Any]) -> None:
+    for name in ("profiles", "merchants", "accounts"):
+        dag = dags[f"bronze_{name}"]
+        assert dag.get_task("ingest").downstream_task_ids == {"require_readable"}
+        assert dag.get_task("ingest").outlets
+        # Also after a run that found nothing new, and was skipped.
+        assert dag.get_task("require_readable").trigger_rule == "none_failed"
+
+
 def test_no_address_or_secret_is_in_what_airflow_renders_of_a_job(dags: dict[str, Any]) -> None:
     for dag_id in ("fraud_stream", "silver_profiles"):
         (task,) = dags[dag_id].tasks

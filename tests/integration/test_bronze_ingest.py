@@ -13,7 +13,8 @@ import pytest
 from confluent_kafka.admin import NewPartitions
 
 from include.domains import BRONZE_BUCKET, Domain
-from include.ingest import Gap, Limits, RetentionGapError, TopicMissingError, ingest
+from include.ingest import Gap, Limits, PartitionsStuckError, TopicMissingError, ingest
+from include.ingest.stuck import stuck_partitions
 from include.kafka.topics import topic_id
 from include.lake import bronze_log
 from include.lake.bronze_log import BrokenChainError, BronzeLog
@@ -226,10 +227,14 @@ def test_retention_that_passed_the_reader_is_an_error_with_the_range(
     assert_books_balance(log, kafka, domain, topic_id)
     kafka.produce(domain.topic, numbered(10, 20))
     kafka.delete_before(domain.topic, 0, 15)
-    with pytest.raises(RetentionGapError, match="offsets 10 to 14 of partition 0 are gone") as caught:
+    with pytest.raises(PartitionsStuckError, match="offsets 10 to 14 of partition 0 are gone") as caught:
         drain(domain, settings)
-    assert caught.value.gaps == (Gap(0, 10, 14),)
+    assert caught.value.obstacles == (Gap(0, 10, 14),)
     assert log.end_offset(topic_id, 0) == 10
+    (stuck,) = stuck_partitions(kafka.admin, domain, 10)
+    assert (stuck.topic, stuck.partition, stuck.offset) == (domain.topic, 0, 10)
+    assert "offsets 10 to 14 of partition 0 are gone" in stuck.reason
+    assert stuck_partitions(kafka.admin, own_domain(), 10) == []  # of which nothing was ever ingested
 
 
 def test_places_in_a_long_chain_are_found_without_listing_it(
