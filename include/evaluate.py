@@ -20,8 +20,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from include.kafka.scan import StalledError, scan
+from include.kafka.scan import scan
 from include.kafka.topics import LABELS_TOPIC, TopicTimeoutError, UnknownTopicError
+from include.kafka.unreadable import Unreadable
 from include.settings import MissingSettingError, Settings
 from include.sql import load_sql
 from include.warehouse.connect import connect
@@ -139,7 +140,7 @@ def evaluate(settings: Settings, labels_topic: str = LABELS_TOPIC) -> Evaluation
 
     Raises:
         UnknownTopicError: there is no topic of labels.
-        psycopg.Error: the warehouse cannot be read; StalledError, TopicTimeoutError, KafkaException: nor can Kafka.
+        psycopg.Error: the warehouse cannot be read; TopicTimeoutError, KafkaException: nor can Kafka.
     """
     with connect(settings.warehouse_dsn, "paylake-evaluate") as conn:
         unreadable = _stage_labels(conn, settings.kafka_config, labels_topic)
@@ -165,9 +166,14 @@ def parse_label(value: bytes | None) -> Label | None:
 def _stage_labels(conn: psycopg.Connection, kafka_config: Mapping[str, Any], topic: str) -> int:
     """Copy the labels into the session's ``label_staging``; returns how many records were none."""
     unreadable = 0
+
+    def count(found: Unreadable) -> None:
+        nonlocal unreadable
+        unreadable += (found.last or found.first) - found.first + 1
+
     conn.execute(load_sql("stage_labels"))
     with conn.cursor() as cursor, cursor.copy("COPY label_staging FROM STDIN") as copy:
-        for message in scan(kafka_config, topic):
+        for message in scan(kafka_config, topic, count):
             label = parse_label(message.value())
             if label is None:
                 unreadable += 1
@@ -202,7 +208,7 @@ def evaluate_command(
     """Compare the fraud verdicts with the generators' truth: precision and recall, in total and by scenario."""
     try:
         evaluation = evaluate(Settings.from_environment())
-    except (MissingSettingError, UnknownTopicError, TopicTimeoutError, StalledError, psycopg.Error) as error:
+    except (MissingSettingError, UnknownTopicError, TopicTimeoutError, psycopg.Error) as error:
         _fail(str(error), error)
     except KafkaException as error:
         _fail(f"Kafka: {error.args[0].str()}", error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -29,7 +31,8 @@ from include.domains import BRONZE_BUCKET, TRANSACTIONS, Domain
 from include.ingest import IngestError, IngestReport, Limits, ingest
 from include.kafka.topics import TOPICS, end_offsets, topic_id
 from include.lake.bronze_log import BronzeLog
-from include.lake.records import BronzeRecord
+from include.lake.objects import encode, object_key
+from include.lake.records import BronzeRecord, IncomingRecord
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from tests.books import assert_balanced, begin_anew, judge_all
@@ -162,11 +165,12 @@ class Writer:
         processes = multiprocessing.get_context("forkserver")
         processes.set_forkserver_preload(["tests.bronze"])
         self._connection, theirs = processes.Pipe()
+        self._told_to_stop = processes.Event()
         config = {
             "bootstrap.servers": settings.kafka_bootstrap_servers,
             **{key.replace("_", "."): value for key, value in consumer_config.items()},
         }
-        arguments = (domain, settings, config, limits, moment, theirs)
+        arguments = (domain, settings, config, limits, moment, theirs, self._told_to_stop)
         self._process = processes.Process(target=_follow, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
@@ -182,6 +186,10 @@ class Writer:
     def kill(self) -> None:
         self._process.kill()
         self._process.join()
+
+    def stop(self) -> None:
+        """Tell it to write what it has in hand and end."""
+        self._told_to_stop.set()
 
     def pause(self) -> None:
         """SIGSTOP: all its threads stand still, its connections stay open."""
@@ -234,6 +242,7 @@ def _follow(
     limits: Limits | None,
     moment: Moment | None,
     test: Connection,
+    told_to_stop: Event,
 ) -> None:
     """The body of a writer's process; it ends when its test's process does."""
     s3 = s3_client(settings)
@@ -246,7 +255,7 @@ def _follow(
             domain,
             consumer_config=consumer_config,
             s3=s3,
-            stop=lambda: not parent.is_alive(),
+            stop=lambda: told_to_stop.is_set() or not parent.is_alive(),
             follow=True,
             limits=limits,
         )
@@ -324,6 +333,31 @@ def transactions(count: int, padding: int = 0) -> list[bytes]:
         json.dumps({"txn_id": f"T{run}-{number}", "amount": 45_000 if number % 50 == 0 else number, **record}).encode()
         for number in range(1, count + 1)
     ]
+
+
+def put_chain(s3: S3Client, domain: Domain, topic_id: str, partition: int, starts: list[int], end: int) -> None:
+    """Objects with one record each, at the object's start."""
+    for start, until in zip(starts, [*starts[1:], end], strict=True):
+        (encoded,) = encode(
+            [IncomingRecord(start, 1000 + start, None, b"{}")],
+            topic=domain.topic,
+            key_fields=domain.key_fields,
+            partition=partition,
+            start=start,
+            end=until,
+            now_ms=1000 + start,
+        )
+        s3.put_object(
+            Bucket=BRONZE_BUCKET,
+            Key=object_key(domain.bronze_folder, topic_id, partition, start),
+            Body=encoded.body,
+            Metadata=encoded.metadata,
+        )
+
+
+def any_topic_id() -> str:
+    """An id as Kafka makes them, of no topic."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def bronze_records(log: BronzeLog, topic_id: str) -> Iterator[BronzeRecord]:

@@ -5,11 +5,11 @@ The topics of reference data are drained when something arrived; transactions ar
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, TriggerRule, chain
 
 from include.domains import DOMAINS, REFERENCE_DOMAINS
 from paylake_airflow import assets, defaults
-from paylake_airflow.operators.ingest import FollowOperator, IngestOperator
+from paylake_airflow.operators.ingest import FollowOperator, IngestOperator, RequireReadableOperator
 
 DRAIN = """\
 Brings everything that the topic **{topic}** holds into the folder `{folder}` of the bucket `bronze`.
@@ -19,13 +19,17 @@ Brings everything that the topic **{topic}** holds into the folder `{folder}` of
 retries took.
 
 What there is to do is read from bronze itself, so a run too many finds nothing, skips, and wakes nobody.
+
+What cannot be read, or was deleted by Kafka before it was read, stops its partition and no other one: the task
+`require_readable` names it and fails the run.
 """
 FOLLOW = """\
 Brings the topic **{topic}** into the folder `{folder}` of the bucket `bronze` as it comes, so that the fraud stream can
 judge each transaction within seconds.
 
 **Fires** always: one run, one task, without end. When the task is stopped or dies, it is tried again, and then the next
-run goes on where bronze ends. Nothing is lost or doubled by killing it.
+run goes on where bronze ends. Nothing is lost or doubled by killing it. What cannot be read stops its partition and no
+other one; the log names it once, and `./paylake status` and `./paylake verify` as long as it lasts.
 """
 
 for domain in DOMAINS.values():
@@ -39,7 +43,13 @@ for domain in DOMAINS.values():
             default_args=defaults.BATCH,
             doc_md=DRAIN.format(**names),
         ):
-            IngestOperator(task_id="ingest", domain=domain.name, **edges)
+            chain(
+                IngestOperator(task_id="ingest", domain=domain.name, **edges),
+                # Also when nothing new came: a partition stays stuck until somebody does something.
+                RequireReadableOperator(
+                    task_id="require_readable", domain=domain.name, trigger_rule=TriggerRule.NONE_FAILED
+                ),
+            )
     else:
         with DAG(
             **common,

@@ -27,7 +27,7 @@ INTERRUPTED = 130
 
 IN_CONTAINER = {
     "verify": "prove from Kafka, S3 and PostgreSQL themselves that every record is in exactly one place",
-    "quarantine": "list, show and redrive the records that broke their contract, or accept that many did",
+    "quarantine": "list, show and redrive what broke its contract; accept that it was much; skip what is unreadable",
     "evaluate": "precision and recall of the fraud rules against the generators' ground truth",
     "generate": "produce synthetic traffic",
 }

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from include.kafka.unreadable import Unreadable
+
+if TYPE_CHECKING:
+    from include.ingest.writer import IngestReport
 
 
 class IngestError(RuntimeError):
@@ -25,22 +31,43 @@ class Gap:
     first: int
     last: int
 
+    def __str__(self) -> str:
+        return f"offsets {self.first} to {self.last} of partition {self.partition} are gone and were never ingested"
 
-class RetentionGapError(IngestError):
-    """Kafka has deleted records that were never ingested; ``gaps`` says which, in the order of the partitions.
 
-    All that Kafka held before the gaps and in other partitions is in bronze; what it holds behind them is not.
+Obstacle: TypeAlias = Gap | Unreadable
+"""Why a partition is read no further."""
+
+
+class PartitionsStuckError(IngestError):
+    """Some partitions are read no further; ``obstacles`` says which and why, in the order of the partitions.
+
+    All that Kafka held before the obstacles and in other partitions is in bronze; what it holds behind them is not.
+    ``report`` is what was ingested.
     """
 
-    def __init__(self, topic: str, topic_id: str, gaps: Sequence[Gap]) -> None:
+    def __init__(self, topic: str, topic_id: str, obstacles: Iterable[Obstacle], report: IngestReport) -> None:
         self.topic = topic
         self.topic_id = topic_id
-        self.gaps = tuple(sorted(gaps, key=lambda gap: gap.partition))
-        which = ", ".join(f"offsets {gap.first} to {gap.last} of partition {gap.partition}" for gap in self.gaps)
-        super().__init__(
-            f"topic {topic} ({topic_id}): {which} are gone from Kafka and were never ingested. Retention passed the "
-            "reader; lengthen it, and reset the topic to go on (the DAG reset_topics brings what is left into bronze)"
+        self.report = report
+        self.obstacles = tuple(sorted(obstacles, key=lambda one: one.partition))
+        texts = [f"{obstacle}. {way_out(topic_id, obstacle)}" for obstacle in self.obstacles]
+        super().__init__(f"topic {topic} ({topic_id}): {'; '.join(texts)}")
+
+
+def way_out(topic_id: str, obstacle: Obstacle) -> str:
+    """What can be done about an obstacle."""
+    if isinstance(obstacle, Gap):
+        return (
+            "Retention passed the reader; lengthen it, and reset the topic to go on (the DAG reset_topics brings what "
+            "is left into bronze)"
         )
+    place = f"{topic_id}/{obstacle.partition}/{obstacle.first}"
+    return f"`./paylake quarantine skip {place}` steps over it and leaves a note in quarantine"
+
+
+class SkipRefusedError(IngestError):
+    """What should be stepped over can be read, or is not what stops its partition; the message says which."""
 
 
 class PositionBeyondEndError(IngestError):

@@ -20,7 +20,9 @@ class Limits:
     ``fetch_queue_kilobytes`` bounds what was fetched and waits to be taken, also while S3 is away. ``gap_seconds``:
     how long offsets without records at the end of a partition (marks of transactions) wait for a record to be covered
     together. ``outage_seconds``: how long S3 or Kafka may be away before the ingestion ends with an error.
-    ``check_seconds``: how often a quiet topic is looked at for a new id or new partitions.
+    ``check_seconds``: how often a quiet topic is looked at for a new id or new partitions. ``stall_seconds``: how long
+    to listen for what Kafka has of a partition and does not deliver, before that counts as unreadable.
+    ``retry_seconds``: how often a partition that is stuck is tried again while following.
     """
 
     flush_records: int = 5_000
@@ -30,4 +32,6 @@ class Limits:
     gap_seconds: float = 5.0
     check_seconds: float = 1.0
     outage_seconds: float = 600.0
+    stall_seconds: float = 60.0
+    retry_seconds: float = 30.0
     fetch_queue_kilobytes: int = 16 * 1024

@@ -106,8 +106,11 @@ class BronzeSink:
 
     def _give_way(self, partition: int, start: int) -> Written:
         """Another writer (or an attempt of ours whose answer was lost) has this name: go on where that chain ends."""
-        end = self._patience.with_s3(lambda: self._bronze.end_offset(self._source.topic_id, partition, start))
-        log.info("%s/%d: %d was there already, going on from %d", self._source.topic_id, partition, start, end)
+        topic_id = self._source.topic_id
+        # Its own end first: a listing may not show it yet, or not at all.
+        taken = self._patience.with_s3(lambda: self._bronze.index(topic_id, partition, start)).end
+        end = self._patience.with_s3(lambda: self._bronze.end_offset(topic_id, partition, taken))
+        log.info("%s/%d: %d was there already, going on from %d", topic_id, partition, start, end)
         self._source.buffers[partition].advance(end)
         return Written(lost=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from operator import methodcaller
 from typing import Any
 
@@ -19,12 +20,15 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from include.ingest.buffer import PartitionBuffer
-from include.ingest.errors import Gap, PositionBeyondEndError
+from include.ingest.errors import Gap, Obstacle, PositionBeyondEndError, way_out
 from include.ingest.limits import Limits
 from include.ingest.patience import Patience, kafka_away
+from include.kafka.bounds import READER, too_large
 from include.kafka.topics import UnknownTopicError, end_offsets, start_offsets, topic_id
+from include.kafka.unreadable import UNREADABLE, Probe, Unreadable
 from include.lake.bronze_log import BronzeLog
 from include.lake.records import Headers, IncomingRecord
+from include.lake.unreadable import note
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +36,8 @@ log = logging.getLogger(__name__)
 ANSWER_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 _POLL_MESSAGES = 2_000
+# Kafka takes 4096 bytes (offset.metadata.max.bytes).
+_METADATA_CHARACTERS = 1_000
 _GONE = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -47,7 +53,16 @@ _RECONNECT = {"reconnect.backoff.max.ms": 1_000}
 # A plain call, once Python has specialised it, would take the list, and fail or crash later; this one always checks.
 _library_headers: Callable[[Message], list[tuple[str, bytes | None]] | None] = methodcaller("headers")
 # An admin client warns about settings that only a consumer has.
-_CONSUMER_ONLY = ("group.", "auto.offset.", "enable.auto.", "enable.partition.", "isolation.", "fetch.", "queued.")
+_CONSUMER_ONLY = (
+    "group.",
+    "auto.offset.",
+    "check.crcs",
+    "enable.auto.",
+    "enable.partition.",
+    "isolation.",
+    "fetch.",
+    "queued.",
+)
 
 
 class TopicReplacedError(Exception):
@@ -69,6 +84,7 @@ def consumer_settings(config: Mapping[str, Any], group: str, limits: Limits) -> 
         "group.id": group,
         **_RECONNECT,
         **config,
+        **READER,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",
@@ -86,8 +102,8 @@ class TopicSource:
     Kafka lets a deleted topic's name be used again at once, with offsets from 0. What was fetched counts only after
     ``verify`` has seen that the topic still has the id: ids never come back, so everything fetched before is of it.
 
-    ``gaps`` are the offsets that retention deleted before they were read. A partition that has one is read no further,
-    unless ``over_gaps``.
+    ``stuck`` are the partitions that are read no further, and why: retention deleted records before they were read, or
+    what Kafka has cannot be read. With ``over_gaps`` there are none, and ``gone_over`` says what was gone over.
     """
 
     def __init__(
@@ -96,26 +112,30 @@ class TopicSource:
         topic: str,
         topic_id: str,
         consumer: Consumer,
+        consumer_config: Mapping[str, Any],
         admin: AdminClient,
         bronze: BronzeLog,
         patience: Patience,
+        limits: Limits,
         over_gaps: bool,
     ) -> None:
         self.topic = topic
         self.topic_id = topic_id
         self.buffers: dict[int, PartitionBuffer] = {}
-        self.gaps: list[Gap] = []
+        self.stuck: dict[int, Obstacle] = {}
+        self.gone_over: list[Obstacle] = []
         self._over_gaps = over_gaps
         self._consumer = consumer
+        self._consumer_config = consumer_config
         self._admin = admin
         self._bronze = bronze
         self._patience = patience
+        self._stall_seconds = limits.stall_seconds
         self._suspicious = False
-
-    @property
-    def stuck(self) -> frozenset[int]:
-        """The partitions that are read no further."""
-        return frozenset() if self._over_gaps else frozenset(gap.partition for gap in self.gaps)
+        self._told: set[Obstacle] = set()
+        # How long the consumer was listened to, in all; and by partition how far it was when something came last.
+        self._listened = 0.0
+        self._progress: dict[int, tuple[int, float]] = {}
 
     def look(self) -> dict[int, int]:
         """Take up partitions that are new and return where each partition ends now.
@@ -131,9 +151,25 @@ class TopicSource:
         self.verify()
         for partition in new:
             self._take_up(partition, starts.get(partition, 0), ends[partition])
+        self._notice_silence(ends)
         if new:
             self.read_on()
         return ends
+
+    def retry(self) -> None:
+        """Take up anew the partitions that are stuck.
+
+        Bronze may have been brought over the obstacle; or Kafka can be read there again, from another replica say.
+
+        Raises:
+            TopicReplacedError, PositionBeyondEndError: as for ``look``.
+        """
+        ends, starts = self._ask(end_offsets), self._ask(start_offsets)
+        self.verify()
+        for partition in list(self.stuck):
+            del self.stuck[partition]
+            self._take_up(partition, starts[partition], ends[partition])
+        self.read_on()
 
     def verify(self) -> None:
         """Make sure that everything fetched so far is of this topic id.
@@ -152,9 +188,11 @@ class TopicSource:
             TopicReplacedError, PositionBeyondEndError: as for ``look``.
         """
         # Waiting for many at once would let the client fetch on meanwhile, without a bound on their bytes.
+        began = time.monotonic()
         messages = self._consumer.consume(1, _POLL_SECONDS)
         messages += self._consumer.consume(_POLL_MESSAGES, 0)
         now = time.monotonic()
+        self._listened += now - began
         for message in messages:
             self._take(message, now)
         if self._suspicious:
@@ -174,11 +212,19 @@ class TopicSource:
         )
 
     def commit(self) -> None:
-        """Tell the consumer group where bronze ends. Nobody reads it but people who look at the group's lag."""
+        """Tell the consumer group where bronze ends, and why a partition is stuck there.
+
+        Nobody reads it but people who look at the group's lag, and ``include.ingest.stuck``.
+        """
         ends = [
-            TopicPartition(self.topic, partition, buffer.position)
+            TopicPartition(
+                self.topic,
+                partition,
+                buffer.position,
+                metadata=str(self.stuck.get(partition, ""))[:_METADATA_CHARACTERS],
+            )
             for partition, buffer in self.buffers.items()
-            if buffer.position > 0
+            if buffer.position > 0 or partition in self.stuck
         ]
         if ends:
             self._consumer.commit(offsets=ends, asynchronous=True)
@@ -217,28 +263,72 @@ class TopicSource:
 
     def _meet_gap(self, partition: int, start: int) -> None:
         buffer = self.buffers[partition]
-        gap = Gap(partition, buffer.reached, start - 1)
-        log.error("topic %s (%s): offsets are gone and were never ingested: %s", self.topic, self.topic_id, gap)
-        self.gaps.append(gap)
+        self._meet(Gap(partition, buffer.reached, start - 1))
         if self._over_gaps:
             buffer.reach(start, time.monotonic())
 
+    def _meet_unreadable(self, partition: int, error: str) -> None:
+        """The consumer cannot read on from where the partition's buffer ends."""
+        buffer = self.buffers[partition]
+        if not self._over_gaps:
+            self._meet(Unreadable(partition, buffer.reached, None, error))
+        else:
+            end = self._ask(end_offsets)[partition]
+            with Probe(self._consumer_config, self.topic, partition) as probe:
+                found = probe.unreadable_at(buffer.reached, end)
+            if found is not None:  # else it has passed
+                # Where it ends nobody knows, the rest of the partition is given up.
+                last = end - 1 if found.last is None else found.last
+                found = replace(found, last=last)
+                self._meet(found)
+                now = time.monotonic()
+                buffer.add(note(found, last), now)
+                buffer.reach(last + 1, now)
+        self.read_on()
+
+    def _meet(self, obstacle: Obstacle) -> None:
+        if self._over_gaps:
+            self.gone_over.append(obstacle)
+        else:
+            self.stuck[obstacle.partition] = obstacle
+        if obstacle not in self._told:  # an obstacle is met again whenever its partition is tried again
+            self._told.add(obstacle)
+            advice = "gone over" if self._over_gaps else way_out(self.topic_id, obstacle)
+            log.error("topic %s (%s): %s. %s", self.topic, self.topic_id, obstacle, advice)
+
+    def _notice_silence(self, ends: Mapping[int, int]) -> None:
+        """Some damage brings no error: the library waits for ever for the rest of a batch that is whole already."""
+        for partition, buffer in self.buffers.items():
+            reached, since = self._progress.get(partition, (-1, 0.0))
+            if partition in self.stuck or buffer.reached != reached or buffer.reached >= ends[partition]:
+                self._progress[partition] = (buffer.reached, self._listened)
+            elif self._listened - since > self._stall_seconds:
+                seconds = f"for {self._stall_seconds:.0f} s"
+                self._meet_unreadable(partition, f"Kafka delivered nothing {seconds}, though it has more")
+
     def _take(self, message: Message, now: float) -> None:
-        partition = message.partition()
-        error = message.error()
-        buffer = None if partition is None else self.buffers.get(partition)
-        offset = message.offset()
-        if error is None and buffer is not None and offset is not None:
-            buffer.add(_record(message, offset), now)
-        elif error is not None and error.code() == KafkaError._PARTITION_EOF:
-            if buffer is not None and offset is not None:
-                buffer.reach(offset, now)
-        elif error is not None:
+        error, partition, offset = message.error(), message.partition(), message.offset()
+        if partition in self.stuck:  # the library may have leapt over what stopped it
+            return
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
             self._take_error(error, partition)
+            return
+        buffer = None if partition is None else self.buffers.get(partition)
+        if buffer is None or partition is None or offset is None:
+            return
+        if error is not None:
+            buffer.reach(offset, now)
+        elif offset >= buffer.reached and (large := too_large(message)):
+            buffer.reach(offset, now)
+            self._meet_unreadable(partition, large)
+        else:
+            buffer.add(_record(message, offset), now)
 
     def _take_error(self, error: KafkaError, partition: int | None) -> None:
         if error.code() in _OUT_OF_RANGE and partition in self.buffers:
             self._explain_out_of_range(partition)
+        elif error.code() in UNREADABLE and partition in self.buffers:
+            self._meet_unreadable(partition, error.str())
         elif error.code() in _GONE:
             self._suspicious = True
         elif kafka_away(error):

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from include.domains import Domain
-from include.ingest.errors import Gap, KafkaUnavailableError, RetentionGapError, TopicMissingError
+from include.ingest.errors import KafkaUnavailableError, Obstacle, PartitionsStuckError, TopicMissingError
 from include.ingest.limits import Limits
 from include.ingest.patience import Patience, StoppedError
 from include.ingest.sink import BronzeSink, Written, due, full
 from include.ingest.source import ANSWER_SECONDS, TopicReplacedError, TopicSource, admin_client, consumer_settings
+from include.ingest.stuck import consumer_group
 from include.kafka.topics import topic_id
 from include.lake.bronze_log import BronzeLog
 from include.lake.positions import Positions
@@ -41,7 +42,7 @@ _COMMIT_SECONDS = 5.0
 class IngestReport:
     """What one ingestion wrote; ``bytes`` counts the bodies.
 
-    ``offsets``: where the partitions it read end now. ``gaps``: what it went over because it was gone from Kafka.
+    ``offsets``: where the partitions it read end now. ``gone_over``: what was gone from Kafka, or could not be read.
     """
 
     records: int = 0
@@ -49,7 +50,7 @@ class IngestReport:
     bytes: int = 0
     seconds: float = 0.0
     offsets: Positions = field(default_factory=dict)
-    gaps: list[Gap] = field(default_factory=list)
+    gone_over: list[Obstacle] = field(default_factory=list)
 
     def add(self, written: Written) -> None:
         """Count what was written."""
@@ -78,15 +79,17 @@ def ingest(
     at the end of a partition by an object of their own, at the end of a bounded run at once, when following after
     ``limits.gap_seconds``. So bronze ends where Kafka ends.
 
-    Where retention deleted records before they were ingested, the partition is read no further; the others are read up
-    to their ends, then that is raised. With ``over_gaps`` the ingestion goes on behind what is gone and reports it: for
-    the last ingestion of a topic that will be deleted. (The first ingestion of a partition begins where Kafka does.)
+    Where retention deleted records before they were ingested, or what Kafka has cannot be read, the partition is stuck:
+    it is read no further. The others are read up to their ends, and then that is raised; when following, they are
+    followed, and the partition is tried again every ``limits.retry_seconds``. With ``over_gaps`` the ingestion goes on
+    behind such a place and reports it, and leaves a note in bronze for what it could not read: for the last ingestion
+    of a topic that will be deleted. (The first ingestion of a partition begins where Kafka does.)
 
     ``consumer_config`` holds ``bootstrap.servers`` and what else a ``confluent_kafka.Consumer`` needs to get there.
 
     Raises:
         TopicMissingError: without ``follow``, there is no such topic, or no more.
-        RetentionGapError: without ``over_gaps``, records that are not in bronze are gone from Kafka.
+        PartitionsStuckError: at the end, partitions are stuck.
         PositionBeyondEndError: Kafka ends before bronze does.
         KafkaUnavailableError, S3UnavailableError: a server was away for too long.
         StoreFullError: S3 has no room.
@@ -98,7 +101,8 @@ def ingest(
         ingestion.run(follow, over_gaps)
     except StoppedError:
         log.info("topic %s: stopped while a server was away; what was not written will be read again", domain.topic)
-    ingestion.report.seconds = time.monotonic() - began
+    finally:
+        ingestion.report.seconds = time.monotonic() - began
     return ingestion.report
 
 
@@ -115,7 +119,8 @@ class _Ingestion:
         self._limits = limits
         self._patience = Patience(limits.outage_seconds, stop)
         self._admin = admin_client(consumer_config)
-        self._consumer_settings = consumer_settings(consumer_config, f"paylake-bronze-{domain.name}", limits)
+        self._consumer_config = consumer_config
+        self._consumer_settings = consumer_settings(consumer_config, consumer_group(domain), limits)
 
     def run(self, follow: bool, over_gaps: bool) -> None:
         while (current := self._current_id(wait=follow)) is not None:
@@ -152,9 +157,11 @@ class _Ingestion:
             topic=self._domain.topic,
             topic_id=current,
             consumer=Consumer({**self._consumer_settings, "on_commit": _log_failed_commit}),
+            consumer_config=self._consumer_config,
             admin=self._admin,
             bronze=BronzeLog(self._s3, self._domain),
             patience=self._patience,
+            limits=self._limits,
             over_gaps=over_gaps,
         )
 
@@ -163,16 +170,19 @@ class _Ingestion:
         log.info("topic %s (%s): bronze reaches to %s of %s", source.topic, source.topic_id, _reached(source), ends)
         if follow:
             self._follow(source, sink)
-            ends = source.look() if source.stuck else {}
-        self._drain(source, sink, ends)
-        self.report.add(sink.flush(source.buffers.keys()))
+        else:
+            self._drain(source, sink, ends)
+        # More than once where another writer was first: it may have written less than is here.
+        while any(buffer.pending for buffer in source.buffers.values()):
+            self.report.add(sink.flush(source.buffers.keys()))
         source.commit()
         if source.stuck:
-            raise RetentionGapError(source.topic, source.topic_id, source.gaps)
+            raise PartitionsStuckError(source.topic, source.topic_id, source.stuck.values(), self.report)
 
     def _follow(self, source: TopicSource, sink: BronzeSink) -> None:
         next_look = next_commit = time.monotonic()
-        while not self._stop() and not source.stuck:
+        next_retry = next_look + self._limits.retry_seconds
+        while not self._stop():
             source.poll()
             self.report.add(sink.flush(due(source.buffers.items(), self._limits, time.monotonic())))
             now = time.monotonic()
@@ -182,6 +192,10 @@ class _Ingestion:
             if now >= next_commit:
                 source.commit()
                 next_commit = now + _COMMIT_SECONDS
+            if now >= next_retry:
+                if source.stuck:
+                    source.retry()
+                next_retry = now + self._limits.retry_seconds
 
     def _drain(self, source: TopicSource, sink: BronzeSink, ends: dict[int, int]) -> None:
         moved, before = time.monotonic(), _reached(source)
@@ -201,7 +215,7 @@ class _Ingestion:
                 next_look = now + self._limits.check_seconds
 
     def _note(self, source: TopicSource) -> None:
-        self.report.gaps += source.gaps
+        self.report.gone_over += source.gone_over
         self.report.offsets[source.topic_id] = {
             partition: buffer.position for partition, buffer in sorted(source.buffers.items())
         }

@@ -3,75 +3,134 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from include.kafka.bounds import READER, too_large
 from include.kafka.topics import end_offsets, start_offsets
+from include.kafka.unreadable import UNREADABLE, Probe, Unreadable
 
 _BATCH = 5_000
 _BATCH_SECONDS = 0.2
+_TRIES = 3
 
 
-class StalledError(TimeoutError):
-    """Kafka sent nothing for too long before the end of the topic was reached; the message names what is missing."""
-
-
-def scan(kafka_config: Mapping[str, Any], topic: str, stall_seconds: float = 30.0) -> Iterator[Message]:
+def scan(
+    kafka_config: Mapping[str, Any],
+    topic: str,
+    unreadable: Callable[[Unreadable], None],
+    stall_seconds: float = 30.0,
+) -> Iterator[Message]:
     """Every committed record of ``topic`` up to the end offsets of this moment, in order within each partition.
 
     Joins no consumer group and commits nothing. ``kafka_config`` is a confluent_kafka configuration. Records that
-    retention removes during the scan are left out.
+    retention removes during the scan are left out. What cannot be read is handed to ``unreadable``, with its last
+    offset, and gone over. Where nobody knows how far it goes, or nothing comes for ``stall_seconds`` though Kafka
+    answers, it is the rest of the partition.
 
     Raises:
         include.kafka.topics.UnknownTopicError: there is no such topic.
-        StalledError: nothing came for ``stall_seconds``.
+        include.kafka.topics.TopicTimeoutError: Kafka does not answer any more.
         confluent_kafka.KafkaException: the topic cannot be read, because it was deleted for example.
     """
-    admin = AdminClient(dict(kafka_config))
-    ends = end_offsets(admin, topic)
-    starts = start_offsets(admin, topic)
-    left = {partition for partition, end in ends.items() if starts[partition] < end}
-    consumer = Consumer(
-        {
-            **kafka_config,
-            "group.id": "paylake-scan",  # the library wants a name even where no group is joined
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-        }
-    )
+    found = _Scan(kafka_config, topic, unreadable)
     try:
-        consumer.assign([TopicPartition(topic, partition, starts[partition]) for partition in left])
         heard = time.monotonic()
-        while left:
-            messages = consumer.consume(_BATCH, _BATCH_SECONDS)
-            for message in messages:
-                record, partition, offset = _read(message)
-                if record is not None and offset < ends[partition]:
-                    yield record
-                # The end of a partition may also be one that no record shows, after an aborted transaction say.
-                if record is None or offset + 1 >= ends[partition]:
-                    left.discard(partition)
+        while found.left:
+            messages = found.consumer.consume(_BATCH, _BATCH_SECONDS)
+            yield from filter(found.take, messages)
+            found.go_over_failures()
             if messages:
                 heard = time.monotonic()
             elif time.monotonic() - heard > stall_seconds:
-                raise StalledError(f"topic {topic}: no end of partitions {sorted(left)} after {stall_seconds:g} s")
+                found.give_up(f"Kafka delivered nothing for {stall_seconds:.0f} s, though it has more")
     finally:
-        consumer.close()
+        found.consumer.close()
 
 
-def _read(message: Message) -> tuple[Message | None, int, int]:
-    """The record (None for the mark at a partition's end), its partition and offset.
+class _Scan:
+    """One scan; ``left`` has the next offset of each partition that is not at its end yet."""
 
-    A record with an empty value is falsy: ask whether it is None.
-    """
-    error, partition, offset = message.error(), message.partition(), message.offset()
-    if error is not None and error.code() != KafkaError._PARTITION_EOF:
-        raise KafkaException(error)
-    if partition is None or offset is None:
-        raise ValueError("a consumed message has no coordinates")
-    return (message if error is None else None), partition, offset
+    def __init__(self, config: Mapping[str, Any], topic: str, unreadable: Callable[[Unreadable], None]) -> None:
+        self._config = config
+        self._topic = topic
+        self._unreadable = unreadable
+        self._admin = AdminClient(dict(config))
+        self._ends = end_offsets(self._admin, topic)
+        starts = start_offsets(self._admin, topic)
+        self.left = {partition: starts[partition] for partition, end in self._ends.items() if starts[partition] < end}
+        self._failed: dict[int, str] = {}
+        self._tries: Counter[tuple[int, int]] = Counter()
+        self.consumer = Consumer(
+            {
+                **config,
+                **READER,
+                "group.id": "paylake-scan",  # the library wants a name even where no group is joined
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+            }
+        )
+        self._assign()
+
+    def take(self, message: Message) -> bool:
+        """Note how far the message brings its partition; whether it is a record of the scan."""
+        error, partition, offset = message.error(), message.partition(), message.offset()
+        if error is not None and error.code() not in (KafkaError._PARTITION_EOF, *UNREADABLE):
+            raise KafkaException(error)
+        if partition is None or offset is None:
+            raise ValueError("a consumed message has no coordinates")
+        if partition not in self.left or partition in self._failed:
+            return False  # behind its end, or behind what stopped it
+        if error is not None and error.code() in UNREADABLE:
+            self._failed[partition] = error.str()
+            return False
+        if error is None and (large := too_large(message)):
+            self.left[partition] = offset
+            self._failed[partition] = large
+            return False
+        self.left[partition] = offset + 1
+        # The end of a partition may also be one that no record shows, after an aborted transaction say.
+        if error is not None or offset + 1 >= self._ends[partition]:
+            del self.left[partition]
+        return error is None and offset < self._ends[partition]
+
+    def go_over_failures(self) -> None:
+        """Read on behind what could not be read."""
+        if not self._failed:
+            return
+        for partition, error in self._failed.items():
+            first = self.left[partition]
+            with Probe(self._config, self._topic, partition) as probe:
+                found = probe.unreadable_at(first, self._ends[partition])
+            self._tries[partition, first] += 1
+            if found is None and self._tries[partition, first] == _TRIES:  # the two do not agree
+                found = Unreadable(partition, first, None, error)
+            if found is not None:
+                self._go_over(found)
+        self._failed.clear()
+        self._assign()
+
+    def give_up(self, error: str) -> None:
+        """Read no further, because nothing comes, unless Kafka does not answer at all: then that is raised."""
+        end_offsets(self._admin, self._topic)
+        for partition, first in list(self.left.items()):
+            self._go_over(Unreadable(partition, first, None, error))
+
+    def _go_over(self, found: Unreadable) -> None:
+        end = self._ends[found.partition]
+        last = end - 1 if found.last is None else found.last
+        self._unreadable(replace(found, last=last))
+        self.left[found.partition] = last + 1
+        if last + 1 >= end:
+            del self.left[found.partition]
+
+    def _assign(self) -> None:
+        places = [TopicPartition(self._topic, partition, offset) for partition, offset in self.left.items()]
+        self.consumer.assign(places)

@@ -25,6 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the library
 )
 
 from include.domains import ACCOUNTS, MERCHANTS, PROFILES, TRANSACTIONS
+from include.kafka.bounds import MAX_BATCH_BYTES
 
 T = TypeVar("T")
 
@@ -76,8 +77,13 @@ class TopicSpec:
 
 # Bronze is the archive, so Kafka keeps records by time alone: a compacted topic would refuse those without a key. The
 # time is the broker's, because a producer's clock says nothing about when a record came: by a clock that runs behind,
-# Kafka would delete a record before it was read, by one that runs ahead it would keep it for ever.
-_PROMISED = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
+# Kafka would delete a record before it was read, by one that runs ahead it would keep it for ever. And whatever the
+# broker's own limit is, a batch has a size that our readers take.
+_PROMISED = {
+    "cleanup.policy": "delete",
+    "message.timestamp.type": "LogAppendTime",
+    "max.message.bytes": str(MAX_BATCH_BYTES),
+}
 _CONFIG = {**_PROMISED, "retention.ms": _WEEK_MS}
 
 TOPICS: dict[str, TopicSpec] = {

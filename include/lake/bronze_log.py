@@ -3,6 +3,9 @@
 Each object begins where the one before it ended, and its name is its start; so from one object the next one's name is
 known, and reading follows that chain. Listing only tells how far the chain reaches. (A listing that runs while
 objects are written may miss one and show the next; the chain cannot.)
+
+What else lies in the folders (other tools' marks, backups) is passed over, wherever its name sorts and however much of
+it there is; ``include.verify`` names it.
 """
 
 from __future__ import annotations
@@ -22,9 +25,11 @@ from include.lake.objects import (
     body_lines,
     decode_index,
     decode_values,
+    is_partition,
+    is_topic_id,
     object_key,
     partition_prefix,
-    start_of_key,
+    start_of_name,
 )
 from include.lake.positions import Positions
 from include.lake.records import BronzeRecord, CorruptLineError, Original, decode_original
@@ -52,6 +57,14 @@ class ListedObject:
     start: int
     size: int
     last_modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Objects in order, from a listing. ``more``: others may follow; then there are at least two."""
+
+    objects: list[ListedObject]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +112,25 @@ class BronzeLog:
 
     def topic_ids(self) -> list[str]:
         """The topics that have ever been ingested, sorted by id (for their order in time see ``generations``)."""
-        return self._folders(f"{self._folder}/")
+        return [name for name in self._folders(f"{self._folder}/") if is_topic_id(name)]
 
     def partitions(self, topic_id: str) -> list[int]:
-        """The partitions that have objects, in ascending order."""
-        names = self._folders(f"{self._folder}/{topic_id}/")
-        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+        """The partitions that have a folder, in ascending order."""
+        return sorted(int(name) for name in self._folders(f"{self._folder}/{topic_id}/") if is_partition(name))
 
     def generations(self) -> list[str]:
         """The topic ids in the order in which the topics came: by the age of their oldest object."""
-        born = {topic_id: self._born(topic_id) for topic_id in self.topic_ids() if self.partitions(topic_id)}
-        return sorted(born, key=lambda topic_id: (born[topic_id], topic_id))
+        born = ((self._born(topic_id), topic_id) for topic_id in self.topic_ids())
+        return [topic_id for _, topic_id in sorted((moment, topic_id) for moment, topic_id in born if moment)]
 
     def end_positions(self) -> Positions:
-        """Where each partition of each topic ends."""
-        return {
-            topic_id: {partition: self.end_offset(topic_id, partition) for partition in self.partitions(topic_id)}
-            for topic_id in self.topic_ids()
-        }
+        """Where each partition of each topic ends; those without an object are left out."""
+        found: Positions = {}
+        for topic_id in self.topic_ids():
+            ends = {partition: self.end_offset(topic_id, partition) for partition in self.partitions(topic_id)}
+            if ends := {partition: end for partition, end in ends.items() if end}:
+                found[topic_id] = ends
+        return found
 
     def end_offset(self, topic_id: str, partition: int, known: int = 0) -> int:
         """The offset after the last one that is covered; 0 when there is no object.
@@ -132,13 +146,13 @@ class BronzeLog:
         after = start - 1
         while True:
             page = self._page(topic_id, partition, after)
-            for listed in page:
+            for listed in page.objects:
                 if end is not None and listed.start >= end:
                     return
                 yield listed
-            if len(page) < PAGE:
+            if not page.more:
                 return
-            after = page[-1].start
+            after = page.objects[-1].start
 
     def objects_from(self, topic_id: str, partition: int, offset: int) -> Iterator[ListedObject]:
         """The object that covers ``offset``, if there is one, and those after it, in order."""
@@ -168,13 +182,13 @@ class BronzeLog:
         """
         page = self._page(topic_id, partition, start - 1)
         end, size = start, 0
-        for place, listed in enumerate(page, 1):
+        for place, listed in enumerate(page.objects, 1):
             size += listed.size
             if end > start and size > max_bytes:
                 break
-            if place < len(page):
-                following = page[place].start  # each object's start is the end of the one before it
-            elif len(page) < PAGE:
+            if place < len(page.objects):
+                following = page.objects[place].start  # each object's start is the end of the one before it
+            elif not page.more:
                 following = self.index(topic_id, partition, listed.start).end
             else:
                 break
@@ -261,38 +275,48 @@ class BronzeLog:
             raise
         return key, decode_index(key, answer["Metadata"], answer["LastModified"]), answer["Body"].read()
 
-    def _page(self, topic_id: str, partition: int, after: int, limit: int = PAGE) -> list[ListedObject]:
+    def _page(self, topic_id: str, partition: int, after: int) -> _Page:
         """The first objects that begin after the offset ``after`` (-1: from the beginning)."""
         prefix = partition_prefix(self._folder, topic_id, partition)
-        start_after = self._key(topic_id, partition, after) if after >= 0 else ""
-        answer = self._s3.list_objects_v2(
-            Bucket=BRONZE_BUCKET, Prefix=prefix, StartAfter=start_after, MaxKeys=min(limit, PAGE)
-        )
-        return [
-            ListedObject(entry["Key"], start_of_key(entry["Key"]), entry["Size"], entry["LastModified"])
-            for entry in answer.get("Contents", [])
-        ]
+        # All names of ours sort between these two, so what lies outside is not looked at, however much it is.
+        before, behind = self._key(topic_id, partition, 0).removesuffix(".json"), f"{prefix}0:"
+        start_after = self._key(topic_id, partition, after) if after >= 0 else before
+        objects: list[ListedObject] = []
+        while True:
+            answer = self._s3.list_objects_v2(Bucket=BRONZE_BUCKET, Prefix=prefix, StartAfter=start_after, MaxKeys=PAGE)
+            entries = answer.get("Contents", [])
+            objects += [
+                ListedObject(entry["Key"], start, entry["Size"], entry["LastModified"])
+                for entry in entries
+                if (start := start_of_name(entry["Key"].removeprefix(prefix))) is not None
+            ]
+            more = answer["IsTruncated"] and entries[-1]["Key"] < behind
+            # Two, because the second one's start is the first one's end.
+            if len(objects) > 1 or not more:
+                return _Page(objects, more)
+            start_after = entries[-1]["Key"]
 
     def _last_start(self, topic_id: str, partition: int, known: int) -> int | None:
         """Start of the last object that begins at ``known`` or later, found without listing all in between.
 
-        A full page says that there is more: step ahead, further each time, until nothing is found there, then
-        halve the distance until a page ends the list.
+        When there may be more than one page, step ahead, further each time, until nothing is found there, then halve
+        the distance until a page ends the list.
         """
         page = self._page(topic_id, partition, known - 1)
-        if len(page) < PAGE:
-            return page[-1].start if page else None
-        low, high = page[-1].start, None
+        if not page.more:
+            return page.objects[-1].start if page.objects else None
+        low, high = page.objects[-1].start, None
         step = 2 * (low - known + 1)
-        while True:
+        while high is None or low < high:
             probe = low + step if high is None else (low + high) // 2
             page = self._page(topic_id, partition, probe)
-            if not page:
+            if not page.objects:
                 high = probe
-            elif len(page) < PAGE:
-                return page[-1].start
+            elif not page.more:
+                return page.objects[-1].start
             else:
-                low, step = page[-1].start, step * 2
+                low, step = page.objects[-1].start, step * 2
+        return low
 
     def _containing_start(self, topic_id: str, partition: int, offset: int) -> int:
         """Start of the object that covers ``offset`` (or of the last one before it, when none does)."""
@@ -308,9 +332,10 @@ class BronzeLog:
             width *= 4
         return 0
 
-    def _born(self, topic_id: str) -> datetime:
-        first = [self._page(topic_id, partition, -1, limit=1)[0] for partition in self.partitions(topic_id)]
-        return min(listed.last_modified for listed in first)
+    def _born(self, topic_id: str) -> datetime | None:
+        """When the topic's oldest object was written; None when it has no object."""
+        firsts = [next(self.objects(topic_id, partition), None) for partition in self.partitions(topic_id)]
+        return min((first.last_modified for first in firsts if first), default=None)
 
     def _folders(self, prefix: str) -> list[str]:
         names: list[str] = []

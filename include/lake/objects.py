@@ -32,6 +32,11 @@ MAX_OBJECT_BYTES = 8 * 1024 * 1024
 _MAX_INDEX_CHARACTERS = 1850
 _START_DIGITS = 20
 _NAME = re.compile(r"(?P<start>[0-9]{20})\.json")
+# 16 bytes in base64url without padding: the last character holds two bits of them.
+_TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]")
+_PARTITION = re.compile(r"0|[1-9][0-9]{0,9}")
+_LARGEST_PARTITION = 2**31 - 1
+_LARGEST_OFFSET = 2**63 - 1
 
 
 class CorruptObjectError(ValueError):
@@ -48,16 +53,42 @@ def object_key(folder: str, topic_id: str, partition: int, start: int) -> str:
     return f"{partition_prefix(folder, topic_id, partition)}{start:0{_START_DIGITS}d}.json"
 
 
+def start_of_name(name: str) -> int | None:
+    """The start offset in an object's name, without the folders; None when bronze gives no such name."""
+    match = _NAME.fullmatch(name)
+    start = int(match["start"]) if match else None
+    return None if start is None or start > _LARGEST_OFFSET else start
+
+
+def is_topic_id(folder: str) -> bool:
+    """Whether a folder in a domain's folder can be a topic's: a Kafka topic id as Kafka prints it."""
+    return _TOPIC_ID.fullmatch(folder) is not None
+
+
+def is_partition(folder: str) -> bool:
+    """Whether a folder in a topic's folder can be a partition's."""
+    return _PARTITION.fullmatch(folder) is not None and int(folder) <= _LARGEST_PARTITION
+
+
 def start_of_key(key: str) -> int:
-    """The start offset in an object's name.
+    """The start offset in the name of an object of bronze.
 
     Raises:
         CorruptObjectError: it is not the name of a bronze object.
     """
-    match = _NAME.fullmatch(key.rpartition("/")[2])
-    if match is None:
+    start = start_of_name(key.rpartition("/")[2])
+    if start is None:
         raise CorruptObjectError(f"{key}: not the name of a bronze object")
-    return int(match["start"])
+    return start
+
+
+def place_of_key(key: str, folder: str) -> tuple[str, int, int] | None:
+    """Topic id, partition and start of the object ``key`` in a domain's folder; None for what bronze did not name."""
+    parts = key.removeprefix(f"{folder}/").split("/")
+    if len(parts) != 3 or not is_topic_id(parts[0]) or not is_partition(parts[1]):
+        return None
+    start = start_of_name(parts[2])
+    return None if start is None else (parts[0], int(parts[1]), start)
 
 
 @dataclass(frozen=True, slots=True)

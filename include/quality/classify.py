@@ -13,6 +13,7 @@ from include.cleaning.text import shown
 from include.cleaning.timestamps import timestamp_columns
 from include.contracts import Contract, ContractError, Field
 from include.domains import Domain
+from include.lake.unreadable import is_note
 from include.quality.envelopes import open_record
 from include.quality.isolate import lies_in_records, unprocessable
 from include.quality.parse import UnreadableError
@@ -71,7 +72,11 @@ def _classify(domain: Domain, record: BronzeRecord) -> Outcome:
         members = open_record(record.value, plan.required, plan.unwrap)
     except UnreadableError as error:
         return Rejected((error.reason,))
-    return Tombstone() if members is None else plan.apply(members, _latest(record.taken_ms))
+    if members is None:
+        return Tombstone()
+    if is_note(members):
+        return Rejected((Reason(None, "unreadable_in_kafka", "stands for what could not be read from Kafka"),))
+    return plan.apply(members, _latest(record.taken_ms))
 
 
 def _latest(taken_ms: int) -> datetime:

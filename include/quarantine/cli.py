@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import psycopg
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from confluent_kafka import KafkaException
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,9 @@ from rich.text import Text
 from include.domains import DOMAINS
 from include.fraud.console import fraud_line, printable
 from include.fraud.rules import RulesError, load_rules
+from include.ingest.errors import SkipRefusedError
+from include.ingest.skip import skip as step_over
+from include.kafka.topics import TopicTimeoutError
 from include.lake.bronze_log import BronzeLog
 from include.lake.objects import CorruptObjectError
 from include.lake.records import Original
@@ -50,8 +54,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help=(
-        "List and show the records that broke their contract, drive them through again after it was mended, or accept "
-        "that many did."
+        "List and show the records that broke their contract, drive them through again after it was mended, accept "
+        "that many did, and step over what cannot be read from Kafka."
     ),
 )
 
@@ -234,6 +238,37 @@ def accept(domain: InDomain = None, yes: Yes = False, as_json: AsJson = False) -
 def _print_alarms(found: Sequence[Alarm], console: Console) -> None:
     for alarm in found:
         console.print(Text(printable(f"ALARM {alarm}"), style="red"), soft_wrap=True)
+
+
+@app.command(context_settings=ANY_TOPIC_ID)
+def skip(
+    coordinates: Annotated[
+        str, typer.Argument(metavar="TOPIC_ID/PARTITION/OFFSET", help="Where the ingestion is stuck, as it says.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Step over what Kafka has and nobody can read, and leave a note in quarantine.
+
+    Only where a partition is stuck: what can be read is never skipped. The records of the batch are not in bronze
+    then; the note says which offsets they had. **Exit code**: 0 when it was stepped over, 2 when it was refused.
+    """
+    place = _parse(coordinates)
+    try:
+        settings = Settings.from_environment()
+        # The client's own remarks would stand between the lines; what goes wrong is raised.
+        kafka = {"log_level": 4, **settings.kafka_config}
+        found = step_over(kafka, s3_client(settings), place.topic_id, place.partition, place.offset)
+    except SkipRefusedError as error:
+        _fail(str(error), error, code=USAGE)
+    except KafkaException as error:
+        _fail(f"Kafka: {error.args[0].str()}", error)
+    except (MissingSettingError, TopicTimeoutError, CorruptObjectError, BotoCoreError, ClientError) as error:
+        _fail(str(error), error)
+    if as_json:
+        typer.echo(json.dumps(asdict(found)))
+        return
+    text = f"Stepped over: {found}. The next ingestion goes on behind it, and takes the note to quarantine."
+    Console(highlight=False).print(Text(printable(text)), soft_wrap=True)
 
 
 def _agreed(found: Redriven) -> bool:

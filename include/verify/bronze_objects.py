@@ -6,17 +6,19 @@ The objects are found by listing, not along their chain: a verification has to s
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from botocore.exceptions import ClientError
 from numpy.typing import NDArray
 
 from include.domains import BRONZE_BUCKET, Domain
 from include.lake.bronze_log import BrokenChainError, BronzeLog, ObjectContent
-from include.lake.objects import CorruptObjectError, object_key, start_of_key
+from include.lake.objects import CorruptObjectError, object_key, partition_prefix, place_of_key
+from include.lake.s3 import is_missing
 from include.verify.kafka_log import checksum
 from include.verify.offsets import NONE, Offsets, Partition
 from include.verify.report import Finding, kept, listed
@@ -58,24 +60,13 @@ def list_folder(s3: S3Client, domain: Domain) -> Folder:
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BRONZE_BUCKET, Prefix=f"{domain.bronze_folder}/")
     for page in pages:
         for entry in page.get("Contents", []):
-            place = _place(domain, entry["Key"])
+            place = place_of_key(entry["Key"], domain.bronze_folder)
             if place is None:
                 foreign.append(entry["Key"])
             else:
-                partition, start = place
-                starts[partition].append(start)
+                topic_id, partition, start = place
+                starts[topic_id, partition].append(start)
     return Folder({partition: sorted(found) for partition, found in sorted(starts.items())}, foreign)
-
-
-def _place(domain: Domain, key: str) -> tuple[Partition, int] | None:
-    """Partition and start in an object's name; None when it is not the name of one."""
-    parts = key.split("/")
-    try:
-        start = start_of_key(key)
-        topic_id, number = parts[1], int(parts[2])
-    except (CorruptObjectError, IndexError, ValueError):
-        return None
-    return ((topic_id, number), start) if object_key(domain.bronze_folder, topic_id, number, start) == key else None
 
 
 Look = Callable[[ObjectContent], None]
@@ -189,6 +180,25 @@ def _doubled(domain: Domain, partition: Partition, offsets: Offsets) -> Finding:
         partition=partition[1],
         ranges=tuple((offset, offset) for offset in twice[:20].tolist()),
     )
+
+
+def hiding_objects(s3: S3Client, domain: Domain, partitions: Iterable[Partition]) -> list[str]:
+    """Objects that have exactly the name of a folder of these partitions; MinIO lists nothing of such a folder."""
+    names = {domain.bronze_folder}
+    for topic_id, number in partitions:
+        folder = partition_prefix(domain.bronze_folder, topic_id, number).removesuffix("/")
+        names |= {folder, folder.rpartition("/")[0]}
+    return sorted(name for name in names if _exists(s3, name))
+
+
+def _exists(s3: S3Client, key: str) -> bool:
+    try:
+        s3.head_object(Bucket=BRONZE_BUCKET, Key=key)
+    except ClientError as error:
+        if is_missing(error):
+            return False
+        raise
+    return True
 
 
 def foreign_objects(domain: Domain, folder: Folder) -> list[Finding]:

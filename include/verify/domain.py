@@ -13,6 +13,7 @@ import numpy as np
 
 from include.domains import Domain
 from include.ingest.source import admin_client
+from include.ingest.stuck import stuck_partitions
 from include.kafka.topics import UnknownTopicError, topic_id
 from include.kafka.waiting import open_transactions
 from include.lake.bronze_log import BrokenChainError, BronzeLog, ObjectContent
@@ -22,7 +23,7 @@ from include.lake.positions import Positions
 from include.settings import Settings
 from include.status.times import duration
 from include.status.waiting import waiting_behind
-from include.verify.bronze_objects import BronzePartition, foreign_objects, list_folder, read_partition
+from include.verify.bronze_objects import BronzePartition, foreign_objects, hiding_objects, list_folder, read_partition
 from include.verify.kafka_log import FixedTopic, KafkaPartition, TopicChangedError, fix_end, read_topic
 from include.verify.offsets import (
     Offsets,
@@ -45,6 +46,7 @@ NO_END = 1 << 62
 """Above every offset."""
 
 _POLL_SECONDS = 0.5
+_ANSWER_SECONDS = 30.0
 
 
 Look: TypeAlias = Callable[[Partition, Placed, ObjectContent], None]
@@ -64,6 +66,7 @@ class DomainCheck(ABC):
         self.topic = topic
         self.bronze = BronzeLog(s3, domain)
         self.report = DomainReport(domain.name)
+        self._stuck: dict[int, int] = {}
 
     def fix_again(self) -> None:
         """Take a new end, after the topic was made anew."""
@@ -72,10 +75,13 @@ class DomainCheck(ABC):
     def await_caught_up(self, deadline: float) -> None:
         """Wait until all layers have got to the fixed end, or until ``deadline``; what lags then becomes a finding.
 
+        A partition that the ingestion says is stuck is not waited for.
+
         Raises:
             TopicChangedError: the topic was deleted or made anew meanwhile.
         """
         admin = admin_client(self.kafka)
+        self._stuck = {one.partition: one.offset for one in stuck_partitions(admin, self.domain, _ANSWER_SECONDS)}
         try:
             while not self.caught_up() and time.monotonic() < deadline:
                 if topic_id(admin, self.domain.topic) != (self.topic.topic_id if self.topic else None):
@@ -124,11 +130,14 @@ class DomainCheck(ABC):
                 self.find_ranges(waiting.reason, (self.topic.topic_id, one.partition), [held], what)
 
     def bronze_caught_up(self) -> bool:
-        """Whether bronze has got to the fixed end."""
+        """Whether bronze has got to the fixed end, or to where it is stuck."""
         if self.topic is None:
             return True
         ends = self.bronze.end_positions().get(self.topic.topic_id, {})
-        return all(ends.get(partition, 0) >= end for partition, end in self.topic.ends.items())
+        return all(
+            ends.get(partition, 0) >= min(end, self._stuck.get(partition, end))
+            for partition, end in self.topic.ends.items()
+        )
 
     def fixed_end(self, partition: Partition) -> int:
         """The fixed end of a partition of the topic; ``NO_END`` for one of a topic that is no more."""
@@ -148,9 +157,11 @@ class DomainCheck(ABC):
             TopicChangedError: the topic was deleted or made anew meanwhile.
         """
         folder = list_folder(self.s3, self.domain)
-        self.report.findings += foreign_objects(self.domain, folder)
         live = self._read_topic()
         self._look_for_open_transactions()
+        hiding = hiding_objects(self.s3, self.domain, {*folder.starts, *live})
+        folder.foreign += [name for name in hiding if name not in folder.foreign]
+        self.report.findings += foreign_objects(self.domain, folder)
         read_before = {(topic, number): end for topic, ends in taken.items() for number, end in ends.items()}
         for partition in sorted({*folder.starts, *places.partitions(), *live, *read_before}):
             end, fixed = end_of(partition), self.fixed_end(partition)
@@ -220,14 +231,32 @@ class DomainCheck(ABC):
             self.find_ranges("lost_in_kafka", partition, lost, "gone from Kafka, and never in bronze")
         waiting = live.offsets[live.offsets >= reached]
         self.find("bronze_behind", partition, missing_from(waiting, read.offsets), "not in bronze yet")
+        legible = self._check_unreadable(partition, live, fixed, read)
         known = below(live.offsets, reached)
         self.find("not_in_bronze", partition, missing_from(known, read.offsets), "in Kafka but not in bronze")
-        theirs = read.offsets[(read.offsets >= live.start) & (read.offsets < fixed)]
+        theirs = legible[(legible >= live.start) & (legible < fixed)]
         self.find("not_in_kafka", partition, missing_from(theirs, live.offsets), "in bronze but not in Kafka")
         both = contained(live.offsets, read.offsets)
         ours = read.checksums[np.searchsorted(read.offsets, live.offsets[both])]
         differing = live.offsets[both][ours != live.checksums[both]]
         self.find("other_bytes", partition, differing, "other bytes in bronze than in Kafka")
+
+    def _check_unreadable(
+        self, partition: Partition, live: KafkaPartition, fixed: int, read: BronzePartition
+    ) -> Offsets:
+        """Name what Kafka has and cannot be read, unless bronze has it; returns the other offsets of bronze.
+
+        Bronze has it where it was read once, or where somebody went over it, of which a note is left.
+        """
+        others = read.offsets
+        for found in live.unreadable:
+            last = fixed - 1 if found.last is None else min(found.last, fixed - 1)
+            inside = (others >= found.first) & (others <= last)
+            if last >= read.covered or not inside.any():
+                what = f"cannot be read from Kafka: {found.error}"
+                self.find_ranges("unreadable_in_kafka", partition, [(found.first, last)], what)
+            others = others[~inside]
+        return others
 
     def _check_places(self, partition: Partition, offsets: Offsets, nulls: Offsets, placed: Placed) -> None:
         doubled = placed.doubled()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from include.domains import Domain
 from include.ingest.source import admin_client
 from include.kafka.scan import scan
 from include.kafka.topics import CHANGING, UnknownTopicError, end_offsets, start_offsets, topic_id
+from include.kafka.unreadable import Unreadable
 from include.verify.offsets import Offsets
 
 NULL_CHECKSUM = 1 << 32
@@ -41,11 +42,15 @@ class FixedTopic:
 
 @dataclass(frozen=True, slots=True)
 class KafkaPartition:
-    """The records of a partition from ``start``, the first offset that retention has left."""
+    """The records of a partition from ``start``, the first offset that retention has left.
+
+    ``unreadable`` is what could not be read, in order; each has its last offset.
+    """
 
     start: int
     offsets: Offsets
     checksums: NDArray[np.int64]
+    unreadable: tuple[Unreadable, ...]
 
 
 def checksum(value: bytes | None) -> int:
@@ -85,13 +90,14 @@ def read_topic(kafka: Mapping[str, Any], domain: Domain, fixed: FixedTopic) -> d
 
     Raises:
         TopicChangedError: the topic is not the fixed one any more.
-        include.kafka.scan.StalledError: Kafka sent nothing for too long.
+        include.kafka.topics.TopicTimeoutError, confluent_kafka.KafkaException: Kafka does not answer, or refuses.
     """
     # Machine numbers, not Python objects: 16 bytes a record.
     offsets = {partition: array("q") for partition in fixed.ends}
     checksums = {partition: array("q") for partition in fixed.ends}
+    unreadable: list[Unreadable] = []
     try:
-        for message in scan(kafka, domain.topic):
+        for message in scan(kafka, domain.topic, unreadable.append):
             partition, offset = message.partition(), message.offset()
             if partition in fixed.ends and offset is not None and offset < fixed.ends[partition]:
                 offsets[partition].append(offset)
@@ -106,9 +112,12 @@ def read_topic(kafka: Mapping[str, Any], domain: Domain, fixed: FixedTopic) -> d
         raise TopicChangedError(f"topic {domain.topic} was made anew while it was read")
     return {
         partition: _from(
-            starts[partition], np.array(offsets[partition], np.int64), np.array(checksums[partition], np.int64)
+            starts[partition],
+            np.array(offsets[partition], np.int64),
+            np.array(checksums[partition], np.int64),
+            [found for found in unreadable if found.partition == partition and found.first < end],
         )
-        for partition in fixed.ends
+        for partition, end in fixed.ends.items()
     }
 
 
@@ -117,7 +126,9 @@ def _is_changing(error: UnknownTopicError | KafkaException) -> bool:
     return isinstance(error, UnknownTopicError) or error.args[0].code() in CHANGING
 
 
-def _from(start: int, offsets: Offsets, checksums: NDArray[np.int64]) -> KafkaPartition:
+def _from(
+    start: int, offsets: Offsets, checksums: NDArray[np.int64], unreadable: Sequence[Unreadable]
+) -> KafkaPartition:
     """Retention may have gone on while the topic was read: only what it has left can be compared."""
     first = np.searchsorted(offsets, start)
-    return KafkaPartition(start, offsets[first:], checksums[first:])
+    return KafkaPartition(start, offsets[first:], checksums[first:], tuple(unreadable))

@@ -266,6 +266,15 @@ def test_silver_tells_what_it_did_and_then_its_run_fails_while_an_alarm_is_open(
             assert require.pool == "default_pool", "it does not wait for a Spark job of another domain"
 
 
+def test_a_stuck_partition_fails_the_run_after_the_others_were_told_of(dags: dict[str, Any]) -> None:
+    for name in ("profiles", "merchants", "accounts"):
+        dag = dags[f"bronze_{name}"]
+        assert dag.get_task("ingest").downstream_task_ids == {"require_readable"}
+        assert dag.get_task("ingest").outlets
+        # Also after a run that found nothing new, and was skipped.
+        assert dag.get_task("require_readable").trigger_rule == "none_failed"
+
+
 def test_no_address_or_secret_is_in_what_airflow_renders_of_a_job(dags: dict[str, Any]) -> None:
     for dag_id, task_id in (("fraud_stream", "judge"), ("silver_profiles", "clean")):
         task = dags[dag_id].get_task(task_id)

@@ -9,9 +9,10 @@ import pytest
 from confluent_kafka import Producer
 
 from include.domains import TRANSACTIONS
-from include.ingest import Gap, Limits, RetentionGapError, TopicMissingError, ingest
+from include.ingest import Gap, Limits, PartitionsStuckError, TopicMissingError, ingest
+from include.ingest.stuck import stuck_partitions
 from include.kafka.scan import scan
-from include.kafka.topics import end_offsets, reset_topics, topic_id
+from include.kafka.topics import reset_topics, topic_id
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from include.verify import Report, verify
@@ -24,9 +25,13 @@ QUICK = Limits(flush_seconds=0.05, gap_seconds=0.3, check_seconds=0.05)
 
 def kafka_values(topic: TransactionsTopic) -> dict[int, list[bytes | None]]:
     found: dict[int, list[bytes | None]] = defaultdict(list)
-    for message in scan(topic.kafka.config, TRANSACTIONS.topic):
+    for message in scan(topic.kafka.config, TRANSACTIONS.topic, unreadable=pytest.fail):
         found[message.partition() or 0].append(message.value())
     return dict(found)
+
+
+def reached(topic: TransactionsTopic, partition: int) -> int:
+    return topic.log.end_offset(topic.id, partition)
 
 
 def ranges(report: Report, check: str) -> dict[int | None, tuple[tuple[int, int], ...]]:
@@ -132,9 +137,11 @@ def test_a_bounded_run_names_all_that_retention_took_from_it_and_reads_the_rest(
     topic.kafka.delete_before(TRANSACTIONS.topic, 1, 15)
     topic.kafka.delete_before(TRANSACTIONS.topic, 2, 30)
     gaps = (Gap(1, 10, 14), Gap(2, 10, 29))
-    with pytest.raises(RetentionGapError, match=r"offsets 10 to 14 of partition 1, offsets 10 to 29 of p") as caught:
+    with pytest.raises(
+        PartitionsStuckError, match=r"offsets 10 to 14 of partition 1 .* offsets 10 to 29 of p"
+    ) as caught:
         drain(TRANSACTIONS, settings)
-    assert (caught.value.topic_id, caught.value.gaps) == (topic.id, gaps)
+    assert (caught.value.topic_id, caught.value.obstacles) == (topic.id, gaps)
     ours = topic.produced[topic.id]
     assert values_by_partition(topic.log, topic.id) == {0: ours[0], 1: ours[1][:10], 2: ours[2][:10], 3: ours[3]}
     report = verify(settings, domains=[TRANSACTIONS], wait_seconds=0)
@@ -151,7 +158,7 @@ def test_after_retention_took_records_the_way_out_keeps_all_that_is_left(setting
     report = ingest(
         TRANSACTIONS, consumer_config=topic.kafka.config, s3=s3_client(settings), stop=lambda: False, over_gaps=True
     )
-    assert report.gaps == [Gap(1, 10, 14)]
+    assert report.gone_over == [Gap(1, 10, 14)]
     old, ours = topic.id, topic.produced.pop(topic.id)
     kept = [record.value for record in topic.log.read(old, 1, 0, 30)]
     assert kept == ours[1][:10] + ours[1][15:]
@@ -161,7 +168,7 @@ def test_after_retention_took_records_the_way_out_keeps_all_that_is_left(setting
     topic.assert_each_record_is_in_bronze_once()
 
 
-def test_following_ends_where_retention_overtook_it_and_nothing_is_skipped_in_silence(settings: Settings) -> None:
+def test_following_goes_on_beside_what_retention_overtook_and_nothing_is_skipped_in_silence(settings: Settings) -> None:
     topic = TransactionsTopic(settings)
     with Writer(TRANSACTIONS, settings, QUICK) as writer:
         topic.produce(10)
@@ -172,12 +179,17 @@ def test_following_ends_where_retention_overtook_it_and_nothing_is_skipped_in_si
         topic.kafka.delete_before(TRANSACTIONS.topic, 0, 35)
         topic.kafka.delete_before(TRANSACTIONS.topic, 3, 50)
         writer.wake()
+        await_condition(lambda: len(stuck_partitions(topic.kafka.admin, TRANSACTIONS, 5)) == 2, "the writer to tell")
+        topic.produce(10)  # the other partitions are followed on
+        await_condition(lambda: reached(topic, 1) == reached(topic, 2) == 60, "the other partitions")
+        ends, told = topic.log.end_positions()[topic.id], stuck_partitions(topic.kafka.admin, TRANSACTIONS, 5)
+        writer.stop()
         error = writer.error()
-    ends, kafka_ends = topic.log.end_positions()[topic.id], end_offsets(topic.kafka.admin, TRANSACTIONS.topic)
-    assert error["type"] == "RetentionGapError"
-    assert error["gaps"] == (Gap(0, ends[0], 34), Gap(3, ends[3], 49))
+    assert error["type"] == "PartitionsStuckError"
+    assert error["obstacles"] == (Gap(0, ends[0], 34), Gap(3, ends[3], 49))
     assert {ends[0], ends[3]} <= set(range(10, 21))
-    assert (ends[1], ends[2]) == (kafka_ends[1], kafka_ends[2]) == (50, 50)
+    assert [(one.partition, one.offset) for one in told] == [(0, ends[0]), (3, ends[3])]
+    assert told[0].reason == f"offsets {ends[0]} to 34 of partition 0 are gone and were never ingested"
     ours = topic.produced[topic.id]
     expected = {partition: ours[partition][:end] for partition, end in ends.items()}
     assert values_by_partition(topic.log, topic.id) == expected
@@ -189,3 +201,4 @@ def test_following_ends_where_retention_overtook_it_and_nothing_is_skipped_in_si
     topic.produce(20)
     drain(TRANSACTIONS, settings)
     topic.assert_each_record_is_in_bronze_once()
+    assert stuck_partitions(topic.kafka.admin, TRANSACTIONS, 5) == []

@@ -13,12 +13,12 @@ import pytest
 from confluent_kafka.admin import NewPartitions
 
 from include.domains import BRONZE_BUCKET, Domain
-from include.ingest import Gap, Limits, RetentionGapError, TopicMissingError, ingest
+from include.ingest import Gap, Limits, PartitionsStuckError, TopicMissingError, ingest
+from include.ingest.stuck import stuck_partitions
 from include.kafka.topics import topic_id
 from include.lake import bronze_log
 from include.lake.bronze_log import BrokenChainError, BronzeLog
-from include.lake.objects import encode, object_key
-from include.lake.records import IncomingRecord
+from include.lake.objects import object_key
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from tests.bronze import (
@@ -29,6 +29,7 @@ from tests.bronze import (
     bronze_records,
     drain,
     own_domain,
+    put_chain,
 )
 
 if TYPE_CHECKING:
@@ -226,34 +227,18 @@ def test_retention_that_passed_the_reader_is_an_error_with_the_range(
     assert_books_balance(log, kafka, domain, topic_id)
     kafka.produce(domain.topic, numbered(10, 20))
     kafka.delete_before(domain.topic, 0, 15)
-    with pytest.raises(RetentionGapError, match="offsets 10 to 14 of partition 0 are gone") as caught:
+    with pytest.raises(PartitionsStuckError, match="offsets 10 to 14 of partition 0 are gone") as caught:
         drain(domain, settings)
-    assert caught.value.gaps == (Gap(0, 10, 14),)
+    assert caught.value.obstacles == (Gap(0, 10, 14),)
     assert log.end_offset(topic_id, 0) == 10
+    (stuck,) = stuck_partitions(kafka.admin, domain, 10)
+    assert (stuck.topic, stuck.partition, stuck.offset) == (domain.topic, 0, 10)
+    assert "offsets 10 to 14 of partition 0 are gone" in stuck.reason
+    assert stuck_partitions(kafka.admin, own_domain(), 10) == []  # of which nothing was ever ingested
 
 
 MANY = 10**9
 """More bytes than any chain here has."""
-
-
-def put_chain(s3: S3Client, domain: Domain, topic_id: str, partition: int, starts: list[int], end: int) -> None:
-    """Objects with one record each, at the object's start."""
-    for start, until in zip(starts, [*starts[1:], end], strict=True):
-        (encoded,) = encode(
-            [IncomingRecord(start, 1000 + start, None, b"{}")],
-            topic=domain.topic,
-            key_fields=domain.key_fields,
-            partition=partition,
-            start=start,
-            end=until,
-            now_ms=1000 + start,
-        )
-        s3.put_object(
-            Bucket=BRONZE_BUCKET,
-            Key=object_key(domain.bronze_folder, topic_id, partition, start),
-            Body=encoded.body,
-            Metadata=encoded.metadata,
-        )
 
 
 def test_places_in_a_long_chain_are_found_without_listing_it(

@@ -19,6 +19,7 @@ from include.lake.records import IncomingRecord
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from include.spark.session import checkpoint_location, spark_session
+from tests.bronze import any_topic_id
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -55,7 +56,7 @@ class Chain:
     """One partition of a topic of its own in the transactions' bronze, to which objects are added."""
 
     def __init__(self, s3: S3Client) -> None:
-        self.topic_id = f"test-{uuid.uuid4().hex[:12]}"
+        self.topic_id = any_topic_id()
         self.end = 0
         self._s3 = s3
 

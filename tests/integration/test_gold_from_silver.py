@@ -26,6 +26,7 @@ from include.status.stores import Stores
 from include.warehouse.connect import connect
 from include.warehouse.gold import LakeSilver, load, load_from
 from include.warehouse.schema import apply_schema
+from tests.bronze import any_topic_id
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +43,7 @@ class Source:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._topic_id = uuid.uuid4().hex[:22]
+        self._topic_id = any_topic_id()
         self._offset = 0
         self._prefix = str(uuid.uuid4().int)[:12]
 

@@ -69,7 +69,7 @@ def own_topics(admin: AdminClient) -> None:
 
 
 def values(kafka: dict[str, str], topic: str) -> list[tuple[bytes | None, bytes | None, int]]:
-    return [(m.key(), m.value(), m.timestamp()[1]) for m in scan(kafka, topic)]
+    return [(m.key(), m.value(), m.timestamp()[1]) for m in scan(kafka, topic, unreadable=pytest.fail)]
 
 
 def test_all_records_arrive_once_and_in_order_of_their_key(kafka: dict[str, str], topic: str) -> None:

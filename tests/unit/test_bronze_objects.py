@@ -23,6 +23,7 @@ from include.lake.objects import (
     decode_values,
     encode,
     object_key,
+    place_of_key,
     start_of_key,
 )
 from include.lake.positions import InvalidPositionsError, positions_from_json, positions_to_json
@@ -232,6 +233,41 @@ def test_names_sort_by_offset() -> None:
     names = [object_key("f", "id", 0, start) for start in (0, 9, 10, 123_456, 2**63 - 1)]
     assert names == sorted(names)
     assert start_of_key(names[3]) == 123_456
+
+
+TOPIC_ID = "00nt6bphRaeaBxlBhXlDxw"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "_SUCCESS",
+        "00000000000000000000.json",
+        "0/00000000000000000000.json",
+        f"{TOPIC_ID}/00000000000000000000.json",
+        f"{TOPIC_ID}/0/",
+        f"{TOPIC_ID}/0/00000000000000000000.json.tmp",
+        f"{TOPIC_ID}/0/0000000000000000000.json",
+        f"{TOPIC_ID}/0/\N{FULLWIDTH DIGIT ZERO}0000000000000000000.json",
+        f"{TOPIC_ID}/0/00000000000000000000.json\n",
+        f"{TOPIC_ID}/0/09223372036854775808.json",
+        f"{TOPIC_ID}/0/old/00000000000000000000.json",
+        f"{TOPIC_ID}/00/00000000000000000000.json",
+        f"{TOPIC_ID}/2147483648/00000000000000000000.json",
+        f"{TOPIC_ID}-copy/0/00000000000000000000.json",
+        f"{TOPIC_ID[:-1]}x/0/00000000000000000000.json",
+        "backup_of_transactions/0/00000000000000000000.json",
+    ],
+)
+def test_a_name_that_bronze_does_not_give_has_no_place(name: str) -> None:
+    assert place_of_key(f"folder/{name}", "folder") is None
+
+
+def test_the_place_of_an_object_is_in_its_name() -> None:
+    for place in ((TOPIC_ID, 0, 0), (TOPIC_ID, 2**31 - 1, 2**63 - 1)):
+        assert place_of_key(object_key("folder", *place), "folder") == place
+    assert place_of_key(object_key("other", TOPIC_ID, 0, 0), "folder") is None
 
 
 @pytest.mark.parametrize(

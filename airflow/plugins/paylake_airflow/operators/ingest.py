@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.domains import DOMAINS
 from include.lifetime import die_with_parent
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+SECONDS = 30.0
+"""How long Kafka may take to answer."""
+
 
 class BronzeTold(Told):
     """Where each partition of each topic ended in bronze."""
@@ -27,6 +30,9 @@ class BronzeTold(Told):
 
 class IngestOperator(BaseOperator):
     """Bring everything that ``domain``'s topic holds at the start into bronze, then end.
+
+    Succeeds also where partitions are stuck, so that the event of the others is stored; ``RequireReadableOperator``
+    fails the run.
 
     Skips, and so wakes nobody, when there is no such topic, and when bronze holds nothing that it did not tell already.
 
@@ -42,7 +48,7 @@ class IngestOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Ingest and tell."""
-        from include.ingest import TopicMissingError, ingest
+        from include.ingest import PartitionsStuckError, TopicMissingError, ingest
         from include.lake.bronze_log import BronzeLog
         from include.lake.positions import plain_positions
 
@@ -51,6 +57,9 @@ class IngestOperator(BaseOperator):
             report = ingest(domain, consumer_config=hooks.kafka_config(), s3=s3, stop=_never)
         except TopicMissingError as missing:
             raise AirflowSkipException(str(missing)) from missing
+        except PartitionsStuckError as stuck:
+            self.log.error("%s", stuck)
+            report = stuck.report
         self.log.info("ingested %s", report)
         positions = plain_positions(BronzeLog(s3, domain).end_positions())
         asset = assets.bronze(domain)
@@ -61,6 +70,25 @@ class IngestOperator(BaseOperator):
         extra = {**numbers, "seconds": round(report.seconds, 3), "positions": positions}
         extra["behind"] = behind(assets.BRONZE, domain)
         announce_and_note(context, asset, extra, BronzeTold(positions=positions), told)
+
+
+class RequireReadableOperator(BaseOperator):
+    """Fail, without another try, while partitions of ``domain``'s topic are stuck."""
+
+    template_fields: Sequence[str] = ("domain",)
+
+    def __init__(self, *, domain: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.domain = domain
+
+    def execute(self, context: Context) -> None:
+        """Look."""
+        from include.ingest.stuck import stuck_partitions
+
+        found = stuck_partitions(hooks.kafka_admin(), DOMAINS[self.domain], SECONDS)
+        if found:
+            raise AirflowFailException("Not all that was produced gets into bronze:\n" + "\n".join(map(str, found)))
+        self.log.info("no partition of %s is stuck", DOMAINS[self.domain].topic)
 
 
 class FollowOperator(BaseOperator):

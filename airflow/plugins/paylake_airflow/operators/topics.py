@@ -34,7 +34,8 @@ class ConfirmOperator(BaseOperator):
 class DrainTopicsOperator(BaseOperator):
     """Bring into bronze what the topics named by the parameter ``topics`` still hold, so that no reset loses it.
 
-    Goes over what retention took before it was ingested, which no other ingestion does: a reset is the way out of that.
+    Goes over what retention took before it was ingested and over what cannot be read, which no other ingestion does: a
+    reset is the way out of that.
 
     Tells no asset: the trigger that watches a topic fires when it was made anew, and the bronze DAG that it wakes
     tells. A topic that is no domain's (the labels) has no bronze and is passed over.
@@ -54,8 +55,8 @@ class DrainTopicsOperator(BaseOperator):
                 self.log.info("nothing to drain: %s", missing)
             else:
                 self.log.info("%s is in bronze: %s", domain.topic, report)
-                for gap in report.gaps:
-                    self.log.warning("%s: gone from Kafka and never ingested: %s", domain.topic, gap)
+                for obstacle in report.gone_over:
+                    self.log.warning("%s: %s", domain.topic, obstacle)
 
 
 class ResetTopicsOperator(BaseOperator):
