@@ -97,7 +97,7 @@ def test_one_micro_batch_of_20_000_with_a_record_that_strikes_at_each_step(
     assert "ZeroDivisionError: struck while it was classified" in said[values["STRIKE-CLASSIFY"]]
     assert all("worker exited unexpectedly" in said[values[strike]] for strike in worker.values())
     assert "ArithmeticError: struck by a rule" in said[values["STRIKE-RULES"]]
-    assert "DataError: struck while it was written" in said[values["STRIKE-WRITE"]]
+    assert "DataException: struck while it was written" in said[values["STRIKE-WRITE"]]
     with connect(settings.warehouse_dsn) as conn:
         assert conn.execute(VERDICTS).fetchone() == (RECORDS - len(strikes),)
     assert_balanced(settings, TRANSACTIONS)

@@ -24,7 +24,7 @@ def good(domain: Domain) -> dict[str, Any]:
 
 def judged(domain: Domain, value: object) -> Outcome:
     raw = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return classify(domain, BronzeRecord("topic", 0, 0, KAFKA_TIME_MS, raw))
+    return classify(domain, BronzeRecord("topic", 0, 0, KAFKA_TIME_MS, KAFKA_TIME_MS, raw))
 
 
 def reason(outcome: Outcome) -> tuple[str, str]:

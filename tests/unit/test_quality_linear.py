@@ -106,7 +106,7 @@ def of_field(domain: Domain, field: str, text: str) -> bytes:
 
 
 def judged(domain: Domain, value: bytes) -> object:
-    return classify(domain, BronzeRecord("topic", 0, 0, KAFKA_TIME_MS, value))
+    return classify(domain, BronzeRecord("topic", 0, 0, KAFKA_TIME_MS, KAFKA_TIME_MS, value))
 
 
 def filled(fragment: str, length: int) -> str:

@@ -138,7 +138,7 @@ signed_64_bits = st.integers(min_value=-(2**63), max_value=2**63 - 1)
 def test_no_record_makes_it_raise(
     domain: Domain, value: bytes | None, timestamp_ms: int, partition: int, offset: int
 ) -> None:
-    outcome = classify(domain, BronzeRecord("topic", partition, offset, timestamp_ms, value))
+    outcome = classify(domain, BronzeRecord("topic", partition, offset, timestamp_ms, KAFKA_TIME_MS, value))
     assert isinstance(outcome, Valid | Rejected | Tombstone)
 
 

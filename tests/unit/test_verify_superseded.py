@@ -20,7 +20,7 @@ KAFKA_TIME_MS = 1_769_904_000_000
 
 def record(offset: int, value: object) -> BronzeRecord:
     raw = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return BronzeRecord("topic", 0, offset, KAFKA_TIME_MS, raw)
+    return BronzeRecord("topic", 0, offset, KAFKA_TIME_MS, KAFKA_TIME_MS, raw)
 
 
 def merchant(number: int, day: int) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def silver(*rows: tuple[str, int]) -> pa.Table:
             "timestamp": pa.array(
                 [datetime(2026, 1, day, 12, tzinfo=UTC) for _, day in rows], pa.timestamp("us", "UTC")
             ),
-            **{name: [0] * len(rows) for name in ("bronze_generation", "bronze_partition", "bronze_offset")},
+            **{name: [0] * len(rows) for name in MERCHANTS.newest_by[1:]},
         }
     )
 
