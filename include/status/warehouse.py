@@ -9,6 +9,7 @@ import psycopg
 from include.sql import load_sql
 from include.status.problems import Problem
 from include.status.times import duration
+from include.warehouse.alarms import open_alarms
 
 REDRIVE_SECONDS = 600.0
 """What was asked of quarantine and not taken in after this time is late, as any reference data."""
@@ -30,4 +31,10 @@ def _redrives(conn: psycopg.Connection) -> Iterator[Problem]:
         yield Problem("redrive", f"silver {domain}", f"{text}; no run has taken them in")
 
 
-_LOOKS: tuple[Callable[[psycopg.Connection], Iterator[Problem]], ...] = (_redrives,)
+def _alarms(conn: psycopg.Connection) -> Iterator[Problem]:
+    """More records were rejected than is usual, and nobody has accepted that."""
+    for alarm in open_alarms(conn):
+        yield Problem("rejected", f"silver {alarm.domain}", f"{alarm}. {alarm.advice}")
+
+
+_LOOKS: tuple[Callable[[psycopg.Connection], Iterator[Problem]], ...] = (_redrives, _alarms)

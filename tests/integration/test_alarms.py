@@ -13,6 +13,7 @@ import pytest
 from include.domains import MERCHANTS, PROFILES
 from include.quality.limit import RejectedLimit
 from include.settings import Settings
+from include.status.warehouse import problems
 from include.warehouse import alarms
 from include.warehouse.alarms import open_alarms
 from include.warehouse.connect import connect
@@ -49,7 +50,7 @@ def conn(own: Settings) -> Iterator[psycopg.Connection]:
 def reject(conn: psycopg.Connection, domain: str, offsets: range, good: int = 0, code: str = "not_json") -> None:
     """What a silver run does that rejects the records of these offsets and takes so many good ones."""
     reasons = [{"field": None, "code": code, "message": "no"}]
-    rows = [QuarantineRow(domain, "topic", domain, 0, offset, 0, b"\0", reasons, "1.0.0") for offset in offsets]
+    rows = [QuarantineRow(domain, "topic", domain, 0, offset, -1, 0, b"\0", reasons, "1.0.0") for offset in offsets]
     with conn.transaction():
         new = store(conn, rows)
         alarms.count(conn, domain, good + new, new, HALF)
@@ -132,3 +133,14 @@ def test_the_commands_show_and_accept_it(own: Settings, conn: psycopg.Connection
     code, output, _ = run_quarantine(own, tmp_path, "accept", "--yes")
     assert (code, output.decode(), raised(conn)) == (0, "There is no alarm to accept.\n", [])
     assert conn.execute("SELECT count(*) FROM ops.quarantine").fetchone() == (500,)
+
+
+def test_status_names_an_alarm_until_it_is_accepted(conn: psycopg.Connection) -> None:
+    assert problems(conn) == []
+    reject(conn, MERCHANT, range(300), good=20)
+    (found,) = problems(conn)
+    assert (found.check, found.subject) == ("rejected", "silver merchants")
+    assert "300 of 320 records" in found.message
+    assert "quarantine accept --domain merchants" in found.message
+    alarms.accept(conn, open_alarms(conn))
+    assert problems(conn) == []
