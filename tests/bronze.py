@@ -335,6 +335,10 @@ def transactions(count: int, padding: int = 0) -> list[bytes]:
     ]
 
 
+MANY = 10**9
+"""More bytes than any chain of a test has."""
+
+
 def put_chain(s3: S3Client, domain: Domain, topic_id: str, partition: int, starts: list[int], end: int) -> None:
     """Objects with one record each, at the object's start."""
     for start, until in zip(starts, [*starts[1:], end], strict=True):

@@ -22,6 +22,7 @@ from include.lake.objects import object_key
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from tests.bronze import (
+    MANY,
     Kafka,
     OwnDomain,
     assert_books_balance,
@@ -235,10 +236,6 @@ def test_retention_that_passed_the_reader_is_an_error_with_the_range(
     assert (stuck.topic, stuck.partition, stuck.offset) == (domain.topic, 0, 10)
     assert "offsets 10 to 14 of partition 0 are gone" in stuck.reason
     assert stuck_partitions(kafka.admin, own_domain(), 10) == []  # of which nothing was ever ingested
-
-
-MANY = 10**9
-"""More bytes than any chain here has."""
 
 
 def test_places_in_a_long_chain_are_found_without_listing_it(

@@ -14,12 +14,14 @@ from include.lake.bronze_log import BronzeLog
 from include.lake.objects import CorruptObjectError, object_key, partition_prefix
 from include.lake.positions import Positions
 from include.lake.s3 import s3_client
-from include.local.layers import bronze_parts
 from include.settings import Settings
 from include.spark.bronze_batches import BatchPlanner
+from include.status.layers import layer_parts
+from include.status.stores import Stores
 from include.verify import verify
 from tests.books import judge_all
 from tests.bronze import (
+    MANY,
     TransactionsTopic,
     any_topic_id,
     drain,
@@ -110,7 +112,7 @@ def s3(settings: Settings) -> S3Client:
 
 def steps(log: BronzeLog, max_records: int) -> list[Positions]:
     """The ends of a stream's micro-batches, from its beginning until nothing comes any more."""
-    planner = BatchPlanner(log, {}, max_records)
+    planner = BatchPlanner(log, {}, max_records, MANY)
     found = [planner.next_end()]
     while (end := planner.next_end()) != found[-1]:
         found.append(end)
@@ -140,8 +142,8 @@ def test_writer_stream_layers_and_verify_work_among_foreign_objects(
     planned = steps(log, max_records=80)
     assert planned[-1][topic.id].items() >= ends[topic.id].items()
     assert len(planned) == 3  # an object of each partition in a step
-    bronze = next(part for part in bronze_parts(settings) if part.name == TRANSACTIONS.bronze_folder)
-    assert bronze.rows == 240
+    bronze = layer_parts(Stores(settings))[f"bronze/{TRANSACTIONS.bronze_folder}"]
+    assert bronze().rows == 240
     judge_all(settings)
     report = verify(settings, domains=[TRANSACTIONS], wait_seconds=0)
     assert [finding.check for finding in report.findings] == ["bronze_foreign"], report.problems()
@@ -184,7 +186,7 @@ def _answers(log: BronzeLog, topic_id: str, starts: list[int]) -> dict[str, obje
         "objects": [listed.start for listed in log.objects(topic_id, 0)],
         "some": [listed.start for listed in log.objects(topic_id, 0, 20, 40)],
         "aligned": [log.aligned(topic_id, 0, offset) for offset in range(0, 61, 6)] if starts else [],
-        "step": [log.step(topic_id, 0, start, start + 1) for start in [0, *ends]],
+        "step": [log.step(topic_id, 0, start, start + 1, MANY) for start in [0, *ends]],
         "read": [record.offset for record in log.read(topic_id, 0, 0, 60)] if starts else [],
     }
 
@@ -200,7 +202,7 @@ def test_foreign_names_outside_of_the_range_of_ours_cost_no_listing(
     log = BronzeLog(s3, domain)
     listings.clear()
     assert (log.end_offset(topic_id, 0), len(listings)) == (9, 1)
-    assert (log.step(topic_id, 0, 7, 100), len(listings)) == (9, 2)
+    assert (log.step(topic_id, 0, 7, 100, MANY), len(listings)) == (9, 2)
     assert ([listed.start for listed in log.objects(topic_id, 0)], len(listings)) == ([0, 7], 3)
 
 
