@@ -33,7 +33,7 @@ from include.lake.catalog import changed_count, silver_state
 from include.lake.positions import Positions
 from include.status.problems import Problem
 from include.status.stores import KAFKA_SECONDS, Stores
-from include.status.times import age, duration
+from include.status.times import age, duration, records
 from include.warehouse.gold import read_watermark
 
 STREAM_SECONDS = 60.0
@@ -76,7 +76,7 @@ class Lag:
         """How far it is behind, for people."""
         since = "" if self.seconds is None else f", the oldest for {duration(self.seconds)}"
         limit = f"late after {duration(self.limit_seconds)}"
-        return f"{self.records:,} records of {self.before} wait{since} ({limit})"
+        return f"waiting for it in {self.before}: {records(self.records)}{since} ({limit})"
 
     def numbers(self) -> dict[str, float | int | None]:
         """Records and seconds, as the events of assets have them."""
@@ -119,8 +119,8 @@ def silver(stores: Stores, domain: Domain) -> Delay:
         Whatever a client raises when its store does not answer, or has what it should not have.
     """
     state = silver_state(stores.settings, domain)
-    records, since = _behind_bronze(stores, domain, state.position if state else {})
-    return Delay(_lag("silver", "bronze", domain, records, since))
+    waiting, since = _behind_bronze(stores, domain, state.position if state else {})
+    return Delay(_lag("silver", "bronze", domain, waiting, since))
 
 
 def gold(stores: Stores, domain: Domain) -> Delay:
@@ -147,8 +147,8 @@ def verdicts(stores: Stores) -> Delay:
     """
     with stores.warehouse() as connection:
         position = reached(connection).positions
-    records, since = _behind_bronze(stores, TRANSACTIONS, position)
-    return Delay(_lag("verdicts", "bronze", TRANSACTIONS, records, since))
+    waiting, since = _behind_bronze(stores, TRANSACTIONS, position)
+    return Delay(_lag("verdicts", "bronze", TRANSACTIONS, waiting, since))
 
 
 def _questions() -> Iterator[tuple[tuple[str, str], Callable[[Stores], Delay]]]:
@@ -186,17 +186,17 @@ def _behind_kafka(
         if (first := max(known, start)) < end:
             waiting[partition] = first
     seen = first_records(stores.kafka, domain.topic, waiting)
-    records, times = 0, []
+    count, times = 0, []
     for partition, first in waiting.items():
         peek = seen.get(partition, Seen(first, None))
         if isinstance(peek, Seen):
-            records += max(0, ends[partition] - peek.offset)
+            count += max(0, ends[partition] - peek.offset)
             times += [peek.timestamp_ms / 1000] if peek.timestamp_ms is not None else []
         elif peek is not None:
-            records += ends[partition] - first
+            count += ends[partition] - first
             text = f"{domain.topic}/{partition} cannot be read at offset {first}: {peek.str()}"
             problems.append(Problem("unreadable", subject, text))
-    return Delay(_lag("bronze", "kafka", domain, records, min(times, default=None)), tuple(problems))
+    return Delay(_lag("bronze", "kafka", domain, count, min(times, default=None)), tuple(problems))
 
 
 def _behind_silver(stores: Stores, domain: Domain) -> Lag:
@@ -207,25 +207,25 @@ def _behind_silver(stores: Stores, domain: Domain) -> Lag:
         return _lag("gold", "silver", domain, 0, None)
     anew = watermark.table_uuid != state.table_uuid or state.silver_version < watermark.silver_version
     # A snapshot may hold no new row: all its records were older than what is there, or were refused.
-    records = state.rows if anew else changed_count(stores.settings, domain, watermark.silver_version)
+    rows = state.rows if anew else changed_count(stores.settings, domain, watermark.silver_version)
     several = not anew and state.silver_version > watermark.silver_version + 1
     since = watermark.loaded_at if several and watermark.loaded_at else state.committed_at
-    return _lag("gold", "silver", domain, records, since.timestamp())
+    return _lag("gold", "silver", domain, rows, since.timestamp())
 
 
 def _behind_bronze(stores: Stores, domain: Domain, position: Positions) -> tuple[int, float | None]:
     """How many records of bronze lie after ``position``, and when (Unix time) the first one's object was written."""
     log = BronzeLog(stores.s3, domain)
-    records = 0
+    count = 0
     times: list[float] = []
     for topic, partitions in log.end_positions().items():
         for partition, end in partitions.items():
             start = position.get(topic, {}).get(partition, 0)
             if start < end:
                 first, written = _first_waiting(log, topic, partition, start, end)
-                records += end - first
+                count += end - first
                 times += [written.timestamp()] if written is not None else []
-    return records, min(times, default=None)
+    return count, min(times, default=None)
 
 
 def _first_waiting(log: BronzeLog, topic: str, partition: int, start: int, end: int) -> tuple[int, datetime | None]:
@@ -242,7 +242,7 @@ def _first_waiting(log: BronzeLog, topic: str, partition: int, start: int, end: 
     return max(start, reached_to), written
 
 
-def _lag(layer: str, before: str, domain: Domain, records: int, since: float | None) -> Lag:
+def _lag(layer: str, before: str, domain: Domain, count: int, since: float | None) -> Lag:
     """A lag of so many records, the oldest of which has waited since then (Unix time)."""
     limit = STREAM_SECONDS if domain is TRANSACTIONS else REFERENCE_SECONDS
-    return Lag(layer, before, domain.name, records, age(since) if since is not None and records else None, limit)
+    return Lag(layer, before, domain.name, count, age(since) if since is not None and count else None, limit)

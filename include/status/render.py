@@ -12,7 +12,7 @@ from include.status.flow import Flow
 from include.status.lag import Lag
 from include.status.layers import LayerPart
 from include.status.problems import Problem
-from include.status.times import age, duration
+from include.status.times import age, duration, records
 
 
 def render(found: Flow, console: Console) -> None:
@@ -59,5 +59,5 @@ def _behind(part: LayerPart, lags: dict[tuple[str, str], Lag]) -> str:
         return "" if part.domain is None else "?"
     if not lag.records:
         return "0"
-    text = f"{lag.records:,} records" + ("" if lag.seconds is None else f", {duration(lag.seconds)}")
+    text = records(lag.records) + ("" if lag.seconds is None else f", {duration(lag.seconds)}")
     return f"[red]{text}[/]" if lag.late else text

@@ -1,4 +1,4 @@
-"""Ages and how they are shown."""
+"""Ages and numbers, and how they are shown."""
 
 from __future__ import annotations
 
@@ -20,3 +20,8 @@ def duration(seconds: float | None) -> str:
     parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
     shown = [f"{value} {unit}" for value, unit in parts if value][:2]
     return " ".join(shown) or "0 s"
+
+
+def records(number: int) -> str:
+    """A number of records, such as ``1 record`` or ``1,234 records``."""
+    return f"{number:,} record" + ("" if number == 1 else "s")

@@ -10,7 +10,7 @@ from include.kafka.waiting import OpenTransaction, open_transactions
 from include.sql import load_sql
 from include.status.problems import Problem
 from include.status.stores import KAFKA_SECONDS, Stores
-from include.status.times import age, duration
+from include.status.times import age, duration, records
 
 OPEN_TRANSACTION = "open_transaction"
 QUARANTINE = "quarantine"
@@ -46,10 +46,10 @@ class Waiting:
         """What waits, where, why and since when."""
         since = "" if self.seconds is None else f", the first for {duration(self.seconds)}"
         if self.reason == QUARANTINE:
-            return f"{self.records:,} records are in quarantine{since}"
+            return f"in quarantine: {records(self.records)}{since}"
         return (
-            f"up to {self.records:,} records wait in Kafka behind an open transaction{since}:"
-            f" {self.topic}, partition {self.partition}, from offset {self.offset}"
+            f"behind an open transaction in Kafka: up to {records(self.records)}{since}"
+            f" ({self.topic}, partition {self.partition}, from offset {self.offset})"
         )
 
     def as_json(self) -> dict[str, Any]:

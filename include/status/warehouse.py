@@ -8,7 +8,7 @@ import psycopg
 
 from include.sql import load_sql
 from include.status.problems import Problem
-from include.status.times import duration
+from include.status.times import duration, records
 from include.warehouse.alarms import open_alarms
 
 REDRIVE_SECONDS = 600.0
@@ -26,9 +26,9 @@ def problems(conn: psycopg.Connection) -> list[Problem]:
 
 def _redrives(conn: psycopg.Connection) -> Iterator[Problem]:
     """Records that somebody asked silver to take in, and that no run has taken or refused."""
-    for domain, records, seconds in conn.execute(load_sql("late_redrives"), {"seconds": REDRIVE_SECONDS}):
-        text = f"{records:,} records were asked to leave quarantine, the first {duration(seconds)} ago"
-        yield Problem("redrive", f"silver {domain}", f"{text}; no run has taken them in")
+    for domain, count, seconds in conn.execute(load_sql("late_redrives"), {"seconds": REDRIVE_SECONDS}):
+        text = f"asked to leave quarantine, the first {duration(seconds)} ago, and taken in by no run: {records(count)}"
+        yield Problem("redrive", f"silver {domain}", text)
 
 
 def _alarms(conn: psycopg.Connection) -> Iterator[Problem]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from confluent_kafka import Producer
@@ -26,6 +29,8 @@ from include.status.waiting import OPEN_TRANSACTION, Waiting, behind_open_transa
 from include.verify import verify
 from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
+from paylake_airflow.behind import all_behind
+from paylake_airflow.behind import behind as behind_by_connections
 from tests.books import begin_anew, judge_all
 from tests.bronze import Kafka, drain
 from tests.transactions import produce_transactions, transaction
@@ -127,7 +132,7 @@ def test_records_behind_an_open_transaction_are_named(
         # After a minute it is no matter of timing any more.
         monkeypatch.setattr(waiting, "OPEN_SECONDS", 0.0)
         (problem,) = [problem for problem in flow(settings).problems if problem.check == OPEN_TRANSACTION]
-        assert "5 records" in problem.message
+        assert "up to 5 records, the first for" in problem.message
         assert "partition 1, from offset 4" in problem.message
         (finding,) = verify(settings, domains=[TRANSACTIONS], wait_seconds=0).findings
         assert (finding.check, finding.count, finding.partition) == (OPEN_TRANSACTION, 5, 1)
@@ -251,6 +256,52 @@ def test_garbage_in_bronze_silences_its_folder_only(stores: Stores, settings: Se
         "verdicts transactions",
     }
     assert all(key in message for message in found.values())
+
+
+def test_events_tell_the_same_numbers_and_never_fail_a_run(
+    stores: Stores, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = urlsplit(settings.warehouse_dsn)
+    connections: dict[str, dict[str, Any]] = {
+        "KAFKA_DEFAULT": {"conn_type": "kafka", "extra": {"bootstrap.servers": settings.kafka_bootstrap_servers}},
+        "LAKE_S3": {
+            "conn_type": "aws",
+            "login": settings.s3_access_key_id,
+            "password": settings.s3_secret_access_key,
+            "extra": {"endpoint_url": settings.s3_endpoint_url, "region_name": settings.s3_region},
+        },
+        "WAREHOUSE": {
+            "conn_type": "postgres",
+            "host": warehouse.hostname,
+            "port": warehouse.port,
+            "login": warehouse.username,
+            "password": warehouse.password,
+            "schema": warehouse.path.strip("/"),
+        },
+    }
+    for name, connection in connections.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(connection))
+    produce_transactions(settings, map(transaction, range(3)), partition=0)
+    told = behind_by_connections("bronze", TRANSACTIONS)
+    assert told["records"] == 3
+    assert told["seconds"] >= 0
+    drain(TRANSACTIONS, settings)
+    assert behind_by_connections("bronze", TRANSACTIONS) == {"records": 0, "seconds": None}
+    assert all_behind()["verdicts"]["transactions"]["records"] == 3
+    assert {layer: len(domains) for layer, domains in all_behind().items()} == {
+        "bronze": 4,
+        "silver": 3,
+        "gold": 3,
+        "verdicts": 1,
+    }
+
+    connections["LAKE_S3"]["extra"]["endpoint_url"] = "http://127.0.0.1:1"
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE_S3", json.dumps(connections["LAKE_S3"]))
+    told = behind_by_connections("bronze", TRANSACTIONS)
+    assert (told["records"], told["seconds"]) == (None, None)
+    assert "127.0.0.1:1" in told["problem"]
+    monkeypatch.setenv("AIRFLOW_CONN_KAFKA_DEFAULT", "{}")
+    assert set(behind_by_connections("bronze", TRANSACTIONS)) == {"records", "seconds", "problem"}
 
 
 def test_a_topic_that_is_missing_is_named(stores: Stores, settings: Settings) -> None:
