@@ -70,6 +70,12 @@ class Airflow:
         runs = [run for dag_id in dag_ids for run in self.get(f"dags/{dag_id}/dagRuns", limit=100)["dag_runs"]]
         return [run for run in runs if run["state"] not in ("success", "failed")]
 
+    def tasks(self, *dag_ids: str) -> list[dict[str, Any]]:
+        """All tasks of all runs of the DAGs."""
+        pages = [self.get(f"dags/{dag_id}/dagRuns/~/taskInstances", limit=100) for dag_id in dag_ids]
+        assert all(page["total_entries"] <= 100 for page in pages)
+        return [task for page in pages for task in page["task_instances"]]
+
     def newest_tasks(self, dag_id: str, *task_ids: str) -> list[dict[str, Any]]:
         """These tasks of the DAG's newest run."""
         (run,) = self.get(f"dags/{dag_id}/dagRuns", limit=1, order_by="-id")["dag_runs"]
