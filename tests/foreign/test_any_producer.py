@@ -32,10 +32,10 @@ from include.lake.s3 import s3_client
 from include.quality import classify
 from include.quarantine.cli import app as quarantine_cli
 from include.settings import Settings
-from include.verify import Report
+from include.verify import Report, verify
 from include.warehouse.connect import connect
 from tests import books
-from tests.books import assert_balanced, begin_anew, judge_all
+from tests.books import begin_anew, judge_all
 from tests.bronze import drain
 from tests.foreign.clients import Message, Send, confluent, confluent_aborting, first_acknowledgement_lost, kafka_python
 from tests.foreign.population import (
@@ -133,7 +133,7 @@ def everything(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
         stack_of_today(everything)
         through_all_layers(everything, worker)
     everything.found = {table: dict(everything.query(query)) for table, query in FOUND.items()}
-    everything.report = assert_balanced(settings)
+    everything.report = verify(settings, wait_seconds=60)
     return everything
 
 
@@ -241,6 +241,7 @@ def test_what_a_client_sends_is_in_gold_and_judged(everything: Everything, clien
 
 def test_nothing_else_is_there_and_each_record_has_its_place(everything: Everything) -> None:
     assert everything.report is not None
+    assert everything.report.balanced, everything.report.problems()
     domains = {domain.domain: domain for domain in everything.report.domains}
     assert {name: domains[name].total("produced") for name in DOMAINS} == {
         name: everything.sent[domain.topic] for name, domain in DOMAINS.items()

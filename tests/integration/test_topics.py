@@ -28,6 +28,7 @@ from include.kafka.topics import (
     topic_id,
 )
 from include.settings import Settings
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -76,6 +77,7 @@ def test_a_topic_of_before_is_changed_and_takes_records_without_a_key(
     kept = {"min.compaction.lag.ms": "604800000", "retention.ms": "3600000"}
     of_before = {"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"} | kept
     admin.create_topics([NewTopic(name, 2, config=of_before)])[name].result()
+    wait_until(lambda: topic_id(admin, name) is not None, f"topic {name}")
     monkeypatch.setitem(TOPICS, name, replace(TOPICS["user_profiles"], name=name))
     try:
         before = topic_id(admin, name)
