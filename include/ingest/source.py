@@ -217,12 +217,7 @@ class TopicSource:
         Nobody reads it but people who look at the group's lag, and ``include.ingest.stuck``.
         """
         ends = [
-            TopicPartition(
-                self.topic,
-                partition,
-                buffer.position,
-                metadata=str(self.stuck.get(partition, ""))[:_METADATA_CHARACTERS],
-            )
+            TopicPartition(self.topic, partition, buffer.position, metadata=self._why_stuck(partition))
             for partition, buffer in self.buffers.items()
             if buffer.position > 0 or partition in self.stuck
         ]
@@ -232,6 +227,12 @@ class TopicSource:
     def close(self) -> None:
         """Leave."""
         self._consumer.close()
+
+    def _why_stuck(self, partition: int) -> str:
+        obstacle = self.stuck.get(partition)
+        if obstacle is None:
+            return ""
+        return f"{obstacle}. {way_out(self.topic_id, obstacle)}"[:_METADATA_CHARACTERS]
 
     def _ask(self, question: Callable[[AdminClient, str, float], dict[int, int]]) -> dict[int, int]:
         try:

@@ -14,7 +14,7 @@ from include.domains import Domain
 class StuckPartition:
     """A partition of ``topic`` that was stuck at ``offset``, the end of bronze, when the ingestion last said so.
 
-    ``reason`` names offsets and error in one sentence.
+    ``reason`` names offsets and error, and what can be done.
     """
 
     topic: str

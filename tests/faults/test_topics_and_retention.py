@@ -189,7 +189,7 @@ def test_following_goes_on_beside_what_retention_overtook_and_nothing_is_skipped
     assert error["obstacles"] == (Gap(0, ends[0], 34), Gap(3, ends[3], 49))
     assert {ends[0], ends[3]} <= set(range(10, 21))
     assert [(one.partition, one.offset) for one in told] == [(0, ends[0]), (3, ends[3])]
-    assert told[0].reason == f"offsets {ends[0]} to 34 of partition 0 are gone and were never ingested"
+    assert told[0].reason.startswith(f"offsets {ends[0]} to 34 of partition 0 are gone and were never ingested")
     ours = topic.produced[topic.id]
     expected = {partition: ours[partition][:end] for partition, end in ends.items()}
     assert values_by_partition(topic.log, topic.id) == expected
