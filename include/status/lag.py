@@ -76,7 +76,7 @@ class Lag:
         """How far it is behind, for people."""
         since = "" if self.seconds is None else f", the oldest for {duration(self.seconds)}"
         limit = f"late after {duration(self.limit_seconds)}"
-        return f"waiting for it in {self.before}: {records(self.records)}{since} ({limit})"
+        return f"has yet to take in {records(self.records)} from {self.before}{since} ({limit})"
 
     def numbers(self) -> dict[str, float | int | None]:
         """Records and seconds, as the events of assets have them."""
