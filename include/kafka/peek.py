@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Message, TopicPartition
 
+from include.kafka.bounds import READER
+
 SECONDS = 5.0
 _POLL_SECONDS = 0.1
 # One batch of a partition is enough, and Kafka sends a whole one however little is asked for.
@@ -76,6 +78,7 @@ def _settings(kafka_config: Mapping[str, Any], *, committed: bool) -> dict[str, 
         "auto.offset.reset": "error",
         "isolation.level": "read_committed" if committed else "read_uncommitted",
         "enable.partition.eof": True,
+        **READER,
         "fetch.message.max.bytes": _FETCH_BYTES,
         "queued.max.messages.kbytes": _QUEUE_KILOBYTES,
     }
