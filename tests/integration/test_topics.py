@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
-from confluent_kafka import Producer, Uuid
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, KafkaError, Producer, Uuid
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from include.kafka import topics
+from include.kafka.scan import scan
 from include.kafka.topics import (
     LABELS_TOPIC,
     TOPICS,
@@ -24,6 +28,7 @@ from include.kafka.topics import (
     topic_id,
 )
 from include.settings import Settings
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -43,13 +48,12 @@ def topic(admin: AdminClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         admin.delete_topics([name])[name].result()
 
 
-def produce(settings: Settings, topic: str, partition: int, count: int) -> None:
+def produce(settings: Settings, topic: str, partition: int, count: int, **more: Any) -> None:
     failures: list[object] = []
     producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    more |= {"partition": partition, "on_delivery": lambda error, _: failures.append(error)}
     for number in range(count):
-        producer.produce(
-            topic, str(number).encode(), partition=partition, on_delivery=lambda error, _: failures.append(error)
-        )
+        producer.produce(topic, str(number).encode(), **more)
     assert producer.flush(30) == 0
     assert failures == [None] * count
 
@@ -63,6 +67,42 @@ def test_creates_what_is_missing_and_leaves_what_is_there(admin: AdminClient, to
     ensure_topics(admin, [topic, topic])
     assert topic_id(admin, topic) == created
     assert end_offsets(admin, topic) == {0: 0, 1: 0, 2: 0}
+
+
+def test_a_topic_of_before_is_changed_and_takes_records_without_a_key(
+    settings: Settings, admin: AdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Topics of reference data were compacted once, and kept the times that producers set."""
+    name = f"test_topics_{os.urandom(4).hex()}"
+    kept = {"min.compaction.lag.ms": "604800000", "retention.ms": "3600000"}
+    of_before = {"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"} | kept
+    admin.create_topics([NewTopic(name, 2, config=of_before)])[name].result()
+    wait_until(lambda: topic_id(admin, name) is not None, f"topic {name}")
+    monkeypatch.setitem(TOPICS, name, replace(TOPICS["user_profiles"], name=name))
+    try:
+        before = topic_id(admin, name)
+        produce(settings, name, partition=0, count=1, key=b"U1", timestamp=1)
+        refused = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+        errors: list[KafkaError | None] = []
+        refused.produce(name, b"no key", on_delivery=lambda error, _: errors.append(error))
+        assert refused.flush(30) == 0
+        assert [error.code() for error in errors if error] == [KafkaError.INVALID_RECORD]
+
+        ensure_topics(admin, [name])
+        produce(settings, name, partition=0, count=2, key=None, timestamp=1)
+        now_ms = time.time() * 1000
+        messages = list(scan(settings.kafka_config, name))
+        assert [(message.key(), message.value()) for message in messages] == [(b"U1", b"0"), (None, b"0"), (None, b"1")]
+        (kind_before, time_before), *after = [message.timestamp() for message in messages]
+        assert (kind_before, time_before) == (TIMESTAMP_CREATE_TIME, 1)
+        for kind, time_ms in after:
+            assert kind == TIMESTAMP_LOG_APPEND_TIME
+            assert now_ms - 3_600_000 < time_ms <= now_ms
+        assert topic_id(admin, name) == before
+        (answer,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name)]).values()
+        assert {key: answer.result()[key].value for key in kept} == kept
+    finally:
+        admin.delete_topics([name])[name].result()
 
 
 def test_ids_are_written_as_kafka_writes_them() -> None:
