@@ -126,7 +126,9 @@ STAND_INS = (
     StandIn(
         "apache/kafka:4.2.0",
         "kafka",
-        texts=_project_files("include/local/ivy/kafka.xml", "include/local/ivy/kafka.sha256"),
+        texts=_project_files(
+            *(f"include/local/ivy/{name}.{kind}" for name in ("kafka", "kafka-tools") for kind in ("xml", "sha256"))
+        ),
     ),
     StandIn("dpage/pgadmin4:9.18", "pgadmin", parents=(PYTHON,), arguments={"PGADMIN_VERSION": "9.18"}),
 )
