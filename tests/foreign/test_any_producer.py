@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,7 +36,15 @@ from include.warehouse.connect import connect
 from tests import books
 from tests.books import begin_anew, judge_all
 from tests.bronze import drain
-from tests.foreign.clients import Message, Send, confluent, confluent_aborting, first_acknowledgement_lost, kafka_python
+from tests.foreign.clients import (
+    Message,
+    Send,
+    confluent,
+    confluent_aborting,
+    first_acknowledgement_lost,
+    kafka_python,
+    undressed,
+)
 from tests.foreign.population import (
     CLIENTS,
     CLIENTS_OF_BEFORE,
@@ -75,7 +82,7 @@ FOUND = {
 class Everything:
     """What was sent, and what the warehouse has of it after all layers have run once.
 
-    ``failed`` has the error of each client that could not send. ``sent`` counts by topic what Kafka has to hold.
+    ``failed`` has the error of each one that could not send. ``sent`` counts by topic what Kafka has to hold.
     """
 
     settings: Settings
@@ -85,17 +92,22 @@ class Everything:
     found: dict[str, dict[str, Any]] = field(default_factory=dict)
     report: Report | None = None
 
-    def send(self, send: Send, *sent: Message) -> None:
-        send(self.settings.kafka_bootstrap_servers, sent)
-        self.sent.update(one.topic for one in sent)
+    def send(self, name: str, send: Send, *sent: Message, kept: bool = True) -> None:
+        """Send, and expect Kafka to keep it or not.
 
-    def send_as(self, clients: Sequence[Client]) -> None:
-        """One that fails must not keep the others from being looked at; its own test raises the error."""
-        for client in clients:
-            try:
-                self.send(client.send, *messages_of(client))
-            except Exception as error:  # noqa: BLE001
-                self.failed[client.name] = error
+        One that fails must not keep the others from being looked at: the tests of its own raise its error.
+        """
+        try:
+            send(self.settings.kafka_bootstrap_servers, sent)
+        except Exception as error:  # noqa: BLE001
+            self.failed.setdefault(name, error)
+        else:
+            self.sent.update(one.topic for one in sent if kept)
+
+    def assert_sent(self, name: str) -> None:
+        """Raise what kept this one from sending, if anything did."""
+        if name in self.failed:
+            raise self.failed[name]
 
     def query(self, text: str, *values: object) -> list[tuple[Any, ...]]:
         with connect(self.settings.warehouse_dsn) as conn:
@@ -143,8 +155,9 @@ def stack_of_before(everything: Everything, worker: ProcessPoolExecutor) -> None
     Of each client in it the merchants and the fraud are refused, to be driven through again.
     """
     keep_times_of_clients(everything.settings)
-    everything.send_as(CLIENTS_OF_BEFORE)
-    everything.send(kafka_python(), *refused())
+    for client in CLIENTS_OF_BEFORE:
+        everything.send(client.name, client.send, *messages_of(client))
+    everything.send("refused", kafka_python(), *refused())
     for domain in (MERCHANTS, TRANSACTIONS):
         drain(domain, everything.settings)
     worker.submit(run_silver, stricter(MERCHANTS, everything.home, require_city), everything.settings).result()
@@ -187,28 +200,30 @@ def stack_of_today(everything: Everything) -> None:
     """A start of Paylake has changed the topics; then everybody sends."""
     admin = AdminClient({"bootstrap.servers": everything.settings.kafka_bootstrap_servers})
     ensure_topics(admin, [domain.topic for domain in DOMAINS.values()])
-    everything.send_as(CLIENTS)
+    for client in CLIENTS:
+        everything.send(client.name, client.send, *messages_of(client))
 
-    confluent_aborting(everything.settings.kafka_bootstrap_servers, messages(ABORTED, lambda one: one))
+    everything.send("taken back", confluent_aborting, *messages(ABORTED, undressed), kept=False)
 
     for domain in DOMAINS.values():
         nothing = Message(domain.topic, "", None)
-        everything.send(confluent(), nothing, replace(nothing, key=b"U1"))
+        everything.send("null values", confluent(), nothing, replace(nothing, key=b"U1"))
 
     once, again = payment(TWICE, 0), payment(TWICE, 1)
     for body in (once, once, again, again | {"amount": "13.50"}):
         # Each by a producer of its own, which takes any partition.
-        everything.send(confluent(), message(TRANSACTIONS, body))
+        everything.send("twice", confluent(), message(TRANSACTIONS, body))
 
-    for one, (older, newer) in enumerate(((1, 0), (0, 1))):
-        everything.send(confluent(), replace(message(PROFILES, user(NEWER, one, credit_score=500)), partition=older))
-        await_next_millisecond()
-        everything.send(confluent(), replace(message(PROFILES, user(NEWER, one, credit_score=800)), partition=newer))
+    for one, partitions in enumerate(((1, 0), (0, 1))):
+        for partition, score in zip(partitions, (500, 800), strict=True):
+            scored = message(PROFILES, user(NEWER, one, credit_score=score))
+            everything.send("newer", confluent(), replace(scored, partition=partition))
+            await_next_millisecond()
 
     for one, idempotent in enumerate((True, False)):
         with first_acknowledgement_lost():
             send = kafka_python(enable_idempotence=idempotent)
-            everything.send(send, message(TRANSACTIONS, payment(LOST, one)))
+            everything.send("lost", send, message(TRANSACTIONS, payment(LOST, one)))
     everything.sent[TRANSACTIONS.topic] += 1  # the one without idempotence is there twice
 
 
@@ -233,13 +248,13 @@ def through_all_layers(everything: Everything, worker: ProcessPoolExecutor) -> N
 
 @pytest.mark.parametrize("client", EVERYONE, ids=lambda client: client.name)
 def test_what_a_client_sends_is_in_gold_and_judged(everything: Everything, client: Client) -> None:
-    if client.name in everything.failed:
-        raise everything.failed[client.name]
+    everything.assert_sent(client.name)
     for table, rows in expected(number_of(client)).items():
         assert {one: everything.found[table].get(one) for one in rows} == rows
 
 
 def test_nothing_else_is_there_and_each_record_has_its_place(everything: Everything) -> None:
+    everything.assert_sent("null values")
     assert everything.report is not None
     assert everything.report.balanced, everything.report.problems()
     domains = {domain.domain: domain for domain in everything.report.domains}
@@ -258,11 +273,13 @@ def test_nothing_else_is_there_and_each_record_has_its_place(everything: Everyth
 
 
 def test_what_was_taken_back_is_nowhere(everything: Everything) -> None:
+    everything.assert_sent("taken back")
     for table, rows in expected(ABORTED).items():
         assert rows.keys().isdisjoint(everything.found[table])
 
 
 def test_one_id_twice_has_one_verdict(everything: Everything) -> None:
+    everything.assert_sent("twice")
     once, again = identity("T", TWICE, 0), identity("T", TWICE, 1)
     assert (everything.found["verdicts"][once], everything.found["verdicts"][again]) == ("genuine", "genuine")
     query = "SELECT txn_id, same_body FROM ops.transaction_duplicate WHERE txn_id = ANY(%s) ORDER BY 1"
@@ -272,6 +289,7 @@ def test_one_id_twice_has_one_verdict(everything: Everything) -> None:
 def test_of_two_records_of_one_moment_the_one_that_came_later_is_the_newer_in_whatever_partition(
     everything: Everything,
 ) -> None:
+    everything.assert_sent("newer")
     ids = [identity("U", NEWER, one) for one in range(2)]
     assert [everything.found["users"][one] for one in ids] == [800, 800]
     query = "SELECT bronze_partition FROM users WHERE user_id = ANY(%s) ORDER BY user_id"
@@ -279,6 +297,7 @@ def test_of_two_records_of_one_moment_the_one_that_came_later_is_the_newer_in_wh
 
 
 def test_a_lost_acknowledgement_gives_no_second_verdict(everything: Everything) -> None:
+    everything.assert_sent("lost")
     idempotent, not_idempotent = identity("T", LOST, 0), identity("T", LOST, 1)
     assert {"genuine"} == {everything.found["verdicts"][one] for one in (idempotent, not_idempotent)}
     query = "SELECT txn_id, same_body FROM ops.transaction_duplicate WHERE txn_id = ANY(%s)"
@@ -320,6 +339,7 @@ def test_bronze_keeps_the_time_that_a_topic_kept_and_knows_when_a_record_came(ev
 @pytest.mark.parametrize("name", WILD_TIMES)
 @pytest.mark.parametrize("domain", [MERCHANTS, TRANSACTIONS], ids=lambda domain: domain.name)
 def test_a_refused_record_of_any_time_is_listed_and_shown(everything: Everything, domain: Domain, name: str) -> None:
+    everything.assert_sent("refused")
     listed = json.loads(quarantine_says("list", "--json", "--domain", domain.name))
     assert listed["records"] == len(WILD_TIMES)
     (one,) = [one for one in listed["newest"] if one["timestamp_ms"] == WILD_TIMES[name]]
