@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 from click.testing import Result
 from confluent_kafka import Producer
 from typer.testing import CliRunner
@@ -25,6 +26,8 @@ from include.quarantine.cli import app
 from include.settings import Settings
 from include.verify import Report, verify
 from include.warehouse.connect import connect
+from paylake_airflow import hooks
+from paylake_airflow.operators.ingest import RequireReadableOperator
 from tests.books import assert_balanced, judge_all
 from tests.bronze import TransactionsTopic, Writer, await_condition, drain
 from tests.servers import Servers
@@ -111,7 +114,9 @@ class Stopped:
         self.first = {partition: f"{self.topic.id}/{partition}/10" for partition in self.errors}
 
 
-def test_what_cannot_be_read_stops_its_partition_only_and_is_named_and_stepped_over(servers: Servers) -> None:
+def test_what_cannot_be_read_stops_its_partition_only_and_is_named_and_stepped_over(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stopped = Stopped(servers)
     topic, settings = stopped.topic, servers.settings
     with pytest.raises(PartitionsStuckError) as caught:
@@ -121,8 +126,12 @@ def test_what_cannot_be_read_stops_its_partition_only_and_is_named_and_stepped_o
         assert stopped.errors[partition] in str(caught.value)
         assert f"offset 10 of partition {partition} cannot be read" in str(caught.value)
         assert f"./paylake quarantine skip {place}" in str(caught.value)
+    assert caught.value.report.records == 50
     assert [end_of(topic, partition) for partition in range(4)] == [20, 10, 10, 10]
     assert_told(stopped)
+    monkeypatch.setattr(hooks, "kafka_admin", lambda: topic.kafka.admin)
+    with pytest.raises(AirflowFailException, match=f"quarantine skip {stopped.first[2]}"):
+        RequireReadableOperator(task_id="require_readable", domain=TRANSACTIONS.name).execute({})  # type: ignore[arg-type]
     judge_all(settings)
     began = time.monotonic()
     report = verify(settings, domains=[TRANSACTIONS], wait_seconds=300)
@@ -143,6 +152,7 @@ def test_what_cannot_be_read_stops_its_partition_only_and_is_named_and_stepped_o
         await_condition(topic.in_bronze, "all of it")
         await_condition(lambda: not stuck_partitions(topic.kafka.admin, TRANSACTIONS, 5), "the writer to tell")
         assert writer.alive
+    RequireReadableOperator(task_id="require_readable", domain=TRANSACTIONS.name).execute({})  # type: ignore[arg-type]
     assert_notes_are_refused_and_books_balance(stopped)
     assert offsets(topic, 2) == [*range(11), 13, *range(16, 31)]
 
