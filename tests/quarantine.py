@@ -17,10 +17,13 @@ import yaml
 
 from include.contracts.contract import CONTRACTS_FOLDER
 from include.domains import Domain
+from include.lake.bronze_log import BronzeLog
+from include.lake.s3 import s3_client
 from include.quarantine import landing
 from include.settings import Settings
 from include.spark.session import spark_session
-from include.spark.silver import SilverJob, SilverReport, domain_lock
+from include.spark.silver import SilverReport, domain_lock
+from include.spark.silver_job import SilverJob
 from include.spark.silver_table import ConflictError, SilverTable
 from tests.silver import run_silver
 
@@ -110,7 +113,8 @@ def fall_asleep_before_publishing(domain: Domain, settings: Settings) -> None:
 def begin_a_run(domain: Domain, settings: Settings) -> None:
     """A silver run that does no more than settle what others have left."""
     with domain_lock(settings, domain) as lock:
-        SilverJob(spark_session("begins", settings), domain, settings, lock).take_over()
+        bronze = BronzeLog(s3_client(settings), domain)
+        SilverJob(spark_session("begins", settings), domain, settings, lock, bronze).take_over()
 
 
 def wake_up() -> bool:
