@@ -65,11 +65,15 @@ def confluent(compression: str = "none", *, transactional: bool = False, **confi
 
 @contextmanager
 def transaction(settings: Mapping[str, Any]) -> Iterator[Producer]:
-    """A producer of confluent-kafka with a transaction that was begun; the block ends it."""
+    """A producer of confluent-kafka with a transaction that was begun; the block ends it, or it fails."""
     producer = Producer({**settings, "transactional.id": uuid.uuid4().hex})
     producer.init_transactions(SECONDS)
     producer.begin_transaction()
-    yield producer
+    try:
+        yield producer
+    except BaseException:
+        producer.abort_transaction(SECONDS)  # or all that others send would wait behind it
+        raise
 
 
 def confluent_aborting(servers: str, messages: Sequence[Message]) -> None:
@@ -119,7 +123,11 @@ def kafka_python_transactional(servers: str, messages: Sequence[Message]) -> Non
     try:
         producer.init_transactions()
         producer.begin_transaction()
-        _send_each(producer, messages)
+        try:
+            _send_each(producer, messages)
+        except BaseException:
+            producer.abort_transaction()
+            raise
         producer.commit_transaction()
     finally:
         producer.close(SECONDS)
