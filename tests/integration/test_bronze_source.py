@@ -17,9 +17,13 @@ from include.lake.objects import encode, object_key
 from include.lake.positions import Positions, positions_to_json
 from include.lake.records import IncomingRecord
 from include.lake.s3 import s3_client
+from include.quality import Valid
 from include.settings import Settings
+from include.spark.bronze_source import OffsetRange, read_bronze
+from include.spark.fraud_stream import collect
 from include.spark.session import checkpoint_location, spark_session
 from tests.bronze import any_topic_id
+from tests.transactions import transaction
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -60,10 +64,12 @@ class Chain:
         self.end = 0
         self._s3 = s3
 
-    def add(self, values: list[bytes | None], gap: int = 0) -> None:
+    def add(self, values: list[bytes | None], gap: int = 0, times: list[int] | None = None) -> None:
         """One object: a gap, then the values."""
+        times = times or [MARCH + place for place in range(len(values))]
         records = [
-            IncomingRecord(self.end + gap + place, MARCH + place, None, value) for place, value in enumerate(values)
+            IncomingRecord(self.end + gap + place, time, None, value)
+            for place, (time, value) in enumerate(zip(times, values, strict=True))
         ]
         end = self.end + gap + len(values)
         for encoded in encode(
@@ -121,6 +127,22 @@ def test_a_batch_has_exactly_the_wanted_offsets(spark: SparkSession, s3: S3Clien
     assert read(spark, start=positions_to_json(end), end=positions_to_json(end)) == []
     backwards = read_error(spark, start=positions_to_json(end), end=positions_to_json(start))
     assert "cannot read from 15 back to 2" in backwards
+
+
+def test_any_timestamp_of_a_producer_comes_through_and_records_can_be_left_out(
+    spark: SparkSession, s3: S3Client, others: Positions
+) -> None:
+    any_64_bits = [-(2**63), -62_135_596_800_001, -1, 0, 1_769_904_000, 253_402_300_800_000, 2**63 - 1]
+    chain = Chain(s3)
+    chain.add([transaction(number) for number in range(len(any_64_bits))], times=any_64_bits)
+    assert [at for *_, at, _ in read(spark, start=positions_to_json(others))] == any_64_bits
+    end = {**others, chain.topic_id: {0: chain.end}}
+    without = [OffsetRange(chain.topic_id, 0, offset, offset + 1) for offset in (0, 4, 5)]
+    judged = collect(read_bronze(spark, TRANSACTIONS, others, end, without))
+    assert [(one.record.offset, one.record.timestamp_ms) for one in judged] == [
+        (offset, any_64_bits[offset]) for offset in (1, 2, 3, 6)
+    ]
+    assert all(isinstance(one.outcome, Valid) for one in judged)
 
 
 def read_error(spark: SparkSession, **options: str) -> str:
