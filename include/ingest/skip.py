@@ -51,8 +51,7 @@ def skip(kafka_config: Mapping[str, Any], s3: S3Client, live_id: str, partition:
         raise SkipRefusedError(f"there is nothing at {place} yet: the partition ends at {ends[partition]}")
     if offset > following:
         raise SkipRefusedError(f"{place} is not the next to be ingested: that is offset {following}")
-    with Probe(kafka_config, domain.topic, partition) as probe:
-        found = probe.unreadable_at(offset, ends[partition])
+    found = Probe(kafka_config, domain.topic, partition).unreadable_at(offset, ends[partition])
     if found is None:
         raise SkipRefusedError(f"{place} can be read, so the next ingestion will read it")
     if found.last is None:

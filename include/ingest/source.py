@@ -275,8 +275,7 @@ class TopicSource:
             self._meet(Unreadable(partition, buffer.reached, None, error))
         else:
             end = self._ask(end_offsets)[partition]
-            with Probe(self._consumer_config, self.topic, partition) as probe:
-                found = probe.unreadable_at(buffer.reached, end)
+            found = Probe(self._consumer_config, self.topic, partition).unreadable_at(buffer.reached, end)
             if found is not None:  # else it has passed
                 # Where it ends nobody knows, the rest of the partition is given up.
                 last = end - 1 if found.last is None else found.last

@@ -82,12 +82,14 @@ class _Scan:
     def take(self, message: Message) -> bool:
         """Note how far the message brings its partition; whether it is a record of the scan."""
         error, partition, offset = message.error(), message.partition(), message.offset()
+        if partition in self._failed:
+            return False  # behind what stopped it
         if error is not None and error.code() not in (KafkaError._PARTITION_EOF, *UNREADABLE):
             raise KafkaException(error)
         if partition is None or offset is None:
             raise ValueError("a consumed message has no coordinates")
-        if partition not in self.left or partition in self._failed:
-            return False  # behind its end, or behind what stopped it
+        if partition not in self.left or (error is None and offset < self.left[partition]):
+            return False  # behind its end, or read already
         if error is not None and error.code() in UNREADABLE:
             self._failed[partition] = error.str()
             return False
@@ -107,8 +109,7 @@ class _Scan:
             return
         for partition, error in self._failed.items():
             first = self.left[partition]
-            with Probe(self._config, self._topic, partition) as probe:
-                found = probe.unreadable_at(first, self._ends[partition])
+            found = Probe(self._config, self._topic, partition).unreadable_at(first, self._ends[partition])
             self._tries[partition, first] += 1
             if found is None and self._tries[partition, first] == _TRIES:  # the two do not agree
                 found = Unreadable(partition, first, None, error)

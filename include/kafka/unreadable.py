@@ -10,8 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -62,34 +61,25 @@ class _Failure:
 
 
 class Probe:
-    """Tries to read one partition at chosen offsets, with a consumer of its own that joins no group.
+    """Tries to read one partition at chosen offsets, each time with a new consumer, which joins no group.
 
-    Its methods raise ``confluent_kafka.KafkaException`` for errors that are not about a batch: an offset that is gone,
-    a topic that is gone, a login that may not read it.
+    A consumer that failed once may still tell of that when it is asked for another offset. What is not about a batch
+    is raised as ``confluent_kafka.KafkaException``: an offset or a topic that is gone, a login that may not read it.
     """
 
     def __init__(self, kafka_config: Mapping[str, Any], topic: str, partition: int) -> None:
         self._topic = topic
         self._partition = partition
-        self._consumer = Consumer(
-            {
-                **kafka_config,
-                **READER,
-                "group.id": "paylake-probe",  # the library wants a name even where no group is joined
-                "enable.auto.commit": False,
-                "auto.offset.reset": "error",
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "allow.auto.create.topics": False,
-                "fetch.error.backoff.ms": 10,
-            }
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._consumer.close()
+        self._settings: dict[str, Any] = {
+            **kafka_config,
+            **READER,
+            "group.id": "paylake-probe",  # the library wants a name even where no group is joined
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "allow.auto.create.topics": False,
+        }
 
     def unreadable_at(self, first: int, end: int) -> Unreadable | None:
         """What cannot be read from ``first`` on, one batch of it; None when it can be read.
@@ -113,10 +103,17 @@ class Probe:
         return Unreadable(self._partition, first, low, failure.error)
 
     def _failure_at(self, offset: int) -> _Failure | None:
-        self._consumer.assign([TopicPartition(self._topic, self._partition, offset)])
+        consumer = Consumer(self._settings)
+        try:
+            consumer.assign([TopicPartition(self._topic, self._partition, offset)])
+            return self._first_answer(consumer, offset)
+        finally:
+            consumer.close()
+
+    def _first_answer(self, consumer: Consumer, offset: int) -> _Failure | None:
         deadline = time.monotonic() + _SILENT_SECONDS
         while time.monotonic() < deadline:
-            message = self._consumer.poll(_POLL_SECONDS)
+            message = consumer.poll(_POLL_SECONDS)
             if message is None:
                 continue
             error, batch = message.error(), message.offset()

@@ -260,15 +260,15 @@ def test_a_batch_is_searched_to_its_last_offset_and_no_further(servers: Servers)
     damaged = batch_of(servers, 0, 7)
     damaged.damage(-3, b"\xff")
     batch_of(servers, 0, 508).damage(-3, b"\xff")
-    with Probe(topic.kafka.config, TRANSACTIONS.topic, 0) as probe:
-        found = probe.unreadable_at(7, 510)
-        assert found is not None
-        assert (found.first, found.last) == (7, damaged.last)
-        assert probe.unreadable_at(0, 510) is None
-        assert probe.unreadable_at(damaged.last + 1, 510) is None
-        last = probe.unreadable_at(508, 510)
-        assert last is not None
-        assert (last.first, last.last) == (508, 509)
+    probe = Probe(topic.kafka.config, TRANSACTIONS.topic, 0)
+    found = probe.unreadable_at(7, 510)
+    assert found is not None
+    assert (found.first, found.last) == (7, damaged.last)
+    assert probe.unreadable_at(0, 510) is None
+    assert probe.unreadable_at(damaged.last + 1, 510) is None
+    last = probe.unreadable_at(508, 510)
+    assert last is not None
+    assert (last.first, last.last) == (508, 509)
 
 
 def test_the_topics_bound_the_size_of_a_batch(settings: Settings) -> None:
