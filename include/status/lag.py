@@ -26,6 +26,7 @@ from itertools import islice
 
 from include.domains import DOMAINS, REFERENCE_DOMAINS, TRANSACTIONS, Domain
 from include.fraud.ledger import reached
+from include.ingest.stuck import stuck_partitions
 from include.kafka.peek import Seen, first_records
 from include.kafka.topics import UnknownTopicError, end_offsets, start_offsets, topic_id
 from include.lake.bronze_log import BronzeLog
@@ -185,6 +186,7 @@ def _behind_kafka(
             problems.append(Problem("gap", subject, f"{text}; bronze waits there, the DAG reset_topics goes over it"))
         if (first := max(known, start)) < end:
             waiting[partition] = first
+    readable = {partition: first for partition, first in waiting.items() if first == reached_to.get(partition, 0)}
     seen = first_records(stores.kafka, domain.topic, waiting)
     count, times = 0, []
     for partition, first in waiting.items():
@@ -196,6 +198,12 @@ def _behind_kafka(
             count += ends[partition] - first
             text = f"{domain.topic}/{partition} cannot be read at offset {first}: {peek.str()}"
             problems.append(Problem("unreadable", subject, text))
+            readable.pop(partition, None)
+    if readable:
+        # What this look can read and the ingestion does not: it says why.
+        stuck = stuck_partitions(stores.admin, domain, KAFKA_SECONDS)
+        told = (one for one in stuck if readable.get(one.partition) == one.offset)
+        problems += [Problem("stuck", subject, str(one)) for one in told]
     return Delay(_lag("bronze", "kafka", domain, count, min(times, default=None)), tuple(problems))
 
 

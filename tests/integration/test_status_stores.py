@@ -17,6 +17,7 @@ from confluent_kafka import Producer
 from rich.console import Console
 
 from include.domains import BRONZE_BUCKET, PROFILES, TRANSACTIONS
+from include.ingest import PartitionsStuckError
 from include.kafka.topics import end_offsets, topic_id
 from include.lake.bronze_log import BronzeLog
 from include.settings import Settings
@@ -158,11 +159,26 @@ def test_what_retention_took_unread_is_a_problem(stores: Stores, settings: Setti
     assert delay.lag.records == 4
 
 
-def test_what_no_client_can_read_is_a_problem_of_its_partition(stores: Stores, settings: Settings) -> None:
+def produce_zeros(settings: Settings, size: int) -> None:
+    """One record of so many bytes, which zstd makes small."""
     limits = {"message.max.bytes": 300_000_000, "compression.type": "zstd", "queue.buffering.max.kbytes": 400_000}
     producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, **limits})
-    producer.produce(TRANSACTIONS.topic, bytes(130_000_000), partition=2)
+    producer.produce(TRANSACTIONS.topic, bytes(size), partition=2)
     assert producer.flush(60) == 0
+
+
+def test_what_is_too_large_for_the_ingestion_is_a_problem_with_its_reason(stores: Stores, settings: Settings) -> None:
+    produce_zeros(settings, 20_000_000)
+    with pytest.raises(PartitionsStuckError):
+        drain(TRANSACTIONS, settings)
+    (problem,) = lag.bronze(stores, TRANSACTIONS).problems
+    assert problem.check == "stuck"
+    assert "transactions, partition 2 is stuck at offset 0" in problem.message
+    assert "quarantine skip" in problem.message
+
+
+def test_what_no_client_can_read_is_a_problem_of_its_partition(stores: Stores, settings: Settings) -> None:
+    produce_zeros(settings, 130_000_000)
     produce_transactions(settings, map(transaction, range(3)), partition=0)
     delay = lag.bronze(stores, TRANSACTIONS)
     (problem,) = delay.problems
