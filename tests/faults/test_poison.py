@@ -64,6 +64,14 @@ def stream(settings: Settings, tmp_path: Path) -> Iterator[Stream]:
     remove_checkpoint(settings, stream.checkpoint)
 
 
+@pytest.fixture
+def world(settings: Settings, tmp_path: Path) -> Iterator[World]:
+    world = World(settings, MERCHANTS, tmp_path)
+    world.wipe()
+    yield world
+    world.wipe()
+
+
 @ALSO_A_WORKER
 def test_one_micro_batch_of_20_000_with_a_record_that_strikes_at_each_step(
     settings: Settings, stream: Stream, worker: dict[int, str]
@@ -105,10 +113,8 @@ def test_one_micro_batch_of_20_000_with_a_record_that_strikes_at_each_step(
 
 @ALSO_A_WORKER
 def test_a_silver_run_of_20_000_with_a_record_that_strikes_at_each_step(
-    settings: Settings, tmp_path: Path, worker: dict[int, str]
+    settings: Settings, world: World, worker: dict[int, str]
 ) -> None:
-    world = World(settings, MERCHANTS, tmp_path)
-    world.wipe()
     strikes = {17: "STRIKE-READ", 4_321: "STRIKE-CLASSIFY", 19_998: "STRIKE-ROW", **worker}
     names = (strikes.get(number, "Shop") for number in range(RECORDS))
     records = [json.dumps(merchant(number, merchant_name=name)).encode() for number, name in enumerate(names)]

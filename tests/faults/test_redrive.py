@@ -23,7 +23,7 @@ from include.quality import classify
 from include.settings import Settings
 from include.spark.silver import SilverReport
 from include.warehouse.connect import connect
-from paylake_airflow.operators.spark import _is_behind, _silver_extra
+from paylake_airflow.operators.spark import SilverTold, _is_behind, _silver_extra, silver_told
 from tests import books
 from tests.books import assert_balanced, begin_anew, judge_all
 from tests.bronze import drain
@@ -107,6 +107,12 @@ def in_quarantine(world: World) -> dict[str, list[int]]:
     return found
 
 
+def event_of(world: World, told: SilverTold | None = None) -> tuple[dict[str, Any], SilverTold]:
+    """Silver's event after one that told ``told``, and what it tells."""
+    now = silver_told(state_of(world), alarm=None)
+    return _silver_extra(MERCHANTS, world.settings, state_of(world), now, told), now
+
+
 def request(world: World) -> None:
     """Redrive without silver at hand: its next run will take the records in."""
     code, report = redrive(world.settings, world.folder, "--domain", "merchants", "--wait", "0")
@@ -133,7 +139,7 @@ def test_reference_records_land_with_the_next_silver_run_and_the_command_waits_f
 ) -> None:
     run_under(old_contract, world, worker)
     assert in_quarantine(world) == {"waiting": [1, 2, 3, 4]}
-    before = _silver_extra(MERCHANTS, world.settings, state_of(world), {})
+    before, told = event_of(world)
     assert (before["rejected"], before["redriven"], before["reasons"]) == (4, 0, {"missing": 3, "not_json": 1})
 
     with ThreadPoolExecutor() as pool:
@@ -144,7 +150,7 @@ def test_reference_records_land_with_the_next_silver_run_and_the_command_waits_f
         code, redriven = command.result(120)
     assert (code, redriven["landed"]) == (0, {"merchants": 3})
     assert (report.records, report.redriven, report.changed) == (0, 3, 2)
-    event = _silver_extra(MERCHANTS, world.settings, state_of(world), before)
+    event, _ = event_of(world, told)
     numbers = {name: event[name] for name in ("valid", "duplicates", "rejected", "tombstones", "redriven", "reasons")}
     assert numbers == {
         "valid": 1, "duplicates": 2, "rejected": 0, "tombstones": 0, "redriven": 3, "reasons": {"not_json": 1},
@@ -215,12 +221,12 @@ def test_a_rebuild_under_a_mended_contract_lands_what_waits_without_being_asked(
     world: World, old_contract: Domain, worker: ProcessPoolExecutor
 ) -> None:
     run_under(old_contract, world, worker)
-    told = _silver_extra(MERCHANTS, world.settings, state_of(world), {})
+    _, told = event_of(world)
     request(world)  # and asked for besides, which must not count it twice
     world.drop_table()
     report = run_under(MERCHANTS, world, worker)
     assert (report.records, report.valid, report.rejected, report.redriven) == (7, 5, 1, 3)
-    event = _silver_extra(MERCHANTS, world.settings, state_of(world), told)
+    event, _ = event_of(world, told)
     assert (event["valid"], event["rejected"], event["redriven"], event["tombstones"]) == (3, 4, 3, 1)
     assert_landed_once(world)
 

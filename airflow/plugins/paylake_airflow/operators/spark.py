@@ -101,15 +101,20 @@ class SilverOperator(SparkJobOperator):
         alarm = _alarm(domain, settings)
         if state is None or (told and (told.snapshot_id, told.alarm) == (str(state.snapshot_id), alarm)):
             raise AirflowSkipException(f"silver of {domain.name} holds nothing that it did not tell already")
-        now = SilverTold(
-            table_uuid=state.table_uuid,
-            # As text: it has 63 bits, more than a browser's numbers have.
-            snapshot_id=str(state.snapshot_id),
-            totals=_totals(state),
-            alarm=alarm,
-        )
+        now = silver_told(state, alarm)
         extra = {**_silver_extra(domain, settings, state, now, told), "behind": behind(assets.SILVER, domain)}
         announce_and_note(context, asset, extra, now, told)
+
+
+def silver_told(state: SilverState, alarm: dict[str, Any] | None) -> SilverTold:
+    """What an event tells of silver in this state."""
+    return SilverTold(
+        table_uuid=state.table_uuid,
+        # As text: it has 63 bits, more than a browser's numbers have.
+        snapshot_id=str(state.snapshot_id),
+        totals=_totals(state),
+        alarm=alarm,
+    )
 
 
 def _is_behind(domain: Domain, settings: Settings) -> bool:
