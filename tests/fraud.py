@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Identifier
 from include.settings import Settings
 from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
-from tests.warehouse import scratch_database
+from tests.warehouse import drop_database, scratch_database
 
 
 @contextmanager
@@ -35,4 +35,4 @@ def warehouse_copy(template: str) -> Iterator[str]:
         yield make_conninfo(template, dbname=name)
     finally:
         with connect(admin_dsn) as admin:
-            admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+            drop_database(admin, name)

@@ -88,8 +88,8 @@ def redrive(settings: Settings, home: Path, *arguments: str) -> tuple[int, dict[
     return code, report
 
 
-class FellAsleepError(Exception):
-    pass
+class FellAsleepError(BaseException):
+    """No Exception: it is not a fault, which a run would answer by trying again."""
 
 
 sleepers: list[tuple[SilverTable, int]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -33,7 +34,19 @@ def scratch_database(settings: Settings) -> Iterator[str]:
         yield make_conninfo(settings.warehouse_dsn, dbname=name)
     finally:
         with connect(settings.warehouse_dsn) as admin:
+            drop_database(admin, name)
+
+
+def drop_database(admin: psycopg.Connection, name: str) -> None:
+    """Drop it, with whoever is connected; an autovacuum at work in it, which only a superuser may end, is waited for."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
             admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+            return
+        except psycopg.errors.InsufficientPrivilege:
+            assert time.monotonic() < deadline, f"somebody stays in {name}"
+            time.sleep(0.2)
 
 
 def all_rows(conn: psycopg.Connection, table: str) -> list[tuple[Any, ...]]:

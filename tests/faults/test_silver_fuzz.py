@@ -56,8 +56,11 @@ def bronze(world: World) -> list[BronzeRecord]:
 def places(world: World) -> Counter[str]:
     """How many records are where, each of them in one place; that place's content is the record's own."""
     key, event_time = world.domain.key, world.domain.event_time
-    rows = {(partition, offset): (id_, when) for partition, offset, id_, when in silver_rows(world, key, event_time)}
-    newest = {id_: (when, *coordinates) for coordinates, (id_, when) in rows.items()}
+    rows = {
+        (partition, offset): (id_, when, taken_ms)
+        for partition, offset, id_, when, taken_ms in silver_rows(world, key, event_time, "bronze_taken_ms")
+    }
+    newest = {id_: (when, taken_ms, *coordinates) for coordinates, (id_, when, taken_ms) in rows.items()}
     assert len(newest) == len(rows), "an id has two rows"
     refused = quarantine(world)
     found: Counter[str] = Counter()
@@ -68,13 +71,13 @@ def places(world: World) -> Counter[str]:
             homes.append("tombstone")
         if not homes:
             own = valid_row(world, record)
-            assert (own[event_time], *coordinates) < newest[own[key]], f"lost: {record}"
+            assert (own[event_time], record.taken_ms, *coordinates) < newest[own[key]], f"lost: {record}"
             homes.append("superseded")
         assert len(homes) == 1, (homes, record)
         found[homes[0]] += 1
         if coordinates in rows:
             own = valid_row(world, record)
-            assert (own[key], own[event_time]) == rows.pop(coordinates)
+            assert (own[key], own[event_time], record.taken_ms) == rows.pop(coordinates)
         assert refused.pop(coordinates, record.value) == record.value
     assert not rows
     assert not refused

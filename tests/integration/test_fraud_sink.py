@@ -324,13 +324,21 @@ def test_a_database_that_stays_away_is_given_up(lease: Lease, rules: Rules) -> N
 
 def test_a_failed_batch_leaves_nothing_behind(conn: psycopg.Connection, sink: Sink) -> None:
     before = contents(conn)
-    conn.execute("ALTER TABLE genuinetransaction ADD CONSTRAINT refuse CHECK (txn_id <> 'T0001')")
-    with pytest.raises(psycopg.errors.CheckViolation):
+    conn.execute("ALTER TABLE genuinetransaction RENAME COLUMN location TO place")
+    with pytest.raises(psycopg.errors.UndefinedColumn):
         sink.write(batch(0, *MIXED))
+    conn.execute("ALTER TABLE genuinetransaction RENAME COLUMN place TO location")
     assert contents(conn) == before
     assert ledger(conn) == []
-    conn.execute("ALTER TABLE genuinetransaction DROP CONSTRAINT refuse")
     assert sink.write(batch(0, *MIXED)).counts == MIXED_COUNTS
+
+
+def test_records_that_the_database_refuses_are_refused_alone(conn: psycopg.Connection, sink: Sink) -> None:
+    conn.execute("ALTER TABLE genuinetransaction ADD CONSTRAINT refuse CHECK (txn_id <> 'T0001')")
+    written = sink.write(batch(0, record(0, body("T0001")), record(1, body("T0002")), record(2, body("T0001"))))
+    assert written.counts == Counts(records=3, fraud=0, genuine=1, duplicates=0, quarantined=2, tombstones=0)
+    kept = conn.execute("SELECT record_offset, reasons -> 0 ->> 'code' FROM ops.quarantine ORDER BY 1").fetchall()
+    assert kept == [(0, "unprocessable"), (2, "unprocessable")]
 
 
 def test_a_checkpoint_that_skips_records_is_refused(

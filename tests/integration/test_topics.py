@@ -91,7 +91,7 @@ def test_a_topic_of_before_is_changed_and_takes_records_without_a_key(
         ensure_topics(admin, [name])
         produce(settings, name, partition=0, count=2, key=None, timestamp=1)
         now_ms = time.time() * 1000
-        messages = list(scan(settings.kafka_config, name))
+        messages = list(scan(settings.kafka_config, name, pytest.fail))
         assert [(message.key(), message.value()) for message in messages] == [(b"U1", b"0"), (None, b"0"), (None, b"1")]
         (kind_before, time_before), *after = [message.timestamp() for message in messages]
         assert (kind_before, time_before) == (TIMESTAMP_CREATE_TIME, 1)
