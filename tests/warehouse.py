@@ -38,7 +38,7 @@ def scratch_database(settings: Settings) -> Iterator[str]:
 
 
 def drop_database(admin: psycopg.Connection, name: str) -> None:
-    """Drop it, with whoever is connected; an autovacuum at work in it, which only a superuser may end, is waited for."""
+    """Drop it, with whoever is connected; an autovacuum in it, which only a superuser may end, is waited for."""
     deadline = time.monotonic() + 60
     while True:
         try:
