@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from include.domains import Domain
+
+_PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +35,38 @@ def consumer_group(domain: Domain) -> str:
     return f"paylake-bronze-{domain.name}"
 
 
-def stuck_partitions(admin: AdminClient, domain: Domain, seconds: float) -> list[StuckPartition]:
-    """The domain's partitions that are stuck, in order. Waits ``seconds`` for the broker at most.
+def stuck_partitions(kafka: Mapping[str, Any], domain: Domain, seconds: float) -> list[StuckPartition]:
+    """The domain's partitions that are stuck, in order. Waits ``seconds`` for the brokers at most.
 
     A following ingestion tells within five seconds, a bounded one when it ends. Where bronze is beyond ``offset``, the
-    obstacle has been gone over since.
+    obstacle has been gone over since. ``kafka`` is a confluent_kafka configuration.
 
     Raises:
         confluent_kafka.KafkaException: Kafka does not answer.
     """
-    group = consumer_group(domain)
-    asked = ConsumerGroupTopicPartitions(group)
-    answer = admin.list_consumer_group_offsets([asked], request_timeout=seconds)[group].result()
+    # A consumer that only asks: it joins nothing. (The admin client's question has ended the process by a signal while
+    # the group's coordinator was starting.)
+    consumer = Consumer({**kafka, "group.id": consumer_group(domain), "enable.auto.commit": False})
+    try:
+        deadline = time.monotonic() + seconds
+        known = consumer.list_topics(domain.topic, seconds).topics[domain.topic]
+        asked = [TopicPartition(domain.topic, partition) for partition in known.partitions]
+        committed = _committed(consumer, asked, deadline)
+    finally:
+        consumer.close()
     return sorted(
-        (
-            StuckPartition(one.topic, one.partition, one.offset, one.metadata)
-            for one in answer.topic_partitions or []
-            if one.topic == domain.topic and one.metadata
-        ),
+        (StuckPartition(one.topic, one.partition, one.offset, one.metadata) for one in committed if one.metadata),
         key=lambda stuck: stuck.partition,
     )
+
+
+def _committed(consumer: Consumer, asked: list[TopicPartition], deadline: float) -> list[TopicPartition]:
+    """What the group has committed; a coordinator that is just starting is asked again."""
+    while asked:
+        try:
+            return consumer.committed(asked, max(0.1, deadline - time.monotonic()))
+        except KafkaException as error:
+            if not error.args[0].retriable() or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+    return []

@@ -201,7 +201,7 @@ def _behind_kafka(
             readable.pop(partition, None)
     if readable:
         # What this look can read and the ingestion does not: it says why.
-        stuck = stuck_partitions(stores.admin, domain, KAFKA_SECONDS)
+        stuck = stuck_partitions(stores.kafka, domain, KAFKA_SECONDS)
         told = (one for one in stuck if readable.get(one.partition) == one.offset)
         problems += [Problem("stuck", subject, str(one)) for one in told]
     return Delay(_lag("bronze", "kafka", domain, count, min(times, default=None)), tuple(problems))

@@ -81,7 +81,7 @@ class DomainCheck(ABC):
             TopicChangedError: the topic was deleted or made anew meanwhile.
         """
         admin = admin_client(self.kafka)
-        self._stuck = {one.partition: one.offset for one in stuck_partitions(admin, self.domain, _ANSWER_SECONDS)}
+        self._stuck = {one.partition: one.offset for one in stuck_partitions(self.kafka, self.domain, _ANSWER_SECONDS)}
         try:
             while not self.caught_up() and time.monotonic() < deadline:
                 if topic_id(admin, self.domain.topic) != (self.topic.topic_id if self.topic else None):

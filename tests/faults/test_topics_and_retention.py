@@ -179,10 +179,10 @@ def test_following_goes_on_beside_what_retention_overtook_and_nothing_is_skipped
         topic.kafka.delete_before(TRANSACTIONS.topic, 0, 35)
         topic.kafka.delete_before(TRANSACTIONS.topic, 3, 50)
         writer.wake()
-        await_condition(lambda: len(stuck_partitions(topic.kafka.admin, TRANSACTIONS, 5)) == 2, "the writer to tell")
+        await_condition(lambda: len(stuck_partitions(topic.kafka.config, TRANSACTIONS, 5)) == 2, "the writer to tell")
         topic.produce(10)  # the other partitions are followed on
         await_condition(lambda: reached(topic, 1) == reached(topic, 2) == 60, "the other partitions")
-        ends, told = topic.log.end_positions()[topic.id], stuck_partitions(topic.kafka.admin, TRANSACTIONS, 5)
+        ends, told = topic.log.end_positions()[topic.id], stuck_partitions(topic.kafka.config, TRANSACTIONS, 5)
         writer.stop()
         error = writer.error()
     assert error["type"] == "PartitionsStuckError"
@@ -201,4 +201,4 @@ def test_following_goes_on_beside_what_retention_overtook_and_nothing_is_skipped
     topic.produce(20)
     drain(TRANSACTIONS, settings)
     topic.assert_each_record_is_in_bronze_once()
-    assert stuck_partitions(topic.kafka.admin, TRANSACTIONS, 5) == []
+    assert stuck_partitions(topic.kafka.config, TRANSACTIONS, 5) == []

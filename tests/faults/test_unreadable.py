@@ -150,7 +150,7 @@ def test_what_cannot_be_read_stops_its_partition_only_and_is_named_and_stepped_o
         await_condition(lambda: end_of(topic, 2) == 13, "what comes behind the first of two")
         assert skip(f"{topic.id}/2/13").exit_code == 0
         await_condition(topic.in_bronze, "all of it")
-        await_condition(lambda: not stuck_partitions(topic.kafka.admin, TRANSACTIONS, 5), "the writer to tell")
+        await_condition(lambda: not stuck_partitions(topic.kafka.config, TRANSACTIONS, 5), "the writer to tell")
         assert writer.alive
     RequireReadableOperator(task_id="require_readable", domain=TRANSACTIONS.name).execute({})  # type: ignore[arg-type]
     assert_notes_are_refused_and_books_balance(stopped)
@@ -158,7 +158,7 @@ def test_what_cannot_be_read_stops_its_partition_only_and_is_named_and_stepped_o
 
 
 def assert_told(stopped: Stopped) -> None:
-    told = stuck_partitions(stopped.topic.kafka.admin, TRANSACTIONS, 5)
+    told = stuck_partitions(stopped.topic.kafka.config, TRANSACTIONS, 5)
     assert [(one.partition, one.offset) for one in told] == [(1, 10), (2, 10), (3, 10)]
     for one in told:
         assert stopped.errors[one.partition] in one.reason

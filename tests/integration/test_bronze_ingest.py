@@ -232,10 +232,10 @@ def test_retention_that_passed_the_reader_is_an_error_with_the_range(
         drain(domain, settings)
     assert caught.value.obstacles == (Gap(0, 10, 14),)
     assert log.end_offset(topic_id, 0) == 10
-    (stuck,) = stuck_partitions(kafka.admin, domain, 10)
+    (stuck,) = stuck_partitions(kafka.config, domain, 10)
     assert (stuck.topic, stuck.partition, stuck.offset) == (domain.topic, 0, 10)
     assert "offsets 10 to 14 of partition 0 are gone" in stuck.reason
-    assert stuck_partitions(kafka.admin, own_domain(), 10) == []  # of which nothing was ever ingested
+    assert stuck_partitions(kafka.config, own_domain(), 10) == []  # of which nothing was ever ingested
 
 
 def test_places_in_a_long_chain_are_found_without_listing_it(

@@ -85,7 +85,7 @@ class RequireReadableOperator(BaseOperator):
         """Look."""
         from include.ingest.stuck import stuck_partitions
 
-        found = stuck_partitions(hooks.kafka_admin(), DOMAINS[self.domain], SECONDS)
+        found = stuck_partitions(hooks.kafka_config(), DOMAINS[self.domain], SECONDS)
         if found:
             raise AirflowFailException("Not all that was produced gets into bronze:\n" + "\n".join(map(str, found)))
         self.log.info("no partition of %s is stuck", DOMAINS[self.domain].topic)
