@@ -129,7 +129,7 @@ def test_what_cannot_be_read_stops_its_partition_only_and_is_named_and_stepped_o
     assert caught.value.report.records == 50
     assert [end_of(topic, partition) for partition in range(4)] == [20, 10, 10, 10]
     assert_told(stopped)
-    monkeypatch.setattr(hooks, "kafka_admin", lambda: topic.kafka.admin)
+    monkeypatch.setattr(hooks, "kafka_config", lambda: topic.kafka.config)
     with pytest.raises(AirflowFailException, match=f"quarantine skip {stopped.first[2]}"):
         RequireReadableOperator(task_id="require_readable", domain=TRANSACTIONS.name).execute({})  # type: ignore[arg-type]
     judge_all(settings)
