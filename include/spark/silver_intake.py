@@ -19,7 +19,7 @@ from include.spark.classified import classified
 from include.spark.silver_job import Done, SilverJob
 from include.warehouse.quarantine import Coordinates
 
-SNAPSHOT_BYTES = 128 * 1024 * 1024
+SNAPSHOT_BYTES = 32 * 1024 * 1024
 """So many bytes of bronze's objects one snapshot takes in: Spark holds the rejected ones whole."""
 
 
