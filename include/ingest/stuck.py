@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from include.domains import Domain
+from include.ingest.patience import kafka_away
 
 _PAUSE_SECONDS = 0.2
 
@@ -61,12 +62,12 @@ def stuck_partitions(kafka: Mapping[str, Any], domain: Domain, seconds: float) -
 
 
 def _committed(consumer: Consumer, asked: list[TopicPartition], deadline: float) -> list[TopicPartition]:
-    """What the group has committed; a coordinator that is just starting is asked again."""
+    """What the group has committed; a coordinator that is just starting, or moves, is asked again."""
     while asked:
         try:
             return consumer.committed(asked, max(0.1, deadline - time.monotonic()))
         except KafkaException as error:
-            if not error.args[0].retriable() or time.monotonic() > deadline:
+            if not kafka_away(error.args[0]) or time.monotonic() > deadline:
                 raise
             time.sleep(_PAUSE_SECONDS)
     return []

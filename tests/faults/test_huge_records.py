@@ -14,7 +14,7 @@ from tests.books import assert_balanced, begin_anew, remove_checkpoint
 from tests.bronze import drain
 from tests.fraud_stream import WAIT_SECONDS, Stream
 from tests.servers import wait_until
-from tests.silver import World, merchant
+from tests.silver import World, load_gold, merchant
 from tests.transactions import produce_transactions, transaction
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
@@ -60,4 +60,5 @@ def test_600_rejected_merchants_of_900_kb_in_a_silver_run_with_a_heap_of_700_mb(
     world.produce(*(merchant(number) for number in range(600, 620)))
     report = world.report_of(world.submit())
     assert (report["rejected"], report["rows"]) == (600, 20)
+    assert load_gold(MERCHANTS, settings).rows_sent == 20
     assert_balanced(settings, MERCHANTS)

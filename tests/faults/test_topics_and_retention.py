@@ -202,3 +202,12 @@ def test_following_goes_on_beside_what_retention_overtook_and_nothing_is_skipped
     drain(TRANSACTIONS, settings)
     topic.assert_each_record_is_in_bronze_once()
     assert stuck_partitions(topic.kafka.config, TRANSACTIONS, 5) == []
+
+
+def test_what_the_ingestion_tells_is_read_while_the_group_s_coordinator_is_made_anew(settings: Settings) -> None:
+    kafka = TransactionsTopic(settings).kafka
+    for _ in range(5):
+        assert stuck_partitions(kafka.config, TRANSACTIONS, 30) == []
+        # Without its topic there is no coordinator, until the next question makes both.
+        kafka.admin.delete_topics(["__consumer_offsets"])["__consumer_offsets"].result(30)
+    assert stuck_partitions(kafka.config, TRANSACTIONS, 30) == []
