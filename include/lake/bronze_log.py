@@ -210,10 +210,16 @@ class BronzeLog:
         Raises:
             BrokenChainError: an object is missing, also when bronze does not reach up to ``end``.
         """
-        position = self._containing_start(topic_id, partition, start) if start < end else end
-        while position < end:
-            content = self.content(topic_id, partition, position, start, end)
-            position = content.end
+        if start >= end:
+            return
+        try:
+            # A reader that goes on where it ended begins where an object does, and needs no listing to find it.
+            content = self.content(topic_id, partition, start, start, end)
+        except BrokenChainError:
+            content = self.content(topic_id, partition, self._containing_start(topic_id, partition, start), start, end)
+        yield content
+        while content.end < end:
+            content = self.content(topic_id, partition, content.end, start, end)
             yield content
 
     def content(

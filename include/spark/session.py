@@ -28,6 +28,7 @@ _SPARK = {
     "spark.sql.shuffle.partitions": "4",
     "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.python.daemon.module": "include.spark.worker_daemon",
     "spark.sql.catalog." + CATALOG: "org.apache.iceberg.spark.SparkCatalog",
 }
 # Plain Parquet writes: files appear when the job commits, without S3's missing rename.

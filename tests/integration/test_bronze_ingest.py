@@ -253,6 +253,9 @@ def test_places_in_a_long_chain_are_found_without_listing_it(
     listings.clear()
     assert log.end_offset("id", 0, known=1_603) == 1_610
     assert len(listings) == 1
+    listings.clear()
+    assert [record.offset for record in log.read("id", 0, 791, 805)] == [791, 798]
+    assert listings == []  # a reader that goes on where it ended
     assert [record.offset for record in log.read("id", 0, 790, 805)] == [791, 798]
     assert [listed.start for listed in log.objects("id", 0, 14, 50)] == [14, 21, 28, 35, 42, 49]
     assert (log.aligned("id", 0, 793), log.aligned("id", 0, 798)) == (798, 798)

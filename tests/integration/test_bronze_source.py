@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -143,6 +147,20 @@ def test_any_timestamp_of_a_producer_comes_through_and_records_can_be_left_out(
         (offset, any_64_bits[offset]) for offset in (1, 2, 3, 6)
     ]
     assert all(isinstance(one.outcome, Valid) for one in judged)
+
+
+def test_no_task_reads_archives_or_collects_what_all_workers_share(spark: SparkSession) -> None:
+    def look(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        places = [Path(place) for place in [*sys.path, *sys.path_importer_cache]]
+        archives = [place for place in places if any(part.is_file() for part in [place, *place.parents])]
+        for _ in batches:
+            counts = {"archives": len(archives), "frozen": gc.get_freeze_count(), "own": len(gc.get_objects())}
+            yield pa.RecordBatch.from_pylist([counts])
+
+    for _ in range(2):  # the second one may be done by a worker that has worked before
+        (row,) = spark.range(0, 1, 1, 1).mapInArrow(look, "archives long, frozen long, own long").collect()
+        assert row.archives == 0
+        assert row.own < row.frozen / 4
 
 
 def read_error(spark: SparkSession, **options: str) -> str:
