@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import Message as Report
+
+from include.generators.records import Message
 
 FLUSH_SECONDS = 60.0
 _QUEUE_SECONDS = 60.0
@@ -66,26 +69,37 @@ class RecordProducer:
         else:
             self._producer.purge()
 
-    def send(self, topic: str, key: bytes | None, value: bytes | None) -> None:
+    def send(self, topic: str, key: bytes | None, value: bytes) -> None:
         """Queue one record; waits while the queue is full.
 
         Raises:
             DeliveryError: this or an earlier record failed, or the queue stayed full for a minute.
         """
-        self._last = topic, key
-        deadline = 0.0
-        while True:
-            try:
-                self._producer.produce(topic, key=key, value=value)
-            except BufferError:
-                deadline = deadline or time.monotonic() + _QUEUE_SECONDS
-                if time.monotonic() > deadline:
-                    raise DeliveryError(topic, key, f"the queue was full for {_QUEUE_SECONDS:.0f} s") from None
-                self.wait(_POLL_SECONDS)
-            except KafkaException as error:
-                raise self._failure or DeliveryError(topic, key, str(error.args[0])) from error
-            else:
-                return self.wait(0)
+        self.send_all([Message(topic, key, value)])
+
+    def send_all(self, messages: Iterable[Message]) -> None:
+        """Queue records in this order; waits while the queue is full.
+
+        Raises:
+            DeliveryError: one of these or an earlier record failed, or the queue stayed full for a minute.
+        """
+        produce = self._producer.produce
+        for topic, key, value, _ in messages:
+            self._last = topic, key
+            deadline = 0.0
+            while True:
+                try:
+                    produce(topic, value, key)
+                    break
+                except BufferError:
+                    deadline = deadline or time.monotonic() + _QUEUE_SECONDS
+                    if time.monotonic() > deadline:
+                        raise DeliveryError(topic, key, f"the queue was full for {_QUEUE_SECONDS:.0f} s") from None
+                    self.wait(_POLL_SECONDS)
+                except KafkaException as error:
+                    raise self._failure or DeliveryError(topic, key, str(error.args[0])) from error
+        # Once for all of them: to ask for news takes as long as to queue a record.
+        self.wait(0)
 
     def wait(self, seconds: float) -> None:
         """Let up to so many seconds pass, or less when there is news of a delivery.
@@ -109,7 +123,7 @@ class RecordProducer:
         if left:
             raise DeliveryError(*self._last, f"{left} records were not acknowledged within {seconds:.0f} s", left)
 
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+    def _on_delivery(self, error: KafkaError | None, message: Report) -> None:
         if error is None:
             return
         first = self._failure
