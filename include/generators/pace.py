@@ -39,11 +39,8 @@ def turns(
     end = math.inf if duration is None else start + duration
     plan = start  # when record 0 was due; moves on when a backlog is given up
 
-    def due(number: int) -> float:
-        return plan + number / rate if rate else clock()
-
     number = 0
-    while (next_due := due(number)) < end:
+    while (next_due := plan + number / rate if rate else clock()) < end:
         while not stop():
             ahead = next_due - clock()
             if ahead <= 0:
@@ -52,8 +49,10 @@ def turns(
         else:
             return
         plan += max(0.0, -ahead - MAX_BACKLOG_SECONDS)
-        count = 1
-        while count < MAX_TURN and (next_due := due(number + count)) < end and next_due <= clock():
-            count += 1
+        count = MAX_TURN
+        if rate:
+            now, count = clock(), 1
+            while count < MAX_TURN and (next_due := plan + (number + count) / rate) < end and next_due <= now:
+                count += 1
         yield count
         number += count

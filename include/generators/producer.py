@@ -7,10 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import KafkaError, KafkaException, Producer
-from confluent_kafka import Message as Report
-
-from include.generators.records import Message
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 FLUSH_SECONDS = 60.0
 _QUEUE_SECONDS = 60.0
@@ -75,16 +72,16 @@ class RecordProducer:
         Raises:
             DeliveryError: this or an earlier record failed, or the queue stayed full for a minute.
         """
-        self.send_all([Message(topic, key, value)])
+        self.send_all(topic, [(key, value)])
 
-    def send_all(self, messages: Iterable[Message]) -> None:
-        """Queue records in this order; waits while the queue is full.
+    def send_all(self, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> None:
+        """Queue records, each a key and a value, in this order; waits while the queue is full.
 
         Raises:
             DeliveryError: one of these or an earlier record failed, or the queue stayed full for a minute.
         """
         produce = self._producer.produce
-        for topic, key, value, _ in messages:
+        for key, value in records:
             self._last = topic, key
             deadline = 0.0
             while True:
@@ -123,7 +120,7 @@ class RecordProducer:
         if left:
             raise DeliveryError(*self._last, f"{left} records were not acknowledged within {seconds:.0f} s", left)
 
-    def _on_delivery(self, error: KafkaError | None, message: Report) -> None:
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             return
         first = self._failure

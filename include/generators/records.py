@@ -23,7 +23,7 @@ class Message(NamedTuple):
     """One Kafka message. ``dirt`` names what is wrong with it, None when nothing is."""
 
     topic: str
-    key: bytes | None
+    key: bytes
     value: bytes
     dirt: str | None = None
 

@@ -19,6 +19,9 @@ from include.fraud.rules import Rules
 from include.generators.places import far_from
 from include.generators.population import Population, User
 
+NO_AGE = timedelta(0)
+LEAST_CENTS = 50
+
 
 class Draft(NamedTuple):
     """A transaction that has no id and no time yet; it happened ``age`` before it is sent.
@@ -32,7 +35,7 @@ class Draft(NamedTuple):
     channel: str
     location: str
     scenario: str | None = None
-    age: timedelta = timedelta(0)
+    age: timedelta = NO_AGE
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Scenario:
 def usual_cents(rng: random.Random, user: User) -> int:
     """An amount as the user usually spends."""
     habits = user.habits
-    return max(50, round(habits.median_cents * math.exp(rng.gauss(0, habits.sigma))))
+    return max(LEAST_CENTS, round(habits.median_cents * math.exp(rng.gauss(0, habits.sigma))))
 
 
 def usual_merchant(rng: random.Random, population: Population, user: User) -> str:

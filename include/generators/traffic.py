@@ -20,7 +20,7 @@ from include.generators.population import DEFAULT_MERCHANTS, DEFAULT_SEED, DEFAU
 from include.generators.producer import RecordProducer
 from include.generators.records import Message, encode
 from include.generators.reference import reference_records
-from include.generators.transactions import TransactionSource, now
+from include.generators.transactions import KeyAndValue, TransactionSource, now
 from include.kafka.topics import LABELS_TOPIC, ensure_topics
 
 DEFAULT_RATE = 10.0
@@ -135,14 +135,17 @@ def produce_transactions(
         # The turn comes first: a transaction's time is that of the moment it is made.
         for due in turns(rate, duration, stop=stop, wait=run.producer.wait):
             made = source.take(due)
-            messages = [transaction.label_message for transaction in made]
+            run.send_all(LABELS_TOPIC, [transaction.label_sent for transaction in made])
+            records = []
             for transaction in made:
                 if rng.random() < dirty:
                     genuine = transaction.scenario is None
-                    messages += spoil_transaction(rng, transaction.record, source.new_id(), genuine)
+                    messages = spoil_transaction(rng, transaction.record, source.new_id(), genuine)
+                    records += [(message.key, message.value) for message in messages]
+                    run.report.dirt.update(message.dirt for message in messages if message.dirt)
                 else:
-                    messages.append(transaction.message)
-            run.send(messages)
+                    records.append(transaction.sent)
+            run.send_all(TRANSACTIONS.topic, records)
             run.report.truth.update(transaction.scenario or GENUINE for transaction in made)
             progress(run.report)
     return run.report
@@ -169,10 +172,15 @@ class _Run:
         self.producer.__exit__(*error)
         self.report.seconds = time.monotonic() - self._started
 
-    def send(self, messages: Sequence[Message]) -> None:
-        self.producer.send_all(messages)
-        self.report.records.update(message.topic for message in messages)
-        self.report.dirt.update(message.dirt for message in messages if message.dirt)
+    def send(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self.send_all(message.topic, [(message.key, message.value)])
+            if message.dirt:
+                self.report.dirt[message.dirt] += 1
+
+    def send_all(self, topic: str, records: Sequence[KeyAndValue]) -> None:
+        self.producer.send_all(topic, records)
+        self.report.records[topic] += len(records)
 
 
 def _ensure(kafka_config: Mapping[str, Any], topics: Iterable[str]) -> None:

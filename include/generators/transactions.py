@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from itertools import accumulate
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeAlias
 
-from include.domains import TRANSACTIONS
+import numpy as np
+
 from include.fraud.rules import Rules
 from include.generators.places import COUNTRIES
 from include.generators.population import CHANNELS, Merchant, Population, User
-from include.generators.records import Message, decode, iso, plain, quoted
-from include.generators.scenarios import Draft, Scenario, Targets, scenarios, usual_cents
-from include.kafka.topics import LABELS_TOPIC
+from include.generators.records import decode, iso, plain, quoted
+from include.generators.scenarios import LEAST_CENTS, NO_AGE, Draft, Scenario, Targets, scenarios
 
 MAX_FRAUD_SHARE = 0.5
 
@@ -25,31 +23,32 @@ MAX_FRAUD_SHARE = 0.5
 _AWAY, _ABROAD, _IN_RISKY_CITY = 0.05, 0.02, 0.0015
 _AT_RISKY_MERCHANT, _DEAR_ONLINE = 0.001, 0.0005
 
+# A genuine transaction's lot is odd from here on.
+_DEAR_FROM = 1 - _DEAR_ONLINE
+_RISKY_FROM = _DEAR_FROM - _AT_RISKY_MERCHANT
+
+# Random numbers are drawn for so many transactions at once.
+_DRAWN_AT_ONCE = 4096
+
+KeyAndValue: TypeAlias = tuple[bytes, bytes]
+
 
 class Transaction(NamedTuple):
     """A transaction and its label as they are sent; ``scenario`` names the fraud, None for a genuine transaction."""
 
-    message: Message
-    label_message: Message
+    sent: KeyAndValue
+    label_sent: KeyAndValue
     scenario: str | None
 
     @property
     def record(self) -> dict[str, Any]:
         """The transaction's fields."""
-        return decode(self.message.value)
+        return decode(self.sent[1])
 
     @property
     def label(self) -> dict[str, Any]:
         """The label: ``txn_id``, ``scenario`` (null for a genuine one), ``is_fraud`` and ``timestamp``."""
-        return decode(self.label_message.value)
-
-
-class _Payer(NamedTuple):
-    """An active user, and what would cost too much to work out anew for each of their transactions."""
-
-    user: User
-    channels: tuple[int, ...]  # the weights of CHANNELS, summed up
-    favourites: Sequence[str]
+        return decode(self.label_sent[1])
 
 
 def now() -> datetime:
@@ -85,14 +84,15 @@ class TransactionSource:
         self._numbers = 0
         self._rng = population.random_for(f"transactions/{run_id}")
         suspicious = frozenset(self._targets.suspicious_merchants)
-        self._payers = [_payer(population, user, suspicious) for user in population.users if user.status == "active"]
-        self._activity = list(accumulate(payer.user.habits.activity for payer in self._payers))
+        self._users = [user for user in population.users if user.status == "active"]
+        self._favourites = [_favourites(population, user, suspicious) for user in self._users]
         self._scenarios = scenarios(self._targets)
         self._case_share = _case_share(self._scenarios, fraud_share)
         self._day = 0
         self._whereabouts: dict[str, str] = {}
         self._shops = _shops_by_city_country(population, suspicious)
-        self._drafts: deque[Draft] = deque()
+        self._drafts: deque[Draft] = deque()  # the rest of a case of fraud
+        self._draws = self._drawn()
 
     def take(self, count: int) -> list[Transaction]:
         """The next ``count`` transactions, all made at this moment."""
@@ -100,49 +100,64 @@ class TransactionSource:
         if self._day != moment.toordinal():
             self._day = moment.toordinal()
             self._whereabouts.clear()
-        while len(self._drafts) < count:
-            self._drafts.extend(self._next_drafts())
-        times = iso(moment), plain(moment)
-        return [self._finish(self._drafts.popleft(), moment, *times) for _ in range(count)]
+        # What every transaction of this moment has in common; those of a case may be older.
+        self._moment, self._with_zone, self._without_zone = moment, iso(moment), plain(moment)
+        return [self._next() for _ in range(count)]
 
     def new_id(self) -> str:
         """An id that no other transaction of this run has."""
         self._numbers += 1
         return f"T{self._run_id}-{self._numbers:08d}"
 
-    def _next_drafts(self) -> Sequence[Draft]:
-        rng = self._rng
-        payer = self._payers[bisect(self._activity, rng.random() * self._activity[-1])]
-        if rng.random() >= self._case_share:
-            return (self._genuine(payer),)
-        (scenario,) = rng.choices(list(self._scenarios.values()), [s.weight for s in self._scenarios.values()])
-        return scenario.drafts(rng, self._population, self._targets, payer.user)
+    def _next(self) -> Transaction:
+        if self._drafts:
+            return self._made(*self._drafts.popleft())
+        who, kind, cents, channel_number, which = next(self._draws)
+        user = self._users[who]
+        if kind < self._case_share:
+            self._drafts.extend(self._case(user))
+            return self._made(*self._drafts.popleft())
+        location = self._whereabouts.get(user.user_id) or self._locate(user)
+        channel = CHANNELS[channel_number]
+        if kind >= _DEAR_FROM:
+            channel, cents = "Online", self._dear_cents()
+        # Away from home it is a shop of that country; never one that the rules suspect, if there is any other.
+        away = channel != "Online" and location != user.city.city
+        shops = (self._shops.get(location) if away else None) or self._favourites[who]
+        if _RISKY_FROM <= kind < _DEAR_FROM:
+            shops = self._targets.risky_merchants or shops
+        return self._made(user, cents, shops[int(which * len(shops))], channel, location)
 
-    def _genuine(self, payer: _Payer) -> Draft:
-        rng, targets, user = self._rng, self._targets, payer.user
-        location = self._location(user)
-        chance = rng.random()
-        if chance < _DEAR_ONLINE:
-            cents = rng.randint(targets.online_limit + 1, min(2 * targets.online_limit, targets.huge_limit))
-            return Draft(user, cents, self._merchant(payer, "Online", location), "Online", location)
-        channel = CHANNELS[bisect(payer.channels, rng.random() * payer.channels[-1])]
-        if chance < _DEAR_ONLINE + _AT_RISKY_MERCHANT and targets.risky_merchants:
-            merchant = rng.choice(targets.risky_merchants)
-        else:
-            merchant = self._merchant(payer, channel, location)
-        return Draft(user, usual_cents(rng, user), merchant, channel, location)
+    def _drawn(self) -> Iterator[tuple[int, float, int, int, float]]:
+        """For one transaction after the other: its user, its kind, usual cents, usual channel, and which merchant.
 
-    def _merchant(self, payer: _Payer, channel: str, location: str) -> str:
-        """A favourite, or away from home a shop of that country."""
-        away = channel != "Online" and location != payer.user.city.city
-        shops = (self._shops.get(location) if away else None) or payer.favourites
-        return shops[int(self._rng.random() * len(shops))]
+        User and channel are indices; kind and merchant are lots from 0 to 1. One by one, drawing costs as much as all
+        the rest.
+        """
+        habits = [user.habits for user in self._users]
+        activity = np.cumsum([one.activity for one in habits])
+        medians, sigmas = np.array([one.median_cents for one in habits]), np.array([one.sigma for one in habits])
+        channels = np.cumsum([one.channels for one in habits], axis=1)
+        rng = np.random.default_rng(self._rng.getrandbits(64))
+        while True:
+            lots = rng.random((4, _DRAWN_AT_ONCE))
+            who = np.searchsorted(activity, lots[0] * activity[-1], side="right")
+            cents = medians[who] * np.exp(sigmas[who] * rng.standard_normal(_DRAWN_AT_ONCE))
+            channel = (channels[who] <= (lots[1] * channels[who, -1])[:, None]).sum(axis=1)
+            columns = who, lots[2], np.maximum(LEAST_CENTS, np.rint(cents)).astype(int), channel, lots[3]
+            yield from zip(*(column.tolist() for column in columns), strict=True)
 
-    def _location(self, user: User) -> str:
+    def _case(self, user: User) -> list[Draft]:
+        (scenario,) = self._rng.choices(list(self._scenarios.values()), [s.weight for s in self._scenarios.values()])
+        return scenario.drafts(self._rng, self._population, self._targets, user)
+
+    def _dear_cents(self) -> int:
+        targets = self._targets
+        return self._rng.randint(targets.online_limit + 1, min(2 * targets.online_limit, targets.huge_limit))
+
+    def _locate(self, user: User) -> str:
         """Where the user is today (UTC): the same place all day, also after a restart."""
-        place = self._whereabouts.get(user.user_id)
-        if place is None:
-            place = self._whereabouts[user.user_id] = self._whereabouts_today(user)
+        place = self._whereabouts[user.user_id] = self._whereabouts_today(user)
         return place
 
     def _whereabouts_today(self, user: User) -> str:
@@ -156,33 +171,38 @@ class TransactionSource:
             return rng.choice(user.country.cities).city
         return user.city.city
 
-    def _finish(self, draft: Draft, moment: datetime, with_zone: str, without_zone: str) -> Transaction:
-        """The transaction of a draft; the two times are those of ``moment``, for a draft without age."""
-        user, cents, merchant_id, channel, location, scenario, age = draft
+    def _made(
+        self,
+        user: User,
+        cents: int,
+        merchant_id: str,
+        channel: str,
+        location: str,
+        scenario: str | None = None,
+        age: timedelta = NO_AGE,
+    ) -> Transaction:
+        """The transaction with a new id and its time; the arguments are a draft's fields."""
+        with_zone, without_zone = self._with_zone, self._without_zone
         if age:
-            with_zone, without_zone = iso(moment - age), plain(moment - age)
+            with_zone, without_zone = iso(self._moment - age), plain(self._moment - age)
         # Cash machines are the older systems: their times have no fractions and no zone.
         timestamp = without_zone if channel == "ATM" else with_zone
         txn_id = self.new_id()
         quoted_id = quoted(txn_id)
         record = (
-            f'{{"txn_id": {quoted_id}, "user_id": {quoted(user.user_id)}, "amount": {cents // 100}.{cents % 100:02d},'
-            f' "merchant_id": {quoted(merchant_id)}, "channel": {quoted(channel)}, "location": {quoted(location)},'
+            f'{{"txn_id": {quoted_id}, "user_id": "{user.user_id}", "amount": {cents // 100}.{cents % 100:02d},'
+            f' "merchant_id": {quoted(merchant_id)}, "channel": "{channel}", "location": {quoted(location)},'
             f' "timestamp": "{timestamp}"}}'
         )
-        truth = f'{quoted(scenario)}, "is_fraud": true' if scenario else 'null, "is_fraud": false'
+        truth = f'"{scenario}", "is_fraud": true' if scenario else 'null, "is_fraud": false'
         label = f'{{"txn_id": {quoted_id}, "scenario": {truth}, "timestamp": "{with_zone}"}}'
-        return Transaction(
-            Message(TRANSACTIONS.topic, user.user_id.encode(), record.encode()),
-            Message(LABELS_TOPIC, txn_id.encode(), label.encode()),
-            scenario,
-        )
+        return Transaction((user.user_id.encode(), record.encode()), (txn_id.encode(), label.encode()), scenario)
 
 
-def _payer(population: Population, user: User, suspicious: frozenset[str]) -> _Payer:
+def _favourites(population: Population, user: User, avoided: frozenset[str]) -> Sequence[str]:
+    """The user's favourite merchants without those to avoid, unless these are all."""
     favourites = [population.merchants[index].merchant_id for index in user.habits.merchants]
-    trusted = [merchant_id for merchant_id in favourites if merchant_id not in suspicious]
-    return _Payer(user, tuple(accumulate(user.habits.channels)), trusted or favourites)
+    return [merchant_id for merchant_id in favourites if merchant_id not in avoided] or favourites
 
 
 def _case_share(found: Mapping[str, Scenario], fraud_share: float) -> float:

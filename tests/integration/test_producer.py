@@ -22,7 +22,6 @@ from include.domains import DOMAINS, REFERENCE_DOMAINS, TRANSACTIONS
 from include.generators.cli import app
 from include.generators.pace import MAX_TURN
 from include.generators.producer import DeliveryError, RecordProducer
-from include.generators.records import Message
 from include.generators.traffic import produce_reference, produce_transactions
 from include.kafka.scan import scan
 from include.kafka.topics import (
@@ -89,7 +88,7 @@ def test_a_full_queue_makes_the_sender_wait_and_loses_nothing(kafka: dict[str, s
     with RecordProducer(kafka | {"queue.buffering.max.messages": 10}) as producer:  # type: ignore[arg-type]
         for number in range(250):
             producer.send(topic, None, str(number).encode())
-        producer.send_all([Message(topic, None, str(number).encode()) for number in range(250, 500)])
+        producer.send_all(topic, [(None, str(number).encode()) for number in range(250, 500)])
     assert sorted(int(value or b"") for _, value, _ in values(kafka, topic)) == list(range(500))
 
 
@@ -102,10 +101,10 @@ def test_a_refused_record_is_raised_with_topic_key_and_reason(kafka: dict[str, s
 
 
 def test_one_refused_record_among_many_is_named(kafka: dict[str, str], topic: str) -> None:
-    messages = [Message(topic, f"U{number}".encode(), b"{}") for number in range(300)]
-    messages[150] = Message(topic, b"U0150", TOO_LARGE)
+    records: list[tuple[bytes | None, bytes]] = [(str(number).encode(), b"{}") for number in range(300)]
+    records[150] = (b"U0150", TOO_LARGE)
     with pytest.raises(DeliveryError, match=topic) as raised, RecordProducer(kafka) as producer:
-        producer.send_all(messages)
+        producer.send_all(topic, records)
     assert (raised.value.key, raised.value.failed) == (b"U0150", 1)
     assert "large" in raised.value.reason.lower()
 

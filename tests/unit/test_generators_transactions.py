@@ -18,10 +18,9 @@ from include.fraud.rules import load_rules
 from include.generators.pace import MAX_BACKLOG_SECONDS, MAX_TURN, turns
 from include.generators.places import COUNTRIES, distance_km
 from include.generators.population import Population
-from include.generators.records import Message, encode
+from include.generators.records import encode
 from include.generators.scenarios import SCENARIO_NAMES
 from include.generators.transactions import Transaction, TransactionSource
-from include.kafka.topics import LABELS_TOPIC
 from include.lake.records import BronzeRecord
 from include.quality.classify import Valid, classify
 
@@ -76,9 +75,9 @@ def test_each_transaction_fits_the_population_and_its_contract(
     known = {merchant.merchant_id for merchant in population.merchants} | RULES.suspicious_merchant.merchants
     for transaction in islice(stream(source(population, fraud_share)), 60):
         record = transaction.record
-        assert transaction.message == Message(TRANSACTIONS.topic, record["user_id"].encode(), encode(record))
+        assert transaction.sent == (record["user_id"].encode(), encode(record))
         label = transaction.label
-        assert transaction.label_message == Message(LABELS_TOPIC, label["txn_id"].encode(), encode(label))
+        assert transaction.label_sent == (label["txn_id"].encode(), encode(label))
         assert label["txn_id"] == record["txn_id"]
         assert label["scenario"] == transaction.scenario
         assert label["is_fraud"] is (transaction.scenario is not None)
@@ -164,7 +163,7 @@ def test_a_run_can_be_repeated_and_another_run_has_other_ids() -> None:
 def test_a_run_id_of_any_letters_is_still_json() -> None:
     wild = 'a"b\\é\n'
     (made,) = source(Population(5, 300, 100), run_id=wild).take(1)
-    assert made.record["txn_id"] == made.label["txn_id"] == made.label_message.key.decode() == f"T{wild}-00000001"  # type: ignore[union-attr]
+    assert made.record["txn_id"] == made.label["txn_id"] == made.label_sent[0].decode() == f"T{wild}-00000001"
 
 
 def test_how_many_are_taken_at_once_changes_nothing_else() -> None:
