@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -99,12 +100,13 @@ class RecordProducer:
         self.wait(0)
 
     def wait(self, seconds: float) -> None:
-        """Let up to so many seconds pass, or less when there is news of a delivery.
+        """Let up to so many seconds pass, in whole milliseconds, or less when there is news of a delivery.
 
         Raises:
             DeliveryError: a record failed.
         """
-        self._producer.poll(seconds)
+        # The client cuts off what is below a millisecond: who waits for less would ask again and again, without a rest.
+        self._producer.poll(math.ceil(seconds * 1000) / 1000)
         if self._failure:
             raise self._failure
 

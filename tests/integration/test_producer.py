@@ -123,6 +123,16 @@ def test_a_failure_is_raised_while_the_producer_still_waits_for_its_next_turn(
         wait_for_news(producer)
 
 
+def test_a_wait_shorter_than_a_millisecond_is_a_rest(kafka: dict[str, str]) -> None:
+    """At a thousand records a second every wait is that short, and waits that return at once take a whole core."""
+    with RecordProducer(kafka) as producer:
+        started, cpu = time.monotonic(), time.thread_time()
+        for _ in range(200):
+            producer.wait(0.0004)
+        assert time.monotonic() - started >= 0.19
+        assert time.thread_time() - cpu < 0.1
+
+
 def test_a_missing_topic_is_raised(kafka: dict[str, str]) -> None:
     config = kafka | QUIET | {"delivery.timeout.ms": 30_000, "topic.metadata.propagation.max.ms": 500}
     with pytest.raises(DeliveryError, match=r"no_such_topic.*[Uu]nknown topic"), RecordProducer(config) as producer:
