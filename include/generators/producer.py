@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -66,34 +67,46 @@ class RecordProducer:
         else:
             self._producer.purge()
 
-    def send(self, topic: str, key: bytes | None, value: bytes | None) -> None:
+    def send(self, topic: str, key: bytes | None, value: bytes) -> None:
         """Queue one record; waits while the queue is full.
 
         Raises:
             DeliveryError: this or an earlier record failed, or the queue stayed full for a minute.
         """
-        self._last = topic, key
-        deadline = 0.0
-        while True:
-            try:
-                self._producer.produce(topic, key=key, value=value)
-            except BufferError:
-                deadline = deadline or time.monotonic() + _QUEUE_SECONDS
-                if time.monotonic() > deadline:
-                    raise DeliveryError(topic, key, f"the queue was full for {_QUEUE_SECONDS:.0f} s") from None
-                self.wait(_POLL_SECONDS)
-            except KafkaException as error:
-                raise self._failure or DeliveryError(topic, key, str(error.args[0])) from error
-            else:
-                return self.wait(0)
+        self.send_all(topic, [(key, value)])
+
+    def send_all(self, topic: str, records: Iterable[tuple[bytes | None, bytes]]) -> None:
+        """Queue records, each a key and a value, in this order; waits while the queue is full.
+
+        Raises:
+            DeliveryError: one of these or an earlier record failed, or the queue stayed full for a minute.
+        """
+        produce = self._producer.produce
+        for key, value in records:
+            self._last = topic, key
+            deadline = 0.0
+            while True:
+                try:
+                    produce(topic, value, key)
+                    break
+                except BufferError:
+                    deadline = deadline or time.monotonic() + _QUEUE_SECONDS
+                    if time.monotonic() > deadline:
+                        raise DeliveryError(topic, key, f"the queue was full for {_QUEUE_SECONDS:.0f} s") from None
+                    self.wait(_POLL_SECONDS)
+                except KafkaException as error:
+                    raise self._failure or DeliveryError(topic, key, str(error.args[0])) from error
+        # Once for all of them: to ask for news takes as long as to queue a record.
+        self.wait(0)
 
     def wait(self, seconds: float) -> None:
-        """Let up to so many seconds pass, or less when there is news of a delivery.
+        """Let up to so many seconds pass, in whole milliseconds, or less when there is news of a delivery.
 
         Raises:
             DeliveryError: a record failed.
         """
-        self._producer.poll(seconds)
+        # The client cuts off what is below a millisecond: who waits for less would ask again and again, without a rest.
+        self._producer.poll(math.ceil(seconds * 1000) / 1000)
         if self._failure:
             raise self._failure
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
-from typing import TypeAlias
+from json.encoder import encode_basestring
+from typing import Any, NamedTuple, TypeAlias
 
 JsonValue: TypeAlias = str | int | bool | Decimal | list[str] | None
 Record: TypeAlias = Mapping[str, JsonValue]
 
+quoted = encode_basestring
+"""``quoted(text)`` is the text as a JSON string."""
+
 _ENCODER = json.JSONEncoder(ensure_ascii=False)  # made once: json.dumps makes one for each call
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One Kafka message. ``dirt`` names what is wrong with it, None when nothing is."""
 
     topic: str
@@ -34,6 +36,12 @@ def money(cents: int) -> Decimal:
 def encode(record: Record) -> bytes:
     """The record as a JSON object in UTF-8 on one line; decimal numbers keep every digit they have."""
     return ("{" + ", ".join([f"{_name(name)}: {_token(value)}" for name, value in record.items()]) + "}").encode()
+
+
+def decode(value: bytes) -> dict[str, Any]:
+    """The record that ``encode`` wrote; numbers with a point are decimal numbers."""
+    record: dict[str, Any] = json.loads(value, parse_float=Decimal)
+    return record
 
 
 def iso(moment: datetime) -> str:

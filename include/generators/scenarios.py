@@ -7,19 +7,23 @@ today's rules miss them.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from include.fraud.rules import Rules
 from include.generators.places import far_from
 from include.generators.population import Population, User
 
+NO_AGE = timedelta(0)
+LEAST_CENTS = 50
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+
+class Draft(NamedTuple):
     """A transaction that has no id and no time yet; it happened ``age`` before it is sent.
 
     ``cents`` are hundredths of the book currency; ``scenario`` is None for a genuine one.
@@ -31,7 +35,7 @@ class Draft:
     channel: str
     location: str
     scenario: str | None = None
-    age: timedelta = field(default=timedelta(0))
+    age: timedelta = NO_AGE
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Scenario:
 def usual_cents(rng: random.Random, user: User) -> int:
     """An amount as the user usually spends."""
     habits = user.habits
-    return max(50, round(habits.median_cents * rng.lognormvariate(0, habits.sigma)))
+    return max(LEAST_CENTS, round(habits.median_cents * math.exp(rng.gauss(0, habits.sigma))))
 
 
 def usual_merchant(rng: random.Random, population: Population, user: User) -> str:

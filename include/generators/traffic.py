@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
@@ -20,7 +20,7 @@ from include.generators.population import DEFAULT_MERCHANTS, DEFAULT_SEED, DEFAU
 from include.generators.producer import RecordProducer
 from include.generators.records import Message, encode
 from include.generators.reference import reference_records
-from include.generators.transactions import Transaction, TransactionSource, now
+from include.generators.transactions import KeyAndValue, TransactionSource, now
 from include.kafka.topics import LABELS_TOPIC, ensure_topics
 
 DEFAULT_RATE = 10.0
@@ -114,7 +114,8 @@ def produce_transactions(
 
     ``seed``, ``users`` and ``merchants`` must be those of the reference data. ``rate`` is in transactions per second
     (None: as fast as possible); what dirt adds comes on top. Shares are 0 to 1. ``run_id`` goes into every txn_id
-    and must never be used twice; by default it is new. ``progress`` is told after each transaction.
+    and must never be used twice; by default it is new. ``progress`` is told after each turn, of one
+    transaction or a few hundred.
 
     A transaction's label is sent before it, so whoever sees a transaction without a label sees one of another
     producer. All that was sent is delivered when this returns.
@@ -131,16 +132,21 @@ def produce_transactions(
     _ensure(kafka_config, [TRANSACTIONS.topic, LABELS_TOPIC])
     rng = population.random_for(f"dirt/{run_id}")
     with _Run(kafka_config) as run:
-        due = turns(rate, duration, stop=stop, wait=run.producer.wait)
         # The turn comes first: a transaction's time is that of the moment it is made.
-        for _, transaction in zip(due, source, strict=False):
-            run.send([_label(transaction)])
-            if rng.random() < dirty:
-                genuine = transaction.scenario is None
-                run.send(spoil_transaction(rng, transaction.record, source.new_id(), genuine))
-            else:
-                run.send([_clean(transaction)])
-            run.report.truth[transaction.scenario or GENUINE] += 1
+        for due in turns(rate, duration, stop=stop, wait=run.producer.wait):
+            made = source.take(due)
+            run.send_all(LABELS_TOPIC, [transaction.label_sent for transaction in made])
+            records = []
+            for transaction in made:
+                if rng.random() < dirty:
+                    genuine = transaction.scenario is None
+                    messages = spoil_transaction(rng, transaction.record, source.new_id(), genuine)
+                    records += [(message.key, message.value) for message in messages]
+                    run.report.dirt.update(message.dirt for message in messages if message.dirt)
+                else:
+                    records.append(transaction.sent)
+            run.send_all(TRANSACTIONS.topic, records)
+            run.report.truth.update(transaction.scenario or GENUINE for transaction in made)
             progress(run.report)
     return run.report
 
@@ -168,19 +174,13 @@ class _Run:
 
     def send(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            self.producer.send(message.topic, message.key, message.value)
-            self.report.records[message.topic] += 1
+            self.send_all(message.topic, [(message.key, message.value)])
             if message.dirt:
                 self.report.dirt[message.dirt] += 1
 
-
-def _label(transaction: Transaction) -> Message:
-    return Message(LABELS_TOPIC, str(transaction.label["txn_id"]).encode(), encode(transaction.label))
-
-
-def _clean(transaction: Transaction) -> Message:
-    record = transaction.record
-    return Message(TRANSACTIONS.topic, str(record["user_id"]).encode(), encode(record))
+    def send_all(self, topic: str, records: Sequence[KeyAndValue]) -> None:
+        self.producer.send_all(topic, records)
+        self.report.records[topic] += len(records)
 
 
 def _ensure(kafka_config: Mapping[str, Any], topics: Iterable[str]) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
 
 from include.fraud.rules import Rules
 from include.generators.places import COUNTRIES
 from include.generators.population import CHANNELS, Merchant, Population, User
-from include.generators.records import JsonValue, iso, money, plain
-from include.generators.scenarios import Draft, Scenario, Targets, scenarios, usual_cents, usual_merchant
+from include.generators.records import decode, iso, plain, quoted
+from include.generators.scenarios import LEAST_CENTS, NO_AGE, Draft, Scenario, Targets, scenarios
 
 MAX_FRAUD_SHARE = 0.5
 
@@ -23,22 +23,32 @@ MAX_FRAUD_SHARE = 0.5
 _AWAY, _ABROAD, _IN_RISKY_CITY = 0.05, 0.02, 0.0015
 _AT_RISKY_MERCHANT, _DEAR_ONLINE = 0.001, 0.0005
 
+# A genuine transaction's lot is odd from here on.
+_DEAR_FROM = 1 - _DEAR_ONLINE
+_RISKY_FROM = _DEAR_FROM - _AT_RISKY_MERCHANT
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """A transaction's record and its label.
+# Random numbers are drawn for so many transactions at once.
+_DRAWN_AT_ONCE = 4096
 
-    The label has ``txn_id``, ``scenario`` (null for a genuine one), ``is_fraud`` and ``timestamp``.
-    """
+KeyAndValue: TypeAlias = tuple[bytes, bytes]
 
-    record: dict[str, JsonValue]
-    label: dict[str, JsonValue]
+
+class Transaction(NamedTuple):
+    """A transaction and its label as they are sent; ``scenario`` names the fraud, None for a genuine transaction."""
+
+    sent: KeyAndValue
+    label_sent: KeyAndValue
+    scenario: str | None
 
     @property
-    def scenario(self) -> str | None:
-        """Name of the fraud; None for a genuine transaction."""
-        scenario = self.label["scenario"]
-        return None if scenario is None else str(scenario)
+    def record(self) -> dict[str, Any]:
+        """The transaction's fields."""
+        return decode(self.sent[1])
+
+    @property
+    def label(self) -> dict[str, Any]:
+        """The label: ``txn_id``, ``scenario`` (null for a genuine one), ``is_fraud`` and ``timestamp``."""
+        return decode(self.label_sent[1])
 
 
 def now() -> datetime:
@@ -47,7 +57,7 @@ def now() -> datetime:
 
 
 class TransactionSource:
-    """Makes transactions one by one, without end; the same arguments and clock give the same ones.
+    """Makes transactions without end; the same arguments and clock give the same ones.
 
     Ids are ``T<run_id>-<number>``: unique for ever as long as no two runs share a ``run_id``. ``fraud_share`` is the
     share of frauds among all transactions, on average. Only active users pay.
@@ -73,68 +83,85 @@ class TransactionSource:
         self._clock = clock
         self._numbers = 0
         self._rng = population.random_for(f"transactions/{run_id}")
+        suspicious = frozenset(self._targets.suspicious_merchants)
         self._users = [user for user in population.users if user.status == "active"]
-        self._activity = list(accumulate(user.habits.activity for user in self._users))
+        self._favourites = [_favourites(population, user, suspicious) for user in self._users]
         self._scenarios = scenarios(self._targets)
         self._case_share = _case_share(self._scenarios, fraud_share)
-        self._whereabouts: dict[str, tuple[int, str]] = {}
-        self._shops = _shops_by_city_country(population, frozenset(self._targets.suspicious_merchants))
-        self._suspicious = frozenset(self._targets.suspicious_merchants)
+        self._day = 0
+        self._whereabouts: dict[str, str] = {}
+        self._shops = _shops_by_city_country(population, suspicious)
+        self._drafts: deque[Draft] = deque()  # the rest of a case of fraud
+        self._draws = self._drawn()
 
-    def __iter__(self) -> Iterator[Transaction]:
-        queue: deque[Draft] = deque()
-        while True:
-            if not queue:
-                queue.extend(self._drafts())
-            yield self._finish(queue.popleft())
+    def take(self, count: int) -> list[Transaction]:
+        """The next ``count`` transactions, all made at this moment."""
+        moment = self._clock()
+        if self._day != moment.toordinal():
+            self._day = moment.toordinal()
+            self._whereabouts.clear()
+        # What every transaction of this moment has in common; those of a case may be older.
+        self._moment, self._with_zone, self._without_zone = moment, iso(moment), plain(moment)
+        return [self._next() for _ in range(count)]
 
     def new_id(self) -> str:
         """An id that no other transaction of this run has."""
         self._numbers += 1
         return f"T{self._run_id}-{self._numbers:08d}"
 
-    def _drafts(self) -> list[Draft]:
-        rng = self._rng
-        user = self._users[bisect(self._activity, rng.random() * self._activity[-1])]
-        if rng.random() >= self._case_share:
-            return [self._genuine(user)]
-        (scenario,) = rng.choices(list(self._scenarios.values()), [s.weight for s in self._scenarios.values()])
-        return scenario.drafts(rng, self._population, self._targets, user)
-
-    def _genuine(self, user: User) -> Draft:
-        rng, targets = self._rng, self._targets
-        location = self._location(user)
-        if rng.random() < _DEAR_ONLINE:
-            cents = rng.randint(targets.online_limit + 1, min(2 * targets.online_limit, targets.huge_limit))
-            return Draft(user, cents, self._merchant(user, "Online", location), "Online", location)
-        (channel,) = rng.choices(CHANNELS, user.habits.channels)
-        if targets.risky_merchants and rng.random() < _AT_RISKY_MERCHANT:
-            return Draft(user, usual_cents(rng, user), rng.choice(targets.risky_merchants), channel, location)
-        return Draft(user, usual_cents(rng, user), self._merchant(user, channel, location), channel, location)
-
-    def _merchant(self, user: User, channel: str, location: str) -> str:
-        """A favourite, or away from home a shop of that country; never one that the rules suspect, if there is any."""
+    def _next(self) -> Transaction:
+        if self._drafts:
+            return self._made(*self._drafts.popleft())
+        who, kind, cents, channel_number, which = next(self._draws)
+        user = self._users[who]
+        if kind < self._case_share:
+            self._drafts.extend(self._case(user))
+            return self._made(*self._drafts.popleft())
+        location = self._whereabouts.get(user.user_id) or self._locate(user)
+        channel = CHANNELS[channel_number]
+        if kind >= _DEAR_FROM:
+            channel, cents = "Online", self._dear_cents()
+        # Away from home it is a shop of that country; never one that the rules suspect, if there is any other.
         away = channel != "Online" and location != user.city.city
-        shops = self._shops.get(location, ()) if away else ()
-        if shops:
-            return self._rng.choice(shops)
-        for _ in user.habits.merchants:
-            favourite = usual_merchant(self._rng, self._population, user)
-            if favourite not in self._suspicious:
-                break
-        return favourite
+        shops = (self._shops.get(location) if away else None) or self._favourites[who]
+        if _RISKY_FROM <= kind < _DEAR_FROM:
+            shops = self._targets.risky_merchants or shops
+        return self._made(user, cents, shops[int(which * len(shops))], channel, location)
 
-    def _location(self, user: User) -> str:
+    def _drawn(self) -> Iterator[tuple[int, float, int, int, float]]:
+        """For one transaction after the other: its user, its kind, usual cents, usual channel, and which merchant.
+
+        User and channel are indices; kind and merchant are lots from 0 to 1. One by one, drawing costs as much as all
+        the rest.
+        """
+        habits = [user.habits for user in self._users]
+        activity = np.cumsum([one.activity for one in habits])
+        medians, sigmas = np.array([one.median_cents for one in habits]), np.array([one.sigma for one in habits])
+        channels = np.cumsum([one.channels for one in habits], axis=1)
+        rng = np.random.default_rng(self._rng.getrandbits(64))
+        while True:
+            lots = rng.random((4, _DRAWN_AT_ONCE))
+            who = np.searchsorted(activity, lots[0] * activity[-1], side="right")
+            cents = medians[who] * np.exp(sigmas[who] * rng.standard_normal(_DRAWN_AT_ONCE))
+            channel = (channels[who] <= (lots[1] * channels[who, -1])[:, None]).sum(axis=1)
+            columns = who, lots[2], np.maximum(LEAST_CENTS, np.rint(cents)).astype(int), channel, lots[3]
+            yield from zip(*(column.tolist() for column in columns), strict=True)
+
+    def _case(self, user: User) -> list[Draft]:
+        (scenario,) = self._rng.choices(list(self._scenarios.values()), [s.weight for s in self._scenarios.values()])
+        return scenario.drafts(self._rng, self._population, self._targets, user)
+
+    def _dear_cents(self) -> int:
+        targets = self._targets
+        return self._rng.randint(targets.online_limit + 1, min(2 * targets.online_limit, targets.huge_limit))
+
+    def _locate(self, user: User) -> str:
         """Where the user is today (UTC): the same place all day, also after a restart."""
-        day = self._clock().toordinal()
-        known = self._whereabouts.get(user.user_id)
-        if known is None or known[0] != day:
-            known = day, self._whereabouts_on(user, day)
-            self._whereabouts[user.user_id] = known
-        return known[1]
+        place = self._whereabouts[user.user_id] = self._whereabouts_today(user)
+        return place
 
-    def _whereabouts_on(self, user: User, day: int) -> str:
-        rng = self._population.random_for(f"day/{day}/{user.user_id}")
+    def _whereabouts_today(self, user: User) -> str:
+        rng = self._population.random_for(f"day/{self._day}/{user.user_id}")
         chance = rng.random()
         if chance < _IN_RISKY_CITY and self._targets.cities:
             return rng.choice(self._targets.cities)
@@ -144,28 +171,38 @@ class TransactionSource:
             return rng.choice(user.country.cities).city
         return user.city.city
 
-    def _finish(self, draft: Draft) -> Transaction:
-        moment = self._clock() - draft.age
+    def _made(
+        self,
+        user: User,
+        cents: int,
+        merchant_id: str,
+        channel: str,
+        location: str,
+        scenario: str | None = None,
+        age: timedelta = NO_AGE,
+    ) -> Transaction:
+        """The transaction with a new id and its time; the arguments are a draft's fields."""
+        with_zone, without_zone = self._with_zone, self._without_zone
+        if age:
+            with_zone, without_zone = iso(self._moment - age), plain(self._moment - age)
         # Cash machines are the older systems: their times have no fractions and no zone.
-        timestamp = plain(moment) if draft.channel == "ATM" else iso(moment)
+        timestamp = without_zone if channel == "ATM" else with_zone
         txn_id = self.new_id()
-        return Transaction(
-            record={
-                "txn_id": txn_id,
-                "user_id": draft.user.user_id,
-                "amount": money(draft.cents),
-                "merchant_id": draft.merchant_id,
-                "channel": draft.channel,
-                "location": draft.location,
-                "timestamp": timestamp,
-            },
-            label={
-                "txn_id": txn_id,
-                "scenario": draft.scenario,
-                "is_fraud": draft.scenario is not None,
-                "timestamp": iso(moment),
-            },
+        quoted_id = quoted(txn_id)
+        record = (
+            f'{{"txn_id": {quoted_id}, "user_id": "{user.user_id}", "amount": {cents // 100}.{cents % 100:02d},'
+            f' "merchant_id": {quoted(merchant_id)}, "channel": "{channel}", "location": {quoted(location)},'
+            f' "timestamp": "{timestamp}"}}'
         )
+        truth = f'"{scenario}", "is_fraud": true' if scenario else 'null, "is_fraud": false'
+        label = f'{{"txn_id": {quoted_id}, "scenario": {truth}, "timestamp": "{with_zone}"}}'
+        return Transaction((user.user_id.encode(), record.encode()), (txn_id.encode(), label.encode()), scenario)
+
+
+def _favourites(population: Population, user: User, avoided: frozenset[str]) -> Sequence[str]:
+    """The user's favourite merchants without those to avoid, unless these are all."""
+    favourites = [population.merchants[index].merchant_id for index in user.habits.merchants]
+    return [merchant_id for merchant_id in favourites if merchant_id not in avoided] or favourites
 
 
 def _case_share(found: Mapping[str, Scenario], fraud_share: float) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice, pairwise
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from include.domains import TRANSACTIONS
 from include.fraud.rules import load_rules
-from include.generators.pace import MAX_BACKLOG_SECONDS, turns
+from include.generators.pace import MAX_BACKLOG_SECONDS, MAX_TURN, turns
 from include.generators.places import COUNTRIES, distance_km
 from include.generators.population import Population
 from include.generators.records import encode
@@ -46,8 +48,14 @@ def source(
     return TransactionSource(population, RULES, run_id=run_id, fraud_share=fraud_share, clock=clock)
 
 
+def stream(transactions: TransactionSource) -> Iterator[Transaction]:
+    """One after the other, each at a moment of its own."""
+    while True:
+        yield from transactions.take(1)
+
+
 def take(count: int, fraud_share: float = 0.02, run_id: str = "run", step: float = 0.1) -> list[Transaction]:
-    return list(islice(source(Population(5, 300, 100), fraud_share, run_id, step), count))
+    return list(islice(stream(source(Population(5, 300, 100), fraud_share, run_id, step)), count))
 
 
 def fired(population: Population, transaction: Transaction) -> set[str]:
@@ -65,14 +73,18 @@ def test_each_transaction_fits_the_population_and_its_contract(
     population = Population(seed, users, merchants)
     active = {user.user_id for user in population.users if user.status == "active"}
     known = {merchant.merchant_id for merchant in population.merchants} | RULES.suspicious_merchant.merchants
-    for transaction in islice(source(population, fraud_share), 60):
+    for transaction in islice(stream(source(population, fraud_share)), 60):
         record = transaction.record
+        assert transaction.sent == (record["user_id"].encode(), encode(record))
+        label = transaction.label
+        assert transaction.label_sent == (label["txn_id"].encode(), encode(label))
+        assert label["txn_id"] == record["txn_id"]
+        assert label["scenario"] == transaction.scenario
+        assert label["is_fraud"] is (transaction.scenario is not None)
         assert record["user_id"] in active
         assert record["merchant_id"] in known
         assert record["location"] in PLACES or record["location"] in RULES.risky_location.names
         assert isinstance(record["amount"], Decimal)
-        assert transaction.label["txn_id"] == record["txn_id"]
-        assert transaction.label["is_fraud"] is (transaction.scenario is not None)
         stamp = int((NOON + timedelta(hours=1)).timestamp() * 1000)
         assert isinstance(classify(TRANSACTIONS, BronzeRecord("t", 0, 0, stamp, stamp, encode(record))), Valid)
 
@@ -98,7 +110,7 @@ def test_todays_rules_catch_four_scenarios_and_miss_two() -> None:
 
 def test_honest_people_look_like_frauds_rarely_but_do() -> None:
     population = Population(5, 2_000, 100)
-    days = source(population, fraud_share=0, step=60)
+    days = stream(source(population, fraud_share=0, step=60))
     alarms = Counter(rule for transaction in islice(days, 40_000) for rule in fired(population, transaction))
     assert 0.001 < alarms.total() / 40_000 < 0.006
     assert set(alarms) >= {"high_online_amount", "suspicious_merchant", "risky_location"}
@@ -108,7 +120,7 @@ def test_amounts_and_places_are_those_of_the_users_habits() -> None:
     population = Population(5, 300, 100)
     users = {user.user_id: user for user in population.users}
     at_home, near_median, count = 0, 0, 0
-    for transaction in islice(source(population, fraud_share=0, step=60), 20_000):
+    for transaction in islice(stream(source(population, fraud_share=0, step=60)), 20_000):
         user = users[str(transaction.record["user_id"])]
         at_home += transaction.record["location"] == user.city.city
         near_median += transaction.record["amount"] < Decimal(user.habits.median_cents).scaleb(-2) * 10  # type: ignore[operator]
@@ -129,8 +141,7 @@ def test_card_testing_is_a_burst_of_tiny_online_amounts_of_one_user() -> None:
 
 
 def test_impossible_travel_is_far_from_a_payment_minutes_before() -> None:
-    stream = take(20_000, 0.3)
-    cases = [(a, b) for a, b in pairwise(stream) if b.scenario == "impossible_travel"]
+    cases = [(a, b) for a, b in pairwise(take(20_000, 0.3)) if b.scenario == "impossible_travel"]
     assert cases
     for home, away in cases:
         assert home.record["user_id"] == away.record["user_id"]
@@ -147,6 +158,19 @@ def test_a_run_can_be_repeated_and_another_run_has_other_ids() -> None:
     assert take(500) == take(500)
     ids = [transaction.record["txn_id"] for run in ("run", "other") for transaction in take(500, run_id=run)]
     assert len(set(ids)) == 1000
+
+
+def test_a_run_id_of_any_letters_is_still_json() -> None:
+    wild = 'a"b\\é\n'
+    (made,) = source(Population(5, 300, 100), run_id=wild).take(1)
+    assert made.record["txn_id"] == made.label["txn_id"] == made.label_sent[0].decode() == f"T{wild}-00000001"
+
+
+def test_how_many_are_taken_at_once_changes_nothing_else() -> None:
+    population = Population(5, 300, 100)
+    bit_by_bit = source(population, 0.3, step=0)
+    at_once = source(population, 0.3, step=0).take(500)
+    assert at_once == [made for count in (1, 3, 96, 400) for made in bit_by_bit.take(count)]
 
 
 def test_a_user_stays_at_a_place_for_the_day_also_after_a_restart() -> None:
@@ -178,20 +202,35 @@ class Time:
 
 def test_records_are_due_by_plan_so_the_rate_does_not_drift() -> None:
     time = Time()
-    seen = []
-    for number in turns(7, 60, stop=lambda: False, wait=time.wait, clock=time.clock):
-        seen.append(time.now)
-        time.now += 0.05 + 0.001 * (number % 3)  # each record costs something
+    seen: list[float] = []
+    for count in turns(7, 60, stop=lambda: False, wait=time.wait, clock=time.clock):
+        seen += [time.now] * count
+        time.now += 0.05 + 0.001 * (len(seen) % 3)  # each record costs something
     assert len(seen) == 420
     assert seen[-1] - seen[0] == pytest.approx(419 / 7, abs=0.06)
 
 
+@pytest.mark.parametrize("rate", [700, 10_000, 49_999.9])
+def test_records_that_are_due_together_come_together_and_none_comes_early(rate: float) -> None:
+    time = Time()
+    total = 0
+    for count in turns(rate, 3, stop=lambda: False, wait=time.wait, clock=time.clock):
+        assert 1 <= count <= MAX_TURN
+        total += count
+        assert (total - 1) / rate <= time.now - 100 + 1e-9
+        assert total / rate > time.now - 100 - 0.005  # and none waits for more than the turn before took
+        time.now += 0.005
+    assert total == math.ceil(3 * rate)
+
+
 def test_a_short_delay_is_made_up_for_and_a_long_one_is_left_out() -> None:
     time = Time()
-    seen = []
-    for number in turns(10, 100, stop=lambda: False, wait=time.wait, clock=time.clock):
-        seen.append(time.now)
-        time.now += {100: 1.5, 300: 30.0}.get(number, 0)
+    seen: list[float] = []
+    delays = [(100, 1.5), (300, 30.0)]
+    for count in turns(10, 100, stop=lambda: False, wait=time.wait, clock=time.clock):
+        seen += [time.now] * count
+        if delays and len(seen) > delays[0][0]:
+            time.now += delays.pop(0)[1]
     assert len(seen) == pytest.approx(1000 - (30 - MAX_BACKLOG_SECONDS) * 10, abs=2)
     assert seen[-1] < 200
 
@@ -204,18 +243,18 @@ def test_it_stops_when_told_and_never_waits_long_for_it() -> None:
         waits.append(seconds)
         time.wait(seconds)
 
-    assert list(turns(0.01, None, stop=lambda: time.now >= 105, wait=wait, clock=time.clock)) == [0]
+    assert list(turns(0.01, None, stop=lambda: time.now >= 105, wait=wait, clock=time.clock)) == [1]
     assert time.now < 105.2
     assert max(waits) <= 0.1
 
 
 def test_without_a_rate_it_never_waits_and_ends_in_time() -> None:
     time = Time()
-    count = 0
-    for _ in turns(None, 5, stop=lambda: False, wait=lambda _: pytest.fail("waited"), clock=time.clock):
-        count += 1
-        time.now += 0.01
-    assert count == pytest.approx(500, abs=1)
+    total = 0
+    for count in turns(None, 5, stop=lambda: False, wait=lambda _: pytest.fail("waited"), clock=time.clock):
+        total += count
+        time.now += 0.01 * count
+    assert total == pytest.approx(500, abs=MAX_TURN)
 
 
 @pytest.mark.parametrize(("rate", "duration"), [(0, None), (-1, None), (1, 0), (None, -5)])
