@@ -12,8 +12,6 @@ Options:
     *new* query begins, an old one goes on from its checkpoint.
 ``end``
     Batch only, exclusive; the end of bronze at the time of planning when it is missing.
-``except``
-    Batch only: records to leave out, as JSON: ``{"<topic id>": {"<partition>": [offset, ...]}}``.
 ``maxRecordsPerBatch``
     Stream only, default 20000. A micro-batch takes whole objects up to this number of offsets, and at least one object
     of each Kafka partition.
@@ -26,9 +24,8 @@ prints options in its plans and logs.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -45,7 +42,6 @@ from include.lake.positions import (
     plain_positions,
     positions_from_json,
     positions_from_plain,
-    positions_to_json,
 )
 from include.lake.records import NO_TIMESTAMP, BronzeRecord
 from include.lake.s3 import s3_client
@@ -134,16 +130,11 @@ class BronzeReader(DataSourceReader):
         self._domain = _domain(options)
         self._start = _positions(options, "start") or {}
         self._end = _positions(options, "end")
-        self._except = json.loads(options.get("except", "{}"))
 
     def partitions(self) -> Sequence[InputPartition]:
-        """One per Kafka partition that has offsets to read, or several where some are left out."""
+        """One per Kafka partition that has offsets to read."""
         end = bronze_log(self._domain).end_positions() if self._end is None else self._end
-        return [
-            part
-            for one in offset_ranges(self._start, end)
-            for part in _without(one, self._except.get(one.topic_id, {}).get(str(one.partition), []))
-        ]
+        return offset_ranges(self._start, end)
 
     def read(self, partition: InputPartition | None) -> Iterator[pa.RecordBatch]:
         """The records of one partition; Spark passes None when there is no partition."""
@@ -219,10 +210,21 @@ def offset_ranges(start: Positions, end: Positions) -> list[OffsetRange]:
     return ranges
 
 
-def _without(one: OffsetRange, offsets: Sequence[int]) -> Iterator[OffsetRange]:
-    """What is left of the range."""
+def without(ranges: Iterable[OffsetRange], places: Iterable[OffsetRange]) -> list[OffsetRange]:
+    """What is left of ``ranges`` without the records at ``places``, which are ranges of one offset each."""
+    left_out = sorted((place.topic_id, place.partition, place.start) for place in places)
+    return [
+        part
+        for one in ranges
+        for part in _cut(one, [at for *where, at in left_out if where == [one.topic_id, one.partition]])
+    ]
+
+
+def _cut(one: OffsetRange, offsets: Sequence[int]) -> Iterator[OffsetRange]:
     start = one.start
-    for offset in sorted(offset for offset in offsets if one.start <= offset < one.end):
+    for offset in offsets:
+        if not one.start <= offset < one.end:
+            continue
         if start < offset:
             yield replace(one, start=start, end=offset)
         start = offset + 1
@@ -230,22 +232,12 @@ def _without(one: OffsetRange, offsets: Sequence[int]) -> Iterator[OffsetRange]:
         yield replace(one, start=start)
 
 
-def _left_out(ranges: Iterable[OffsetRange]) -> str:
-    """Ranges of a single offset as the option ``except``."""
-    places: dict[str, dict[str, list[int]]] = {}
-    for one in ranges:
-        places.setdefault(one.topic_id, {}).setdefault(str(one.partition), []).append(one.start)
-    return json.dumps(places)
-
-
-def bounds(ranges: Iterable[OffsetRange]) -> tuple[Positions, Positions]:
-    """Start and end of a batch read that has exactly these ranges."""
-    start: Positions = {}
+def ends_of(ranges: Iterable[OffsetRange]) -> Positions:
+    """Where these ranges end."""
     end: Positions = {}
     for one in ranges:
-        start.setdefault(one.topic_id, {})[one.partition] = one.start
         end.setdefault(one.topic_id, {})[one.partition] = one.end
-    return start, end
+    return end
 
 
 def halved(ranges: Sequence[OffsetRange]) -> tuple[Sequence[OffsetRange], Sequence[OffsetRange]] | None:
@@ -259,12 +251,25 @@ def halved(ranges: Sequence[OffsetRange]) -> tuple[Sequence[OffsetRange], Sequen
     return [replace(one, end=middle)], [replace(one, start=middle)]
 
 
-def read_bronze(
-    spark: SparkSession, domain: Domain, start: Positions, end: Positions, without: Iterable[OffsetRange] = ()
+def map_ranges(
+    spark: SparkSession,
+    domain: Domain,
+    ranges: Sequence[OffsetRange],
+    function: Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]],
+    schema: StructType | str,
 ) -> DataFrame:
-    """A batch from ``start`` to ``end``, without the records in the ranges, which are of one offset each."""
-    options = {"domain": domain.name, "start": positions_to_json(start), "end": positions_to_json(end)}
-    return spark.read.format(FORMAT).options(**options, **{"except": _left_out(without)}).load()
+    """What ``function`` makes of the records in the ranges, of which each is a Spark partition.
+
+    The same records as of the data source, but without the two processes that Spark starts to plan a read of one, and
+    without the way through the JVM from the worker that reads to one that goes on.
+    """
+
+    def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for place in batch["id"].to_pylist():
+                yield from function(read_range(domain, ranges[place]))
+
+    return spark.range(0, len(ranges), 1, max(1, len(ranges))).mapInArrow(read, schema)
 
 
 def readable(bronze: BronzeLog, one: OffsetRange) -> list[BronzeRecord]:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BinaryType, LongType, StringType, StructField, StructType
 
 from include.domains import Domain
 from include.lake.records import BronzeRecord
 from include.quality import Reason, Rejected, Tombstone, Valid, classify
-from include.spark.bronze_source import bronze_records
+from include.spark.bronze_source import OffsetRange, bronze_records, map_ranges
 from include.spark.silver_schema import COORDINATES, contract_columns
 
 OUTCOME = "outcome"
@@ -31,21 +31,31 @@ def classified_schema(domain: Domain) -> StructType:
     return StructType([StructField(OUTCOME, StringType()), *COORDINATES, *rejected, *contract_columns(domain)])
 
 
+def classified_ranges(
+    spark: SparkSession, domain: Domain, ranges: Sequence[OffsetRange], generations: Sequence[str]
+) -> DataFrame:
+    """The records in these ranges of bronze with what became of them.
+
+    ``generations`` are the domain's topic ids, oldest first.
+    """
+    return map_ranges(spark, domain, ranges, batch_classifier(domain, generations), classified_schema(domain))
+
+
 def classified(domain: Domain, bronze: DataFrame, generations: Sequence[str]) -> DataFrame:
-    """The records of ``bronze`` with what became of them; ``generations`` are the domain's topic ids, oldest first."""
-    by_topic = {topic_id: number for number, topic_id in enumerate(generations)}
-    return bronze.mapInArrow(batch_classifier(domain, by_topic), classified_schema(domain))
+    """The same for records in a frame that has the columns of the data source ``bronze``."""
+    return bronze.mapInArrow(batch_classifier(domain, generations), classified_schema(domain))
 
 
 def batch_classifier(
-    domain: Domain, generations: dict[str, int]
+    domain: Domain, generations: Sequence[str]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
-    """The function that Spark's workers run on batches of the bronze data source."""
+    """The function that Spark's workers run on batches of bronze."""
+    by_topic = {topic_id: number for number, topic_id in enumerate(generations)}
 
     def classify_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         schema = to_arrow_schema(classified_schema(domain))
         for batch in batches:
-            rows = [_row(domain, record, generations) for record in bronze_records(batch)]
+            rows = [_row(domain, record, by_topic) for record in bronze_records(batch)]
             yield pa.RecordBatch.from_pylist(rows, schema=schema)
 
     return classify_batches

@@ -43,11 +43,10 @@ from include.spark.bronze_source import (
     DEFAULT_MAX_BYTES,
     DEFAULT_MAX_RECORDS,
     OffsetRange,
-    bounds,
     bronze_records,
     halved,
+    map_ranges,
     offset_ranges,
-    read_bronze,
     readable,
 )
 from include.spark.session import checkpoint_location, spark_session
@@ -60,6 +59,7 @@ EXIT_STALE = 3
 """A newer driver took over."""
 
 QUERY_ID = "sql.streaming.queryId"
+CHUNKS = "chunk binary"
 
 log = logging.getLogger("fraud_stream")
 
@@ -75,10 +75,10 @@ def classify_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
         yield pa.record_batch({"chunk": [pickle.dumps(classified, pickle.HIGHEST_PROTOCOL)]})
 
 
-def collect(frame: DataFrame) -> list[Classified]:
-    """The records of ``bronze`` with what their contract says about them."""
-    chunks = frame.mapInArrow(classify_batches, "chunk binary").toArrow()["chunk"].to_pylist()
-    return [one for chunk in chunks for one in pickle.loads(chunk)]  # noqa: S301 - our own workers made it
+def collect(chunks: DataFrame) -> list[Classified]:
+    """What `classify_batches` made of records."""
+    pickled = chunks.toArrow()["chunk"].to_pylist()
+    return [one for chunk in pickled for one in pickle.loads(chunk)]  # noqa: S301 - our own workers made it
 
 
 class RangeCollector:
@@ -94,7 +94,7 @@ class RangeCollector:
         return [one for part in parts for one in part]
 
     def _take(self, ranges: Sequence[OffsetRange]) -> list[Classified]:
-        return collect(read_bronze(self._spark, TRANSACTIONS, *bounds(ranges)))
+        return collect(map_ranges(self._spark, TRANSACTIONS, ranges, classify_batches, CHUNKS))
 
     def _refuse(self, ranges: Sequence[OffsetRange], error: Exception) -> list[Classified]:
         outcome = Rejected((unprocessable(error),))
@@ -137,7 +137,7 @@ class BatchWriter:
 
     def _collect(self, frame: DataFrame, batch_id: int) -> list[Classified]:
         try:
-            return try_twice(lambda: collect(frame), f"reading batch {batch_id}")
+            return try_twice(lambda: collect(frame.mapInArrow(classify_batches, CHUNKS)), f"reading batch {batch_id}")
         except Exception as error:
             if not lies_in_records(error):
                 raise

@@ -14,13 +14,13 @@ from include.quality.isolate import isolate, lies_in_records, try_twice
 from include.quality.limit import RejectedLimit
 from include.quarantine import landing
 from include.settings import Settings
-from include.spark.bronze_source import OffsetRange, bounds, halved, offset_ranges, read_bronze
-from include.spark.classified import classified
+from include.spark.bronze_source import OffsetRange, ends_of, halved, offset_ranges
+from include.spark.classified import classified_ranges
 from include.spark.silver_job import Done, SilverJob
 from include.warehouse.quarantine import Coordinates
 
 SNAPSHOT_BYTES = 32 * 1024 * 1024
-"""So many bytes of bronze's objects one snapshot takes in: Spark holds the rejected ones whole."""
+"""So many bytes of bronze's objects one snapshot takes in: the driver holds what became of them whole."""
 
 
 class Intake:
@@ -69,16 +69,16 @@ class Intake:
         struck = self._struck(ranges)
         return isolate(
             ranges,
-            lambda part: self._snapshot(bounds(part)[1], struck),
+            lambda part: self._snapshot(ends_of(part), struck),
             halved,
-            lambda part, error: self._snapshot(bounds(part)[1], {**struck, part[0]: error}),
+            lambda part, error: self._snapshot(ends_of(part), {**struck, part[0]: error}),
         )
 
     def _struck(self, ranges: Sequence[OffsetRange]) -> dict[OffsetRange, Exception]:
         """Records that cannot be read and classified, as ranges of one offset: to find them takes no snapshots."""
 
         def take(part: Sequence[OffsetRange]) -> dict[OffsetRange, Exception]:
-            records = classified(self._domain, read_bronze(self._spark, self._domain, *bounds(part)), self._generations)
+            records = classified_ranges(self._spark, self._domain, part, self._generations)
             records.write.format("noop").mode("overwrite").save()
             return {}
 
@@ -87,10 +87,7 @@ class Intake:
 
     def _snapshot(self, end: Positions, struck: Mapping[OffsetRange, Exception] | None = None) -> Done:
         job = SilverJob(self._spark, self._domain, self._settings, self._lock, self._bronze)
-        try:
-            return job.run(end, self._generations, self._limit, struck or {})
-        finally:
-            self._spark.catalog.clearCache()
+        return job.run(end, self._generations, self._limit, struck or {})
 
 
 def next_stop(bronze: BronzeLog, position: Positions, end: Positions) -> Positions:

@@ -6,10 +6,12 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import psycopg
 import pyarrow as pa
-from pyspark.sql import DataFrame, Row, SparkSession, Window
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
@@ -24,8 +26,17 @@ from include.quality.isolate import unprocessable
 from include.quality.limit import RejectedLimit
 from include.quarantine import landing
 from include.settings import Settings
-from include.spark.bronze_source import SCHEMA, OffsetRange, offset_ranges, read_bronze, readable
-from include.spark.classified import OUTCOME, REJECTED, TOMBSTONE, VALID, classified, classified_schema, rejected_row
+from include.spark.bronze_source import SCHEMA, OffsetRange, offset_ranges, readable, without
+from include.spark.classified import (
+    OUTCOME,
+    REJECTED,
+    TOMBSTONE,
+    VALID,
+    classified,
+    classified_ranges,
+    classified_schema,
+    rejected_row,
+)
 from include.spark.silver_schema import COORDINATES, VERSION_COLUMN, table_schema
 from include.spark.silver_table import Book, SilverTable
 from include.warehouse import alarms
@@ -34,9 +45,11 @@ from include.warehouse.quarantine import Coordinates, QuarantineRow, Span, lock_
 
 log = logging.getLogger("paylake.silver")
 
-REPLACES = "_replaces"
-PLACE = tuple(column.name for column in COORDINATES[:3])
-"""The columns that say which record a row is."""
+_Rank: TypeAlias = tuple[tuple[bool, Any], ...]
+_NONE: _Rank = ()
+"""Less than the rank of any row."""
+_ROWS_AT_ONCE = 100
+"""So many rejected records are made Python objects at once: each may be a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,33 +121,27 @@ class SilverJob:
         gained = self._table.evolve()
         if gained:
             log.warning("%s: new columns %s", self._domain.name, ", ".join(gained))
-        unread = [Span(part.topic_id, part.partition, part.start, part.end - 1) for part in offset_ranges(start, end)]
+        ranges = offset_ranges(start, end)
+        unread = [Span(part.topic_id, part.partition, part.start, part.end - 1) for part in ranges]
         waiting = lock_waiting(self._lock, unread)
         asked = landing.requested(self._lock, self._domain.name)
         # What lies beyond the position is read from bronze, and must not come twice.
         again = [one for one in asked if one.offset < start.get(one.topic_id, {}).get(one.partition, 0)]
         returning = set(map(Coordinates.of, again))
 
-        new = read_bronze(self._spark, self._domain, start, end, struck)
-        records = classified(self._domain, new, generations)
-        lost = {place: error for place, error in struck.items() if _lies_within(place, start, end)}
-        if lost:
-            records = records.unionByName(self._unprocessable(lost, generations))
-        records = records.persist()
+        records = self._new(ranges, struck, generations)
         tally = _tally(records)
-        rejected = records.where(F.col(OUTCOME) == REJECTED)
         if tally.records:
-            self._quarantine(rejected, tally, limit)
+            self._quarantine(_with_outcome(records, REJECTED), tally, limit)
+        valid = _with_outcome(records, VALID)
         if again:
-            records = records.unionByName(classified(self._domain, self._from_quarantine(again), generations)).persist()
-        valid = records.where(F.col(OUTCOME) == VALID)
-        landed = self._among(valid, waiting | returning)
+            valid = pa.concat_tables([valid, _with_outcome(self._again(again, generations), VALID)])
+        landed = _places(valid) & (waiting | returning) if waiting or returning else set()
         returned = len(landed & returning)
 
         current = self._table.begin(state.snapshot_id)
         version = state.silver_version + (1 if tally.records or returned else 0)
-        changes = self._changes(current, valid, version).persist()
-        added, replaced = _count(changes)
+        changes, replaced = self._changes(current, valid)
         book = Book(
             position=end,
             version=version,
@@ -144,13 +151,14 @@ class SilverJob:
             contract_versions=_with(state.contract_versions, self._domain.contract.version),
             redriven=state.counts.redriven + len(landed),
         )
-        self._table.write(current, changes.drop(REPLACES), book, added=added, replaced=replaced, files=state.files)
+        rows = self._rows(changes, version)
+        self._table.write(current, rows, book, changed=len(changes), replaced=replaced, files=state.files)
         # Raises if the connection, and with it the lock, is gone.
         landing.enter(self._lock, self._table.branch, landed, set(map(Coordinates.of, asked)) - landed)
         self._table.publish(state.snapshot_id)
         landing.land(self._lock, self._domain.name, self._table.branch)
         self._tidy()
-        return Done(tally, len(landed), added + replaced)
+        return Done(tally, len(landed), len(changes))
 
     def _create_table(self) -> SilverState:
         self._table.create(Book({}, 0, 0, 0, 0, (self._domain.contract.version,)))
@@ -159,18 +167,25 @@ class SilverJob:
             raise RuntimeError(f"the table of {self._domain.name} was dropped while it was made")
         return state
 
-    def _unprocessable(self, struck: Mapping[OffsetRange, Exception], generations: list[str]) -> DataFrame:
-        """These records as classified ones, each rejected because of its error."""
+    def _new(
+        self, ranges: Sequence[OffsetRange], struck: Mapping[OffsetRange, Exception], generations: list[str]
+    ) -> pa.Table:
+        """The records in the ranges with what became of them; the ``struck`` among them are rejected."""
+        schema = to_arrow_schema(classified_schema(self._domain))
+        lost = [place for place in struck if any(_lies_within(place, part) for part in ranges)]
         rows = [
-            rejected_row(record, generations.index(record.topic_id), [unprocessable(error)])
-            for place, error in struck.items()
+            rejected_row(record, generations.index(record.topic_id), [unprocessable(struck[place])])
+            for place in lost
             for record in readable(self._log, place)
         ]
-        schema = classified_schema(self._domain)
-        return self._spark.createDataFrame(pa.Table.from_pylist(rows, to_arrow_schema(schema)), schema)
+        refused, rest = pa.Table.from_pylist(rows, schema), without(ranges, lost)
+        if not rest:
+            return refused
+        read = classified_ranges(self._spark, self._domain, rest, generations).toArrow()
+        return pa.concat_tables([read.cast(schema), refused])
 
-    def _from_quarantine(self, records: Sequence[BronzeRecord]) -> DataFrame:
-        """The records as the data source ``bronze`` has them."""
+    def _again(self, records: Sequence[BronzeRecord], generations: list[str]) -> pa.Table:
+        """Records from quarantine with what becomes of them now."""
         columns = {
             "topic_id": [record.topic_id for record in records],
             "partition": [record.partition for record in records],
@@ -179,21 +194,14 @@ class SilverJob:
             "taken_ms": [record.taken_ms for record in records],
             "value": [record.value for record in records],
         }
-        return self._spark.createDataFrame(pa.table(columns, schema=to_arrow_schema(SCHEMA)), SCHEMA)
+        frame = self._spark.createDataFrame(pa.table(columns, schema=to_arrow_schema(SCHEMA)), SCHEMA)
+        schema = to_arrow_schema(classified_schema(self._domain))
+        return classified(self._domain, frame, generations).toArrow().cast(schema)
 
-    def _among(self, valid: DataFrame, candidates: set[Coordinates]) -> set[Coordinates]:
-        """Those of the candidates that are among the valid records."""
-        if not candidates:
-            return set()
-        schema = StructType(list(COORDINATES[:3]))
-        columns = [list(column) for column in zip(*candidates, strict=True)]
-        frame = self._spark.createDataFrame(pa.table(columns, schema=to_arrow_schema(schema)), schema)
-        found = valid.join(F.broadcast(frame), list(PLACE), "left_semi").select(*PLACE)
-        return {Coordinates(*row) for row in found.collect()}
-
-    def _quarantine(self, rejected: DataFrame, tally: Tally, limit: RejectedLimit) -> None:
+    def _quarantine(self, rejected: pa.Table, tally: Tally, limit: RejectedLimit) -> None:
         """Store what was rejected, and with it the alarm if it is too much."""
-        rows = (_quarantine_row(self._domain, row) for row in rejected.toLocalIterator()) if tally.rejected else ()
+        batches = rejected.to_batches(max_chunksize=_ROWS_AT_ONCE)
+        rows = (_quarantine_row(self._domain, row) for batch in batches for row in batch.to_pylist())
         name = self._domain.name
         with connect(self._settings.warehouse_dsn, f"paylake silver {name}") as connection, connection.transaction():
             new = store(connection, rows)
@@ -205,21 +213,35 @@ class SilverJob:
         for alarm in raised:
             log.error("%s", alarm)
 
-    def _changes(self, current: DataFrame, valid: DataFrame, version: int) -> DataFrame:
-        """The rows to write: the newest record of each id, if the table holds none or an older one."""
-        key, columns = self._domain.key, table_schema(self._domain).fieldNames()
-        order = self._domain.newest_by
-        newest_first = Window.partitionBy(key).orderBy(*(F.col(column).desc() for column in order))
-        newest = (
-            valid.withColumn("_place", F.row_number().over(newest_first))
-            .where("_place = 1")
-            .withColumn(VERSION_COLUMN, F.lit(version).cast("bigint"))
-            .select(*columns)
-        )
-        held = current.select(F.col(key), F.struct(*order).alias("_held"))
-        newer = F.col("_held").isNull() | (F.struct(*order) > F.col("_held"))
-        replaces = F.col("_held").isNotNull().alias(REPLACES)
-        return newest.join(held, key, "left").where(newer).select(*columns, replaces)
+    def _changes(self, current: DataFrame, valid: pa.Table) -> tuple[pa.Table, int]:
+        """The rows to write, and how many of them replace one.
+
+        The newest record of each id is written, if the table holds none or an older one.
+        """
+        key, order = self._domain.key, self._domain.newest_by
+        newest: dict[Any, tuple[_Rank, int]] = {}
+        for place, (identity, rank) in enumerate(zip(valid[key].to_pylist(), _ranks(valid, order), strict=True)):
+            if identity not in newest or newest[identity][0] < rank:
+                newest[identity] = rank, place
+        if not newest:
+            return valid, 0
+        schema = StructType([table_schema(self._domain)[key]])
+        wanted = self._frame(pa.table({key: list(newest)}, to_arrow_schema(schema)), schema)
+        found = current.join(F.broadcast(wanted), key, "left_semi").select(key, *order).toArrow()
+        held = dict(zip(found[key].to_pylist(), _ranks(found, order), strict=True))
+        places = {identity: place for identity, (rank, place) in newest.items() if rank > held.get(identity, _NONE)}
+        return valid.take(pa.array(places.values(), pa.int64())), len(places.keys() & held.keys())
+
+    def _rows(self, changes: pa.Table, version: int) -> DataFrame:
+        """The changes as rows of the table."""
+        schema = table_schema(self._domain)
+        versions = pa.repeat(pa.scalar(version, pa.int64()), len(changes))
+        rows = changes.append_column(VERSION_COLUMN, versions).select(schema.fieldNames())
+        # One file: what one snapshot takes in is not much.
+        return self._frame(rows, schema).coalesce(1)
+
+    def _frame(self, table: pa.Table, schema: StructType) -> DataFrame:
+        return self._spark.createDataFrame(table, schema)
 
     def _tidy(self) -> None:
         self._table.tidy()
@@ -228,15 +250,25 @@ class SilverJob:
             log.info("%s: removed %d files that no row is in any more", self._domain.name, removed)
 
 
-def _lies_within(place: OffsetRange, start: Positions, end: Positions) -> bool:
-    first, last = (positions.get(place.topic_id, {}).get(place.partition, 0) for positions in (start, end))
-    return first <= place.start < last
+def _lies_within(place: OffsetRange, part: OffsetRange) -> bool:
+    same = (place.topic_id, place.partition) == (part.topic_id, part.partition)
+    return same and part.start <= place.start < part.end
 
 
-def _count(changes: DataFrame) -> tuple[int, int]:
-    """How many of the changes are new rows, and how many replace one."""
-    counts = {row[REPLACES]: row["count"] for row in changes.groupBy(REPLACES).count().collect()}
-    return counts.get(False, 0), counts.get(True, 0)
+def _with_outcome(records: pa.Table, outcome: str) -> pa.Table:
+    return records.filter(pc.equal(records[OUTCOME], outcome))
+
+
+def _places(records: pa.Table) -> set[Coordinates]:
+    """Which records they are."""
+    columns = (records[column.name].to_pylist() for column in COORDINATES[:3])
+    return set(map(Coordinates, *columns))
+
+
+def _ranks(rows: pa.Table, order: Sequence[str]) -> list[_Rank]:
+    """For each row what says which of two is the newer one: the greater, where nothing is less than anything."""
+    columns = (rows[column].to_pylist() for column in order)
+    return [tuple((value is not None, value) for value in values) for values in zip(*columns, strict=True)]
 
 
 def _with(versions: tuple[str, ...], newest: str) -> tuple[str, ...]:
@@ -244,12 +276,12 @@ def _with(versions: tuple[str, ...], newest: str) -> tuple[str, ...]:
     return (*(version for version in versions if version != newest), newest)
 
 
-def _tally(records: DataFrame) -> Tally:
-    counts = {row[OUTCOME]: row["count"] for row in records.groupBy(OUTCOME).count().collect()}
+def _tally(records: pa.Table) -> Tally:
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(records[OUTCOME]).to_pylist()}
     return Tally(counts.get(VALID, 0), counts.get(REJECTED, 0), counts.get(TOMBSTONE, 0))
 
 
-def _quarantine_row(domain: Domain, row: Row) -> QuarantineRow:
+def _quarantine_row(domain: Domain, row: Mapping[str, Any]) -> QuarantineRow:
     return QuarantineRow(
         domain=domain.name,
         topic=domain.topic,
@@ -258,7 +290,7 @@ def _quarantine_row(domain: Domain, row: Row) -> QuarantineRow:
         offset=row["bronze_offset"],
         timestamp_ms=row["kafka_timestamp_ms"],
         taken_ms=row["bronze_taken_ms"],
-        raw=None if row["raw"] is None else bytes(row["raw"]),
+        raw=row["raw"],
         reasons=json.loads(row["reasons"]),
         contract_version=domain.contract.version,
     )

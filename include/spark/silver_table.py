@@ -129,16 +129,17 @@ class SilverTable:
         return self._spark.table(self._branch_table)
 
     def write(
-        self, current: DataFrame, changes: DataFrame, book: Book, *, added: int, replaced: int, files: int
+        self, current: DataFrame, changes: DataFrame, book: Book, *, changed: int, replaced: int, files: int
     ) -> None:
         """Commit ``changes`` and ``book`` on the branch.
 
-        Of the changes ``added`` rows are new and ``replaced`` come in place of one with the same key in ``current``.
+        Of the ``changed`` rows ``replaced`` come in place of one with the same key in ``current``.
         ``files`` is the number of the table's data files. Without changes only the book is written.
         """
-        if added + replaced and files > MAX_FILES:
+        if changed and files > MAX_FILES:
             untouched = current.join(changes, self._domain.key, "left_anti")
-            self._writer(untouched.unionByName(changes), book).overwrite(F.lit(True))
+            # The hint makes files of a good size, and one where that is enough.
+            self._writer(untouched.unionByName(changes).hint("rebalance"), book).overwrite(F.lit(True))
         elif replaced:
             self._merge(changes, book)
         else:

@@ -23,8 +23,8 @@ from include.lake.records import IncomingRecord
 from include.lake.s3 import s3_client
 from include.quality import Valid
 from include.settings import Settings
-from include.spark.bronze_source import OffsetRange, read_bronze
-from include.spark.fraud_stream import collect
+from include.spark.bronze_source import OffsetRange, map_ranges, without
+from include.spark.fraud_stream import CHUNKS, classify_batches, collect
 from include.spark.session import checkpoint_location, spark_session
 from tests.bronze import any_topic_id
 from tests.transactions import transaction
@@ -140,9 +140,9 @@ def test_any_timestamp_of_a_producer_comes_through_and_records_can_be_left_out(
     chain = Chain(s3)
     chain.add([transaction(number) for number in range(len(any_64_bits))], times=any_64_bits)
     assert [at for *_, at, _ in read(spark, start=positions_to_json(others))] == any_64_bits
-    end = {**others, chain.topic_id: {0: chain.end}}
-    without = [OffsetRange(chain.topic_id, 0, offset, offset + 1) for offset in (0, 4, 5)]
-    judged = collect(read_bronze(spark, TRANSACTIONS, others, end, without))
+    places = [OffsetRange(chain.topic_id, 0, offset, offset + 1) for offset in (0, 4, 5)]
+    ranges = without([OffsetRange(chain.topic_id, 0, 0, chain.end)], places)
+    judged = collect(map_ranges(spark, TRANSACTIONS, ranges, classify_batches, CHUNKS))
     assert [(one.record.offset, one.record.timestamp_ms) for one in judged] == [
         (offset, any_64_bits[offset]) for offset in (1, 2, 3, 6)
     ]

@@ -250,7 +250,7 @@ class Sleeper:
         stale = self.current.where("merchant_id = 'M0001'").replace("Shop 1", "Stale")
         book = Book(self.state.position, self.state.silver_version + 1, 3, 0, 0, ("1",))
         changes = stale if self.rows else stale.limit(0)
-        self.table.write(self.current, changes, book, added=0, replaced=int(self.rows), files=1)
+        self.table.write(self.current, changes, book, changed=self.rows, replaced=self.rows, files=1)
 
     def publish(self) -> None:
         self.table.publish(self.state.snapshot_id)

@@ -94,7 +94,7 @@ def test_a_row_that_silver_lost_is_named_by_its_id(world: World, spark: SparkSes
         *(f"timestamp - INTERVAL 7 DAYS AS {name}" if name == "timestamp" else name for name in current.columns)
     )
     book = Book(state.position, state.silver_version + 1, 42, 2, 1, state.contract_versions)
-    table.write(current.where("merchant_id <> 'M0011'"), older, book, added=0, replaced=1, files=MAX_FILES + 1)
+    table.write(current.where("merchant_id <> 'M0011'"), older, book, changed=1, replaced=1, files=MAX_FILES + 1)
     table.publish(state.snapshot_id)
     found = {finding.check: finding for finding in checked(world).findings}
     assert found["silver_misses"].ids == ("M0011",)

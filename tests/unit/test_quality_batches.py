@@ -35,7 +35,7 @@ def classified(values: list[bytes | None], timestamps_ms: list[int]) -> pa.Recor
         ],
         names=SCHEMA.fieldNames(),
     )
-    (out,) = batch_classifier(ACCOUNTS, {"first": 0, "second": 1})([batch])
+    (out,) = batch_classifier(ACCOUNTS, ["first", "second"])([batch])
     return out
 
 
