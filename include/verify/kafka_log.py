@@ -120,8 +120,8 @@ def read_topic(
         partition: _within(
             starts[partition],
             end,
-            np.array(offsets[partition], np.int64),
-            np.array(sums[partition], np.int64),
+            np.asarray(offsets[partition]),
+            np.asarray(sums[partition]),
             [found for found in unreadable if found.partition == partition and found.first < end],
         )
         for partition, end in fixed.ends.items()
