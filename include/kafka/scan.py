@@ -4,20 +4,42 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise, starmap
+from operator import lt
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from include.kafka.bounds import READER, too_large
+from include.kafka.bounds import MAX_RECORD_BYTES, READER, too_large
 from include.kafka.topics import end_offsets, start_offsets
 from include.kafka.unreadable import UNREADABLE, Probe, Unreadable
 
-_BATCH = 5_000
-_BATCH_SECONDS = 0.2
+# Few enough that they are gone before Python's garbage collector looks at them, which takes as long as reading them.
+_BATCH = 500
+_BATCH_SECONDS = 0.05
 _TRIES = 3
+# Having fetched much, the library pauses for a whole second, however soon that is taken: memory alone is to bound it.
+_READ_AHEAD = {
+    "queued.min.messages": 10_000_000,
+    "queued.max.messages.kbytes": 64 * 1024,
+    "fetch.queue.backoff.ms": 10,
+}
+
+# A record always has these; only errors of a whole client have none.
+_partition: Callable[[Message], int] = Message.partition  # type: ignore[assignment]
+_offset: Callable[[Message], int] = Message.offset  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Records of one partition in the order of their offsets, with these beside them."""
+
+    partition: int
+    offsets: list[int]
+    messages: list[Message]
 
 
 def scan(
@@ -26,6 +48,17 @@ def scan(
     unreadable: Callable[[Unreadable], None],
     stall_seconds: float = 30.0,
 ) -> Iterator[Message]:
+    """The records of ``scan_runs`` one by one; arguments and errors are the same."""
+    for run in scan_runs(kafka_config, topic, unreadable, stall_seconds):
+        yield from run.messages
+
+
+def scan_runs(
+    kafka_config: Mapping[str, Any],
+    topic: str,
+    unreadable: Callable[[Unreadable], None],
+    stall_seconds: float = 30.0,
+) -> Iterator[Run]:
     """Every committed record of ``topic`` up to the end offsets of this moment, in order within each partition.
 
     Joins no consumer group and commits nothing. ``kafka_config`` is a confluent_kafka configuration. Records that
@@ -43,7 +76,7 @@ def scan(
         heard = time.monotonic()
         while found.left:
             messages = found.consumer.consume(_BATCH, _BATCH_SECONDS)
-            yield from filter(found.take, messages)
+            yield from found.take(messages)
             found.go_over_failures()
             if messages:
                 heard = time.monotonic()
@@ -75,19 +108,44 @@ class _Scan:
                 "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
+                **_READ_AHEAD,
             }
         )
         self._assign()
 
-    def take(self, message: Message) -> bool:
+    def take(self, messages: list[Message]) -> Iterator[Run]:
+        """Note how far the messages bring their partitions, and give those that are records of the scan."""
+        for partition, group in groupby(messages, _partition):
+            together = list(group)
+            if not self._take_all(partition, together):
+                together = list(filter(self._take_one, together))
+            if together:
+                yield Run(partition, list(map(_offset, together)), together)
+
+    def _take_all(self, partition: int, messages: list[Message]) -> bool:
+        """Take the messages of a partition together, where nothing about them needs a closer look, as nearly always."""
+        if partition in self._failed or partition not in self.left:
+            return False
+        if any(error is not None for error in map(Message.error, messages)):
+            return False
+        end, offsets = self._ends[partition], list(map(_offset, messages))
+        if offsets[0] < self.left[partition] or offsets[-1] >= end or not all(starmap(lt, pairwise(offsets))):
+            return False
+        # Where all of them together are not too large, none of them is.
+        if _size(map(Message.key, messages)) + _size(map(Message.value, messages)) > MAX_RECORD_BYTES:
+            return False
+        self.left[partition] = offsets[-1] + 1
+        if offsets[-1] + 1 == end:
+            del self.left[partition]
+        return True
+
+    def _take_one(self, message: Message) -> bool:
         """Note how far the message brings its partition; whether it is a record of the scan."""
-        error, partition, offset = message.error(), message.partition(), message.offset()
+        error, partition, offset = message.error(), _partition(message), _offset(message)
         if partition in self._failed:
             return False  # behind what stopped it
         if error is not None and error.code() not in (KafkaError._PARTITION_EOF, *UNREADABLE):
             raise KafkaException(error)
-        if partition is None or offset is None:
-            raise ValueError("a consumed message has no coordinates")
         if partition not in self.left or (error is None and offset < self.left[partition]):
             return False  # behind its end, or read already
         if error is not None and error.code() in UNREADABLE:
@@ -135,3 +193,7 @@ class _Scan:
     def _assign(self) -> None:
         places = [TopicPartition(self._topic, partition, offset) for partition, offset in self.left.items()]
         self.consumer.assign(places)
+
+
+def _size(parts: Iterable[bytes | None]) -> int:
+    return sum(map(len, filter(None, parts)))

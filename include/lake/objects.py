@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate, pairwise
+from operator import add
 
 from include.lake.records import CorruptLineError, IncomingRecord, decode_line, encode_line
 
@@ -35,6 +36,7 @@ _NAME = re.compile(r"(?P<start>[0-9]{20})\.json")
 # 16 bytes in base64url without padding: the last character holds two bits of them.
 _TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]")
 _PARTITION = re.compile(r"0|[1-9][0-9]{0,9}")
+_LONG_NUMBER = re.compile(rb"[\x80-\xff]+[\x00-\x7f]")
 _LARGEST_PARTITION = 2**31 - 1
 _LARGEST_OFFSET = 2**63 - 1
 
@@ -258,15 +260,9 @@ def _unpack(packed: bytes, start: int) -> tuple[list[int], list[int]]:
     count = numbers[0]
     if len(numbers) != 1 + 2 * count:
         raise ValueError(f"an index of {count} records has {len(numbers)} numbers")
-    offsets, timestamps = [], []
-    expected = start
-    for skipped in numbers[1 : 1 + count]:
-        offsets.append(expected + skipped)
-        expected += skipped + 1
-    timestamp = 0
-    for difference in numbers[1 + count :]:
-        timestamp += (difference >> 1) ^ -(difference & 1)
-        timestamps.append(timestamp)
+    skipped, differences = numbers[1 : 1 + count], numbers[1 + count :]
+    offsets = list(map(add, accumulate(skipped), range(start, start + count)))
+    timestamps = list(accumulate((difference >> 1) ^ -(difference & 1) for difference in differences))
     return offsets, timestamps
 
 
@@ -283,15 +279,14 @@ def _append_varint(target: bytearray, number: int) -> None:
 
 
 def _varints(data: bytes) -> list[int]:
-    numbers = []
-    number = shift = 0
-    for byte in data:
-        number |= (byte & 127) << shift
-        if byte > 127:
-            shift += 7
-        else:
-            numbers.append(number)
-            number = shift = 0
-    if shift:
+    numbers: list[int] = []
+    done = 0
+    for match in _LONG_NUMBER.finditer(data):
+        # Between the long ones each byte is a number, as nearly all are.
+        numbers += data[done : match.start()]
+        numbers.append(sum((byte & 127) << 7 * place for place, byte in enumerate(match[0])))
+        done = match.end()
+    numbers += data[done:]
+    if data[-1] > 127:
         raise ValueError("the last number of an index is cut")
     return numbers

@@ -1,4 +1,4 @@
--- Ids with two verdicts, verdicts without the claim that goes with them, and duplicates of what has no verdict.
+-- Ids with two verdicts, and verdicts and claims that do not go with each other.
 SELECT 'two_verdicts', txn_id FROM public.fraudtransaction JOIN public.genuinetransaction USING (txn_id)
 UNION ALL
 SELECT 'verdict_without_claim', txn_id
@@ -18,8 +18,4 @@ SELECT 'claim_without_verdict', txn_id
 FROM ops.transaction_seen
 WHERE NOT EXISTS (SELECT FROM public.fraudtransaction WHERE fraudtransaction.txn_id = transaction_seen.txn_id)
     AND NOT EXISTS (SELECT FROM public.genuinetransaction WHERE genuinetransaction.txn_id = transaction_seen.txn_id)
-UNION ALL
-SELECT 'duplicate_of_nothing', txn_id
-FROM ops.transaction_duplicate
-WHERE NOT EXISTS (SELECT FROM ops.transaction_seen WHERE transaction_seen.txn_id = transaction_duplicate.txn_id)
 ORDER BY 1, 2

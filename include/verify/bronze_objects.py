@@ -9,6 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,8 @@ from include.domains import BRONZE_BUCKET, Domain
 from include.lake.bronze_log import BrokenChainError, BronzeLog, ObjectContent
 from include.lake.objects import CorruptObjectError, object_key, partition_prefix, place_of_key
 from include.lake.s3 import is_missing
-from include.verify.kafka_log import checksum
-from include.verify.offsets import NONE, Offsets, Partition
+from include.verify.kafka_log import NULL_CHECKSUM, checksums
+from include.verify.offsets import NONE, Offsets, Partition, doubled
 from include.verify.report import Finding, kept, listed
 
 if TYPE_CHECKING:
@@ -53,12 +54,14 @@ class BronzePartition:
     findings: list[Finding] = field(default_factory=list)
 
 
-def list_folder(s3: S3Client, domain: Domain) -> Folder:
-    """All names in the domain's folder."""
+def list_folder(s3: S3Client, domain: Domain, unwanted: Event) -> Folder:
+    """All names in the domain's folder; fewer once the answer is ``unwanted``."""
     starts: dict[Partition, list[int]] = defaultdict(list)
     foreign: list[str] = []
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BRONZE_BUCKET, Prefix=f"{domain.bronze_folder}/")
     for page in pages:
+        if unwanted.is_set():
+            break
         for entry in page.get("Contents", []):
             place = place_of_key(entry["Key"], domain.bronze_folder)
             if place is None:
@@ -82,8 +85,7 @@ def read_partition(
     """
     found = BronzePartition()
     offsets: list[NDArray[np.int64]] = []
-    checksums: list[NDArray[np.int64]] = []
-    nulls: list[int] = []
+    sums: list[NDArray[np.int64]] = []
     wanted = [start for start in starts if start < end]
     reached: int | None = 0
     for start, content in _contents(BronzeLog(s3, domain), partition, wanted):
@@ -98,15 +100,15 @@ def read_partition(
         found.covered = reached = max(found.covered, content.end)
         cut = _cut(content, end)
         offsets.append(np.array(cut.offsets, np.int64))
-        checksums.append(np.fromiter(map(checksum, cut.values), np.int64, len(cut.values)))
-        nulls += [offset for offset, value in zip(cut.offsets, cut.values, strict=True) if value is None]
+        sums.append(np.array(checksums(cut.values), np.int64))
         look(cut)
     if offsets:
-        found.offsets, first = np.unique(np.concatenate(offsets), return_index=True)
-        found.checksums = np.concatenate(checksums)[first]
-        found.nulls = np.unique(np.array(nulls, np.int64))
-        if found.offsets.size < sum(map(len, offsets)):
-            found.findings.append(_doubled(domain, partition, np.sort(np.concatenate(offsets))))
+        every, beside = np.concatenate(offsets), np.concatenate(sums)
+        found.offsets, first = np.unique(every, return_index=True)
+        found.checksums = beside[first]
+        found.nulls = np.unique(every[beside == NULL_CHECKSUM])
+        if found.offsets.size < every.size:
+            found.findings.append(_doubled(domain, partition, np.sort(every)))
     return found
 
 
@@ -170,7 +172,7 @@ def _unreadable(domain: Domain, partition: Partition, key: str, error: Exception
 
 
 def _doubled(domain: Domain, partition: Partition, offsets: Offsets) -> Finding:
-    twice = np.unique(offsets[1:][offsets[1:] == offsets[:-1]])
+    twice = doubled(offsets)
     return Finding(
         check="bronze_double",
         domain=domain.name,

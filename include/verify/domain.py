@@ -6,7 +6,10 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -23,7 +26,14 @@ from include.lake.positions import Positions
 from include.settings import Settings
 from include.status.times import duration
 from include.status.waiting import waiting_behind
-from include.verify.bronze_objects import BronzePartition, foreign_objects, hiding_objects, list_folder, read_partition
+from include.verify.bronze_objects import (
+    BronzePartition,
+    Folder,
+    foreign_objects,
+    hiding_objects,
+    list_folder,
+    read_partition,
+)
 from include.verify.kafka_log import FixedTopic, KafkaPartition, TopicChangedError, fix_end, read_topic
 from include.verify.offsets import (
     Offsets,
@@ -51,6 +61,9 @@ _ANSWER_SECONDS = 30.0
 
 Look: TypeAlias = Callable[[Partition, Placed, ObjectContent], None]
 """What is done with each object of bronze, given its partition and the places of that partition's records."""
+
+Stores: TypeAlias = tuple[Future[Folder], Future[dict[Partition, KafkaPartition]]]
+"""The names in bronze at one moment, and what Kafka holds from then on."""
 
 
 class DomainCheck(ABC):
@@ -99,7 +112,6 @@ class DomainCheck(ABC):
     def moved(self) -> bool:
         """Whether a layer has moved on during the check, so that its findings may be none."""
 
-    @abstractmethod
     def run(self) -> DomainReport:
         """Check everything.
 
@@ -107,6 +119,12 @@ class DomainCheck(ABC):
             TopicChangedError: the topic was deleted or made anew meanwhile.
             FileNotFoundError: silver was rewritten meanwhile.
         """
+        with ExitStack() as stack:
+            return self._check(stack)
+
+    @abstractmethod
+    def _check(self, stack: ExitStack) -> DomainReport:
+        """What ``run`` does; ``stack`` is for ``reading``, which goes on until everything is checked."""
 
     def _look_for_open_transactions(self) -> None:
         """Note what waits behind an open Kafka transaction; a transaction that is open for long is wrong.
@@ -145,10 +163,22 @@ class DomainCheck(ABC):
             return NO_END
         return self.topic.ends.get(partition[1], 0)
 
+    @contextmanager
+    def reading(self) -> Iterator[Stores]:
+        """List bronze, then read Kafka, while the block asks the other stores."""
+        unwanted = Event()
+        # One thread, so one after the other: what is in bronze when it is listed can be read from Kafka after that.
+        with ThreadPoolExecutor(1, thread_name_prefix="kafka-scan") as thread:
+            try:
+                folder = thread.submit(list_folder, self.s3, self.domain, unwanted)
+                yield folder, thread.submit(self._read_topic, unwanted)
+            finally:
+                unwanted.set()
+
     def check_bronze(
-        self, places: Places, end_of: Callable[[Partition], int], taken: Positions, look: Look
+        self, stores: Stores, places: Places, end_of: Callable[[Partition], int], taken: Positions, look: Look
     ) -> Iterator[tuple[Books, BronzePartition, Placed]]:
-        """Read bronze partition by partition, compare it with Kafka and with the places of its records.
+        """Read bronze, and compare it partition by partition with Kafka and with the places of its records.
 
         ``end_of`` says up to which offset a partition's records must have their place. ``taken`` is what the next layer
         has read of bronze, so it must be there. ``look`` is shown each object with the places of its partition.
@@ -156,24 +186,23 @@ class DomainCheck(ABC):
         Raises:
             TopicChangedError: the topic was deleted or made anew meanwhile.
         """
-        folder = list_folder(self.s3, self.domain)
-        live = self._read_topic()
-        self._look_for_open_transactions()
-        hiding = hiding_objects(self.s3, self.domain, {*folder.starts, *live})
+        folder, kafka = stores[0].result(), stores[1]
+        produced = {(self.topic.topic_id, number) for number in self.topic.ends} if self.topic else set()
+        hiding = hiding_objects(self.s3, self.domain, {*folder.starts, *produced})
         folder.foreign += [name for name in hiding if name not in folder.foreign]
-        self.report.findings += foreign_objects(self.domain, folder)
         read_before = {(topic, number): end for topic, ends in taken.items() for number, end in ends.items()}
-        for partition in sorted({*folder.starts, *places.partitions(), *live, *read_before}):
-            end, fixed = end_of(partition), self.fixed_end(partition)
+        found: dict[Partition, tuple[Placed, BronzePartition]] = {}
+        for partition in sorted({*folder.starts, *places.partitions(), *produced, *read_before}):
+            end = end_of(partition)
             placed = places.of(partition).below(end)
-            read = read_partition(
-                self.s3,
-                self.domain,
-                partition,
-                folder.starts.get(partition, []),
-                max(end, fixed),
-                partial(look, partition, placed),
-            )
+            starts, cut = folder.starts.get(partition, []), max(end, self.fixed_end(partition))
+            seen = partial(look, partition, placed)
+            found[partition] = placed, read_partition(self.s3, self.domain, partition, starts, cut, seen)
+        live = kafka.result()
+        self._look_for_open_transactions()
+        self.report.findings += foreign_objects(self.domain, folder)
+        for partition, (placed, read) in found.items():
+            end, fixed = end_of(partition), self.fixed_end(partition)
             self.report.findings += read.findings
             # What came after the fixed end was not looked at.
             if read.covered < (known := min(read_before.get(partition, 0), max(end, fixed))):
@@ -189,12 +218,12 @@ class DomainCheck(ABC):
             self.report.books.append(books)
             yield books, read, placed
 
-    def _read_topic(self) -> dict[Partition, KafkaPartition]:
+    def _read_topic(self, unwanted: Event) -> dict[Partition, KafkaPartition]:
         if self.topic is None:
             if fix_end(self.kafka, self.domain) is not None:
                 raise TopicChangedError(f"topic {self.domain.topic} was made meanwhile")
             return {}
-        found = read_topic(self.kafka, self.domain, self.topic)
+        found = read_topic(self.kafka, self.domain, self.topic, unwanted)
         return {(self.topic.topic_id, number): partition for number, partition in found.items()}
 
     def find(self, check: str, partition: Partition, offsets: Offsets, what: str) -> None:
@@ -262,6 +291,6 @@ class DomainCheck(ABC):
         doubled = placed.doubled()
         names = sorted({name for offset in doubled[:SHOWN].tolist() for name in placed.names_of(offset)})
         self.find("two_places", partition, doubled, f"in more than one place ({', '.join(names)})")
-        every = np.unique(placed.offsets)
+        every = placed.distinct()
         self.find("only_in_a_table", partition, missing_from(every, offsets), "in a table but not in bronze")
         self.find("tombstone_placed", partition, every[contained(every, nulls)], "a null value, and yet in a table")

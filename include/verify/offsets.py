@@ -32,6 +32,17 @@ def contained(wanted: Offsets, there: Offsets) -> NDArray[np.bool_]:
     return np.equal(there[places], wanted)
 
 
+def distinct(offsets: NDArray[np.int64]) -> Offsets:
+    """Each of the ascending offsets once."""
+    # Unlike np.unique, which hashes and sorts again.
+    return offsets[np.concatenate(([True], offsets[1:] != offsets[:-1]))] if offsets.size else offsets
+
+
+def doubled(offsets: NDArray[np.int64]) -> Offsets:
+    """Which of the ascending offsets are there more than once."""
+    return distinct(offsets[1:][offsets[1:] == offsets[:-1]])
+
+
 def below(offsets: Offsets, end: int) -> Offsets:
     """Those before ``end``."""
     return offsets[: np.searchsorted(offsets, end)]

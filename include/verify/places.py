@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import io
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, LiteralString, TypeAlias
 
 import numpy as np
 import psycopg
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
-from psycopg.sql import Composed
+from psycopg.sql import SQL, Literal
 
-from include.verify.offsets import NONE, Offsets, Partition, below
+from include.verify.offsets import NONE, Offsets, Partition, below, distinct, doubled
 
 FRAUD, GENUINE, DUPLICATE, QUARANTINE, SILVER = range(5)
 NAMES = ("fraud", "genuine", "duplicate", "quarantine", "silver")
 
-_CHUNK_BYTES = 16 * 1024 * 1024
-_NAME = pa.dictionary(pa.int32(), pa.string())
-_SCHEMA = pa.schema([("topic_id", _NAME), ("partition", pa.int32()), ("offset", pa.int64()), ("place", _NAME)])
+_SPAN = 1_000_000
+"""The offsets of so many numbers come in one row, of 8 MB then: a row has one gigabyte at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +43,29 @@ class Placed:
 
     def doubled(self) -> Offsets:
         """Offsets of records that are in two places, or twice in one."""
-        return np.unique(self.offsets[1:][self.offsets[1:] == self.offsets[:-1]])
+        return doubled(self.offsets)
+
+    def distinct(self) -> Offsets:
+        """Each record's offset once."""
+        return distinct(self.offsets)
 
     def names_of(self, offset: int) -> list[str]:
         """The places of one record."""
         return [NAMES[place] for place in self.places[self.offsets == offset].tolist()]
 
 
+Piece: TypeAlias = tuple[str, int, str, NDArray[np.int64]]
+"""Topic id, partition, name of a place, and offsets of records that are there, in no order."""
+
+
 class Places:
     """The places of all records of a domain, by partition."""
 
-    def __init__(self, tables: Iterable[pa.Table]) -> None:
-        self._placed = _by_partition(pa.concat_tables([_SCHEMA.empty_table(), *tables]))
+    def __init__(self, pieces: Iterable[Piece]) -> None:
+        found: dict[Partition, list[tuple[int, NDArray[np.int64]]]] = defaultdict(list)
+        for topic_id, partition, name, offsets in pieces:
+            found[topic_id, partition].append((NAMES.index(name), offsets))
+        self._placed = {partition: _in_order(pieces) for partition, pieces in found.items()}
 
     def of(self, partition: Partition) -> Placed:
         """Those of one partition."""
@@ -66,52 +76,29 @@ class Places:
         return list(self._placed)
 
 
-def copied(conn: psycopg.Connection, statement: Composed) -> Iterator[pa.Table]:
-    """The rows of a ``COPY … TO STDOUT`` of topic id, partition, offset and place, in pieces.
+def selected(conn: psycopg.Connection, statement: LiteralString, **values: Any) -> Iterator[Piece]:
+    """What a statement finds in the warehouse's tables; ``values`` are for its placeholders but ``span``.
 
     Raises:
         psycopg.Error: the warehouse does not answer, or refuses.
     """
-    options = pa_csv.ReadOptions(column_names=_SCHEMA.names)
-    types = pa_csv.ConvertOptions(column_types=dict(zip(_SCHEMA.names, _SCHEMA.types, strict=True)))
-    buffer = io.BytesIO()
-    with conn.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in copy:
-            buffer.write(row)
-            if buffer.tell() >= _CHUNK_BYTES:
-                buffer.seek(0)
-                yield pa_csv.read_csv(buffer, options, convert_options=types)
-                buffer = io.BytesIO()
-    if buffer.tell():
-        buffer.seek(0)
-        yield pa_csv.read_csv(buffer, options, convert_options=types)
+    literals = {name: Literal(value) for name, value in {**values, "span": _SPAN}.items()}
+    with conn.cursor(binary=True) as cursor:
+        for topic_id, partition, name, offsets in cursor.stream(SQL(statement).format(**literals)):
+            yield topic_id, partition, name, np.frombuffer(offsets, ">i8").astype(np.int64)
 
 
-def silver_places(rows: pa.Table) -> pa.Table:
-    """The coordinates of silver's rows in the form of the others."""
-    columns = [rows[name] for name in ("bronze_topic_id", "bronze_partition", "bronze_offset")]
-    columns[0] = columns[0].cast(pa.string()).dictionary_encode()
-    place = pa.repeat(pa.scalar(NAMES[SILVER]), rows.num_rows).dictionary_encode()
-    return pa.table([*columns, place], names=_SCHEMA.names).cast(_SCHEMA)
+def silver_pieces(rows: pa.Table) -> Iterator[Piece]:
+    """The coordinates of silver's rows."""
+    coordinates = rows.select(["bronze_topic_id", "bronze_partition", "bronze_offset"])
+    grouped = coordinates.group_by(["bronze_topic_id", "bronze_partition"]).aggregate([("bronze_offset", "list")])
+    columns = (grouped[name] for name in ("bronze_topic_id", "bronze_partition", "bronze_offset_list"))
+    for topic_id, partition, offsets in zip(*columns, strict=True):
+        yield topic_id.as_py(), partition.as_py(), NAMES[SILVER], offsets.values.to_numpy()
 
 
-def _by_partition(table: pa.Table) -> dict[Partition, Placed]:
-    if not table.num_rows:
-        return {}
-    table = table.unify_dictionaries().combine_chunks()
-    topics, named = (table[name].chunk(0) for name in ("topic_id", "place"))
-    topic = topics.indices.to_numpy(zero_copy_only=False)
-    partition = table["partition"].to_numpy()
-    offset = table["offset"].to_numpy()
-    codes = np.array([NAMES.index(name) for name in named.dictionary.to_pylist()], np.int8)
-    place = codes[named.indices.to_numpy(zero_copy_only=False)]
-    order = np.lexsort((offset, partition, topic))
-    topic, partition, offset, place = topic[order], partition[order], offset[order], place[order]
-    changes = np.flatnonzero((np.diff(topic) != 0) | (np.diff(partition) != 0)) + 1
-    names = topics.dictionary.to_pylist()
-    starts = [0, *changes.tolist()]
-    ends = [*starts[1:], offset.size]
-    return {
-        (names[topic[start]], int(partition[start])): Placed(offset[start:end], place[start:end])
-        for start, end in zip(starts, ends, strict=True)
-    }
+def _in_order(pieces: Sequence[tuple[int, NDArray[np.int64]]]) -> Placed:
+    offsets = np.concatenate([offsets for _, offsets in pieces])
+    places = np.repeat(np.array([place for place, _ in pieces], np.int8), [offsets.size for _, offsets in pieces])
+    order = np.argsort(offsets, kind="stable")
+    return Placed(offsets[order], places[order])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 
 import numpy as np
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import IsolationLevel
-from psycopg.sql import SQL, Literal
 
 from include.domains import Domain
 from include.lake.bronze_log import ObjectContent
@@ -21,7 +21,7 @@ from include.lake.records import BronzeRecord
 from include.sql import load_sql
 from include.verify.domain import DomainCheck
 from include.verify.offsets import Partition, contained
-from include.verify.places import QUARANTINE, SILVER, Placed, Places, copied, silver_places
+from include.verify.places import QUARANTINE, SILVER, Piece, Placed, Places, selected, silver_pieces
 from include.verify.report import DomainReport
 from include.verify.superseded import Explanation, Superseded
 from include.warehouse.connect import connect
@@ -66,18 +66,19 @@ class ReferenceCheck(DomainCheck):
             return False  # found already, and nothing that passes
         return (state.snapshot_id if state else None) != (self._state.snapshot_id if self._state else None)
 
-    def run(self) -> DomainReport:
-        """Check everything."""
+    def _check(self, stack: ExitStack) -> DomainReport:
         self.report = DomainReport(self.domain.name, silver=0, gold=0)
         batches = self._read_silver()
         # After silver's state: a run stores what it rejects before it publishes.
         with connect(self.settings.warehouse_dsn, "paylake verify") as conn:
             conn.isolation_level = IsolationLevel.REPEATABLE_READ
             with conn.transaction():
-                waiting = list(copied(conn, self._quarantine()))
+                # This statement fixes what the transaction sees, so what has a place is in bronze by now.
+                waiting = list(self._quarantine(conn))
+                stores = stack.enter_context(self.reading())
                 silver = self._compare_gold(conn, batches)
         self._check_silver(silver)
-        places = Places([silver_places(silver), *waiting])
+        places = Places([*silver_pieces(silver), *waiting])
         superseded = Superseded(self.domain, self._generations(), older_contract=self._older_contract())
         unexplained: dict[Partition, list[int]] = defaultdict(list)
         explained: dict[Partition, Counter[Explanation]] = defaultdict(Counter)
@@ -92,7 +93,7 @@ class ReferenceCheck(DomainCheck):
                     unexplained[partition].append(record.offset)
 
         for books, read, placed in self.check_bronze(
-            places, self._position, self._state.position if self._state else {}, look
+            stores, places, self._position, self._state.position if self._state else {}, look
         ):
             partition = (books.topic_id, books.partition)
             books.duplicates = explained[partition]["superseded"]
@@ -140,9 +141,9 @@ class ReferenceCheck(DomainCheck):
     def _older_contract(self) -> bool:
         return self._state is not None and set(self._state.contract_versions) != {self.domain.contract.version}
 
-    def _quarantine(self) -> psycopg.sql.Composed:
+    def _quarantine(self, conn: psycopg.Connection) -> Iterator[Piece]:
         run = self._state.run if self._state else None
-        return SQL(load_sql("verify_quarantine")).format(domain=Literal(self.domain.name), run=Literal(run))
+        return selected(conn, load_sql("verify_quarantine"), domain=self.domain.name, run=run)
 
     def _is_loaded(self, conn: psycopg.Connection, state: SilverState) -> bool:
         """Whether gold says that it is at this very snapshot of silver."""
@@ -187,10 +188,10 @@ class ReferenceCheck(DomainCheck):
 
 def without_place(partition: Partition, placed: Placed, content: ObjectContent, end: int) -> Iterator[BronzeRecord]:
     """The records of an object before ``end`` that are neither in a table nor null values."""
-    found = contained(np.array(content.offsets, np.int64), placed.offsets).tolist()
-    for record, has_place in zip(content.records(*partition), found, strict=True):
-        if not has_place and record.value is not None and record.offset < end:
-            yield record
+    offsets = np.array(content.offsets, np.int64)
+    for place in np.flatnonzero(~contained(offsets, placed.offsets) & (offsets < end)).tolist():
+        if content.values[place] is not None:
+            yield from content.slice(place, place + 1).records(*partition)
 
 
 def _no_rows(domain: Domain) -> pa.Table:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import ExitStack
 
 import numpy as np
 import psycopg
 from psycopg import IsolationLevel
-from psycopg.sql import SQL, Literal
 
 from include.fraud.ledger import reached
 from include.lake.bronze_log import ObjectContent
@@ -16,7 +16,7 @@ from include.quality import Tombstone, classify
 from include.sql import load_sql
 from include.verify.domain import DomainCheck
 from include.verify.offsets import Partition, below, missing_from
-from include.verify.places import DUPLICATE, FRAUD, GENUINE, QUARANTINE, Placed, Places, copied
+from include.verify.places import DUPLICATE, FRAUD, GENUINE, QUARANTINE, Placed, Places, selected
 from include.verify.reference import without_place
 from include.verify.report import DomainReport
 from include.warehouse.connect import connect
@@ -49,15 +49,15 @@ class TransactionsCheck(DomainCheck):
         live = self.topic.topic_id if self.topic else None
         return any(one.check == "stream_behind" and one.topic_id != live for one in self.report.findings)
 
-    def run(self) -> DomainReport:
-        """Check everything."""
+    def _check(self, stack: ExitStack) -> DomainReport:
         self.report = DomainReport(self.domain.name)
         with connect(self.settings.warehouse_dsn, "paylake verify") as conn:
             conn.isolation_level = IsolationLevel.REPEATABLE_READ
             with conn.transaction():
-                statement = SQL(load_sql("verify_transactions")).format(domain=Literal(self.domain.name))
-                places = Places(copied(conn, statement))
+                # This statement fixes what the transaction sees, so what has a place is in bronze by now.
                 position = reached(conn).positions
+                stores = stack.enter_context(self.reading())
+                places = Places(selected(conn, load_sql("verify_transactions"), domain=self.domain.name))
                 self._check_claims(conn)
         deletes: dict[Partition, list[int]] = defaultdict(list)
 
@@ -67,7 +67,7 @@ class TransactionsCheck(DomainCheck):
                 if isinstance(classify(self.domain, record), Tombstone):
                     deletes[partition].append(record.offset)
 
-        for books, read, placed in self.check_bronze(places, self.fixed_end, position, look):
+        for books, read, placed in self.check_bronze(stores, places, self.fixed_end, position, look):
             partition = (books.topic_id, books.partition)
             books.fraud = placed.count(FRAUD)
             books.valid = books.fraud + placed.count(GENUINE)
@@ -88,8 +88,11 @@ class TransactionsCheck(DomainCheck):
 
     def _check_claims(self, conn: psycopg.Connection) -> None:
         wrong: dict[str, list[str]] = defaultdict(list)
-        for check, txn_id in conn.execute(load_sql("verify_claims")):
-            wrong[check].append(txn_id)
+        if conn.execute(load_sql("verify_claims_agree")).fetchone() != (True,):
+            for check, txn_id in conn.execute(load_sql("verify_claims")):
+                wrong[check].append(txn_id)
+        for (txn_id,) in conn.execute(load_sql("verify_duplicates")):
+            wrong["duplicate_of_nothing"].append(txn_id)
         for check, ids in wrong.items():
             self.find_ids(check, ids, _CLAIMS[check])
         ((self.report.conflicts, self.report.redriven),) = conn.execute(
