@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 INCLUDE = Path(include.__file__).parent
 JOBS = INCLUDE / "spark"
 SUBMIT = JOBS / "bin"
+SHORT_JOB = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+"""A job of seconds ends before the code that the JVM's second compiler makes has paid for its making."""
 
 
 class SparkJobOperator(SparkSubmitOperator):
@@ -86,7 +88,7 @@ class SilverOperator(SparkJobOperator):
     """
 
     def __init__(self, *, domain: str, **kwargs: Any) -> None:
-        super().__init__(job="silver", application_args=[domain], **kwargs)
+        super().__init__(job="silver", application_args=[domain], conf=SHORT_JOB, **kwargs)
         self.domain = domain
 
     def execute(self, context: Context) -> None:
