@@ -20,7 +20,7 @@ import duckdb
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from include.domains import SILVER_BUCKET, Domain
+from include.domains import BRONZE_BUCKET, SILVER_BUCKET, Domain
 from include.kafka.topics import ensure_topics, reset_topics
 from include.lake.s3 import s3_client
 from include.quality.limit import RejectedLimit
@@ -80,17 +80,18 @@ class World:
         if into_bronze:
             drain(self.domain, self.settings)
 
-    def submit(self, *python_path: Path) -> subprocess.Popen[str]:
+    def submit(self, *python_path: Path, along: Sequence[str] = ()) -> subprocess.Popen[str]:
         """Start the job as Airflow would; it is the leader of a process group of its own.
 
-        ``python_path`` is searched for modules by the job and its workers before everything else.
+        ``python_path`` is searched for modules by the job and its workers before everything else. ``along`` are other
+        domains whose runs are waiting.
         """
         binary = Path(sys.executable).with_name("spark-submit")
         master = ["--master", "local[2]", "--driver-memory", "700m"]
         paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         modules = os.pathsep.join(map(str, [*python_path, REPOSITORY]))
         return subprocess.Popen(
-            [str(binary), *master, str(JOB), self.domain.name],
+            [str(binary), *master, str(JOB), self.domain.name, "--along", *along],
             env={**os.environ, "PATH": paths, "PYTHONPATH": modules, "PYSPARK_PYTHON": sys.executable},
             cwd=self.folder,
             stdout=subprocess.PIPE,
@@ -109,6 +110,10 @@ class World:
     def files(self) -> dict[str, str]:
         """Key and entity tag of all that is in the folder."""
         return self._listed(SILVER_BUCKET, f"{self.domain.silver_folder}/")
+
+    def bronze(self) -> list[str]:
+        """Keys of the objects that hold the domain's records, in order."""
+        return sorted(self._listed(BRONZE_BUCKET, f"{self.domain.bronze_folder}/"))
 
     def rows(self, *columns: str) -> list[tuple[Any, ...]]:
         """The folder read as plain Parquet, by DuckDB, sorted."""

@@ -34,6 +34,7 @@ for domain in REFERENCE_DOMAINS.values():
             SilverOperator(
                 task_id="clean",
                 domain=domain.name,
+                others={other: f"silver_{other}" for other in REFERENCE_DOMAINS if other != domain.name},
                 pool=defaults.SPARK_POOL,
                 inlets=[assets.bronze(domain)],
                 outlets=[assets.silver(domain)],

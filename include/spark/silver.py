@@ -1,6 +1,6 @@
 """The silver job: bring a reference domain's table up to all that bronze holds.
 
-    spark-submit include/spark/silver.py profiles
+    spark-submit include/spark/silver.py profiles [--along merchants ...]
 
 A run reads bronze from the position in the table's newest snapshot to bronze's end, classifies every record, stores the
 rejected ones in quarantine and commits the newest record of each id together with the new position in one snapshot. So
@@ -9,6 +9,10 @@ JSON.
 
 However many records are rejected, the good ones land. Where they are too many, an alarm is stored with them
 (``include.warehouse.alarms``).
+
+Once the session is there, another domain costs little. So a job takes ``along`` what others have waiting, for which
+they would start one of their own right after it: one snapshot at most, tried once. What that does not settle, and
+every error, is left to the other domain's own run.
 
 Records of quarantine that somebody asked to drive through again are classified with the new ones. A record that waits
 in quarantine and keeps its contract in this run is merged like any other and marked as done there;
@@ -26,6 +30,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import psycopg
+from pyspark.sql import SparkSession
 
 from include.domains import REFERENCE_DOMAINS, Domain
 from include.lake.bronze_log import BronzeLog
@@ -43,6 +48,8 @@ from include.warehouse.connect import connect
 
 log = logging.getLogger("paylake.silver")
 
+_LOCK = "SELECT pg_advisory_lock(hashtext('paylake.silver'), hashtext(%s))"
+_TRY_LOCK = "SELECT pg_try_advisory_lock(hashtext('paylake.silver'), hashtext(%s))"
 LOCK_SECONDS = 1800
 """How long a run waits for another one of its domain."""
 
@@ -103,12 +110,31 @@ def run(domain: Domain, settings: Settings, limit: RejectedLimit) -> SilverRepor
     )
 
 
+def take_along(domain: Domain, settings: Settings, limit: RejectedLimit) -> Done | None:
+    """Take in one snapshot of a domain that is behind bronze and that no other run is at; None where there is none.
+
+    Raises:
+        Exception: whatever makes it fail; the domain's own run finds the same, and says so.
+    """
+    with connect(settings.warehouse_dsn, f"paylake silver {domain.name}") as lock:
+        if lock.execute(_TRY_LOCK, [domain.name]).fetchone() != (True,):
+            return None
+        bronze = BronzeLog(s3_client(settings), domain)
+        state = silver_state(settings, domain)
+        position = state.position if state else {}
+        end = position | bronze.end_positions()
+        if end == position:
+            return None
+        spark = spark_session(f"silver {domain.name}", settings)
+        return Intake(spark, domain, settings, lock, bronze, limit).once(position, end)
+
+
 @contextmanager
 def domain_lock(settings: Settings, domain: Domain) -> Iterator[psycopg.Connection]:
     """Hold the domain's lock; the connection that holds it fails once the lock is lost."""
     with connect(settings.warehouse_dsn, f"paylake silver {domain.name}") as connection:
         connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{LOCK_SECONDS}s"])
-        connection.execute("SELECT pg_advisory_lock(hashtext('paylake.silver'), hashtext(%s))", [domain.name])
+        connection.execute(_LOCK, [domain.name])
         yield connection
 
 
@@ -116,10 +142,22 @@ def main(arguments: Iterable[str] | None = None) -> None:
     """The job's command line."""
     parser = argparse.ArgumentParser(description="Bring silver up to all that bronze holds.")
     parser.add_argument("domain", choices=sorted(REFERENCE_DOMAINS))
+    parser.add_argument(
+        "--along", nargs="*", default=[], choices=sorted(REFERENCE_DOMAINS), help="others, if Spark was started"
+    )
     chosen = parser.parse_args(None if arguments is None else list(arguments))
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
     log.setLevel(logging.INFO)
-    report = run(REFERENCE_DOMAINS[chosen.domain], Settings.from_environment(), RejectedLimit.from_environment())
+    settings, limit = Settings.from_environment(), RejectedLimit.from_environment()
+    report = run(REFERENCE_DOMAINS[chosen.domain], settings, limit)
+    for name in chosen.along if SparkSession.getActiveSession() else []:
+        try:
+            done = take_along(REFERENCE_DOMAINS[name], settings, limit)
+        except Exception:
+            # Not lost: nothing was published, and the run that waits for its turn finds the same error.
+            log.exception("%s: left to its own run", name)
+        else:
+            log.info("%s: taken along: %s", name, done)
     print(json.dumps(asdict(report)), flush=True)
 
 

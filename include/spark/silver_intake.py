@@ -54,6 +54,10 @@ class Intake:
             if position == end and not landing.in_hand(self._lock, self._domain.name):
                 return done
 
+    def once(self, position: Positions, end: Positions) -> Done:
+        """Take in one snapshot towards ``end``, and what is asked of quarantine, tried once."""
+        return self._snapshot(next_stop(self._bronze, position, end))
+
     def _take_in(self, position: Positions, stop: Positions) -> list[Done]:
         try:
             return [try_twice(lambda: self._snapshot(stop), f"a snapshot of {self._domain.name}")]

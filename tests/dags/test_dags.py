@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -264,6 +265,13 @@ def test_silver_tells_what_it_did_and_then_its_run_fails_while_an_alarm_is_open(
             assert require.trigger_rule == "none_failed", "it looks also when there was nothing to clean"
             assert require.outlets == []
             assert require.pool == "default_pool", "it does not wait for a Spark job of another domain"
+
+
+def test_a_silver_job_takes_others_along_but_not_those_that_are_paused(dags: dict[str, Any]) -> None:
+    instance = SimpleNamespace(get_dag=lambda dag_id: SimpleNamespace(is_paused=dag_id == "silver_accounts"))
+    clean = dags["silver_merchants"].get_task("clean")
+    assert set(clean.others.values()) == {"silver_accounts", "silver_profiles"} <= dags.keys()
+    assert clean._others_at_work({"ti": instance}) == ["profiles"]
 
 
 def test_a_stuck_partition_fails_the_run_after_the_others_were_told_of(dags: dict[str, Any]) -> None:

@@ -14,22 +14,29 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from include.domains import MERCHANTS, PROFILES, SILVER_BUCKET
+from include.domains import ACCOUNTS, BRONZE_BUCKET, MERCHANTS, PROFILES, SILVER_BUCKET
 from include.lake.catalog import SilverState, branch_parents, changed_rows, data_files, silver_state
 from include.lake.silver_files import stray_files
 from include.quality.limit import RejectedLimit
 from include.settings import Settings
 from include.spark import silver_table
 from include.spark.session import spark_session
-from include.spark.silver import SilverReport, run
+from include.spark.silver import SilverReport, domain_lock, run, take_along
 from include.spark.silver_schema import table_schema
 from include.spark.silver_table import Book, ConflictError, SilverTable
 from include.warehouse.alarms import Alarm, accept, open_alarms
 from include.warehouse.connect import connect
-from tests.silver import World, await_condition, merchant, merchants
+from tests.silver import SUBMIT_SECONDS, World, await_condition, merchant, merchants
 
 pytestmark = pytest.mark.integration
 
+ACCOUNT = {
+    "account_id": "A1",
+    "user_id": "U1",
+    "current_balance": "12.5",
+    "currency": "eur",
+    "last_updated": "2026-01-31T13:45:00Z",
+}
 NAME_AND_DAY = ("merchant_id", "merchant_name", "date")
 
 
@@ -360,6 +367,41 @@ def test_rubbish_that_drips_raises_the_alarm_too(world: World, spark: SparkSessi
     world.produce(*[b"garbage"] * 10, *merchants(range(10)))
     run_here(world, limit=0.5)
     assert [(one.records, one.rejected) for one in alarms_of(world)] == [(100, 90)]
+
+
+def test_a_job_takes_along_what_waits_and_leaves_to_others_what_fails(
+    world: World, settings: Settings, tmp_path: Path
+) -> None:
+    waiting, broken = World(settings, ACCOUNTS, tmp_path), World(settings, PROFILES, tmp_path)
+    for other in (waiting, broken):
+        other.wipe()
+    try:
+        world.produce(*merchants(range(3)))
+        waiting.produce(ACCOUNT, b"garbage")
+        for _ in range(2):
+            broken.produce(b"garbage")
+        (first, _) = broken.bronze()
+        broken.s3.delete_object(Bucket=BRONZE_BUCKET, Key=first)
+        job = world.submit(along=[ACCOUNTS.name, PROFILES.name])
+        said, _ = job.communicate(timeout=SUBMIT_SECONDS)
+        assert (job.returncode, json.loads(said.splitlines()[-1])["rows"]) == (0, 3)
+        assert waiting.rows("account_id") == [("A1",)]
+        assert [raw for _, raw, _ in waiting.quarantined()] == [b"garbage"]
+        for one in (world, waiting):
+            assert_clean(one)
+        assert "profiles: left to its own run" in said
+        assert f"bronze has no object {first}" in said
+        assert state_of(broken).position == {}
+        # What is somebody else's turn is nothing to take along, and nothing that waits is nothing to do.
+        for record in ({**ACCOUNT, "account_id": "A2"}, None):
+            with domain_lock(settings, ACCOUNTS):
+                if record:
+                    waiting.produce(record)
+                assert take_along(ACCOUNTS, settings, RejectedLimit(1.0)) is None
+            done = take_along(ACCOUNTS, settings, RejectedLimit(1.0))
+            assert (done.changed if done else None) == (1 if record else None)
+    finally:
+        broken.wipe()
 
 
 def test_many_files_become_few(world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 import include
 from include.domains import REFERENCE_DOMAINS, Domain
 from include.lifetime import die_with_parent
+from include.spark.home import SHORT_JOB
 from paylake_airflow import assets, hooks
 from paylake_airflow.behind import behind
 from paylake_airflow.events import Told, announce_and_note, last_told
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 INCLUDE = Path(include.__file__).parent
 JOBS = INCLUDE / "spark"
 SUBMIT = JOBS / "bin"
-SHORT_JOB = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
-"""A job of seconds ends before the code that the JVM's second compiler makes has paid for its making."""
 
 
 class SparkJobOperator(SparkSubmitOperator):
@@ -77,8 +77,9 @@ class SilverOperator(SparkJobOperator):
     """Bring the reference domain ``domain``'s silver up to all that bronze holds and that is asked of quarantine.
 
     Does not start Spark when silver is there already, and skips, so that gold is not woken, when it has told of that
-    already. Succeeds however many records were rejected, so that the event is stored; ``RequireAcceptanceOperator``
-    fails the run.
+    already. The job takes along what the ``others`` have waiting, for most of its time goes into starting Spark: they
+    are domains, each with the id of its DAG, which then tells of it. Of one that is paused nothing is taken. Succeeds
+    however many records were rejected, so that the event is stored; ``RequireAcceptanceOperator`` fails the run.
 
     Metadata of the event: ``rows`` in the table; what became of the records since the event before, or since the table
     was made anew: ``valid``, ``duplicates``, ``rejected``, ``tombstones``, and ``redriven``, which were rejected and
@@ -87,14 +88,16 @@ class SilverOperator(SparkJobOperator):
     ``positions``, ``table_uuid``, ``silver_version`` and ``snapshot_id``; how far silver is ``behind`` bronze.
     """
 
-    def __init__(self, *, domain: str, **kwargs: Any) -> None:
+    def __init__(self, *, domain: str, others: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(job="silver", application_args=[domain], conf=SHORT_JOB, **kwargs)
         self.domain = domain
+        self.others = dict(others)
 
     def execute(self, context: Context) -> None:
         """Run the job if there is something to do, and tell."""
         domain, settings = REFERENCE_DOMAINS[self.domain], hooks.stack_settings()
         if _is_behind(domain, settings):
+            self.application_args = [self.domain, "--along", *self._others_at_work(context)]
             super().execute(context)
         else:
             self.log.info("silver holds all of bronze, and nothing is asked of quarantine: no job to run")
@@ -106,6 +109,10 @@ class SilverOperator(SparkJobOperator):
         now = silver_told(state, alarm)
         extra = {**_silver_extra(domain, settings, state, now, told), "behind": behind(assets.SILVER, domain)}
         announce_and_note(context, asset, extra, now, told)
+
+    def _others_at_work(self, context: Context) -> list[str]:
+        """The other domains whose DAG nobody has paused."""
+        return [name for name, dag_id in self.others.items() if not context["ti"].get_dag(dag_id).is_paused]
 
 
 def silver_told(state: SilverState, alarm: dict[str, Any] | None) -> SilverTold:
