@@ -216,6 +216,14 @@ def evaluate(context: typer.Context) -> None:
     _run_alone(evaluate_command, context, "evaluate")
 
 
+@app.command(context_settings=PASS_THROUGH)
+def bench(context: typer.Context) -> None:
+    """Measure the hot paths, each beside a limit or a peer, on servers of their own."""
+    from include.bench.command import bench_command
+
+    _run_alone(bench_command, context, "bench")
+
+
 def _run_alone(command: Callable[..., None], context: typer.Context, name: str) -> None:
     """Run a command that is defined elsewhere, with its own options and help."""
     application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -144,17 +144,19 @@ class BatchWriter:
             return self._collector.collect(self._ranges_of(batch_id))
 
 
+def transactions(spark: SparkSession, options: argparse.Namespace) -> DataFrame:
+    """The stream of what bronze holds of transactions."""
+    reader = spark.readStream.format("bronze").option("domain", TRANSACTIONS.name)
+    bounded = reader.option("maxRecordsPerBatch", str(options.max_records))
+    return bounded.option("maxBytesPerBatch", str(options.max_bytes)).load()
+
+
 def start_query(spark: SparkSession, writer: BatchWriter, options: argparse.Namespace) -> StreamingQuery:
     """Start the query from its checkpoint, or at the beginning of bronze."""
-    checkpoint = checkpoint_location(options.checkpoint)
     return (
-        spark.readStream.format("bronze")
-        .option("domain", TRANSACTIONS.name)
-        .option("maxRecordsPerBatch", str(options.max_records))
-        .option("maxBytesPerBatch", str(options.max_bytes))
-        .load()
+        transactions(spark, options)
         .writeStream.queryName(options.checkpoint)
-        .option("checkpointLocation", checkpoint)
+        .option("checkpointLocation", checkpoint_location(options.checkpoint))
         .trigger(processingTime=f"{round(options.trigger_seconds * 1000)} milliseconds")
         .foreachBatch(writer)
         .start()

@@ -1,0 +1,82 @@
+"""The command line of the bench."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from include.bench.figures import Figure, machine
+from include.bench.silver import silver
+from include.bench.traffic import bronze, generate
+from include.bench.verdicts import verdicts, verify
+from include.local.testing import store_servers
+from include.settings import Settings
+
+BENCHES: Mapping[str, Callable[[Settings, int], list[Figure]]] = {
+    "generate": generate,
+    "bronze": bronze,
+    "verdicts": verdicts,
+    "verify": verify,
+    "silver": silver,
+}
+
+
+def bench_command(
+    name: Annotated[str, typer.Argument(help=f"all, or one of {', '.join(BENCHES)}")] = "all",
+    rounds: Annotated[int, typer.Option(min=1, help="How often each thing is measured; the median counts.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Measure the hot paths on servers of their own, each beside what it has to reach and beside a peer.
+
+    The exit code is 1 when a figure is not what is wanted.
+    """
+    if name not in ("all", *BENCHES):
+        raise typer.BadParameter(f"there is no bench {name}; there are all, {', '.join(BENCHES)}")
+    where = machine()
+    console = Console(stderr=as_json)
+    figures: list[Figure] = []
+    for one, measure in BENCHES.items():
+        if name in ("all", one):
+            console.print(f"{one}: measuring", style="dim")
+            # New servers for each: what one has written must not slow the next one down.
+            with store_servers() as environment:
+                os.environ.update(environment)
+                figures += measure(Settings.from_environment(), rounds)
+                # Its producers are parts of cycles, and would complain once the servers are gone.
+                gc.collect()
+    if as_json:
+        typer.echo(json.dumps({"machine": where, "figures": [figure.as_json() for figure in figures]}, indent=2))
+    else:
+        _show(console, where, figures)
+    raise typer.Exit(0 if all(figure.met for figure in figures) else 1)
+
+
+def _show(console: Console, where: Mapping[str, object], figures: list[Figure]) -> None:
+    table = Table(
+        "what", "median", "rounds", "wanted", "", title=", ".join(f"{key} {value}" for key, value in where.items())
+    )
+    for figure in figures:
+        sign = "≤" if figure.lower_is_better else "≥"
+        wanted = "" if figure.wanted is None else f"{sign} {_number(figure.wanted)}"
+        mark = "[green]✓[/]" if figure.met else "[red]✗[/]"
+        table.add_row(figure.name, f"{_number(figure.median)} {figure.unit}", _rounds(figure.rounds), wanted, mark)
+        for peer in figure.peers:
+            least = "" if peer.least_ratio is None else f"ratio ≥ {peer.least_ratio}"
+            ratio = f"{_number(peer.median)} {figure.unit}, ratio {figure.ratio(peer):.2f}"
+            table.add_row(f"  beside {peer.name}", ratio, _rounds(peer.rounds), least, "")
+    console.print(table)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
+
+
+def _rounds(values: tuple[float, ...]) -> str:
+    return ", ".join(map(_number, values))

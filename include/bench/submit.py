@@ -1,0 +1,74 @@
+"""Spark jobs, submitted as Airflow's tasks do it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CLONE = Path(__file__).parents[2]
+JOBS = CLONE / "include" / "spark"
+OWN_JOBS = Path(__file__).parent / "jobs"
+SECONDS = 900.0
+"""How long a job may take."""
+
+
+class BenchError(RuntimeError):
+    """What was to be measured failed; the message has the end of what it said."""
+
+
+def result_of(application: Path, *arguments: str, options: tuple[str, ...] = ()) -> str:
+    """Run a job to its end and return the last line that it printed; ``options`` are spark-submit's.
+
+    Raises:
+        BenchError: it failed.
+        subprocess.TimeoutExpired: it did not end.
+    """
+    with _output() as errors:
+        command = [_program(), *options, str(application), *arguments]
+        done = subprocess.run(
+            command, env=_environment(), stdout=subprocess.PIPE, stderr=errors, text=True, timeout=SECONDS, check=False
+        )
+        if done.returncode != 0:
+            raise BenchError(f"{application.name} ended with {done.returncode}: {_end_of(errors.name)}")
+        return (done.stdout.strip().splitlines() or [""])[-1]
+
+
+@contextmanager
+def running(application: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Have a job run for the length of the block.
+
+    Raises:
+        BenchError: it ended by itself.
+    """
+    with _output() as output:
+        job = subprocess.Popen(
+            [_program(), str(application), *arguments], env=_environment(), stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            yield job
+            if job.poll() is not None:
+                raise BenchError(f"{application.name} ended with {job.returncode}: {_end_of(output.name)}")
+        finally:
+            job.kill()
+            job.wait()
+
+
+def _program() -> str:
+    return str(Path(sys.executable).with_name("spark-submit"))
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(CLONE), "PYSPARK_PYTHON": sys.executable}
+
+
+def _output() -> tempfile._TemporaryFileWrapper[bytes]:
+    return tempfile.NamedTemporaryFile(prefix="paylake-bench-", suffix=".log")
+
+
+def _end_of(path: str) -> str:
+    return Path(path).read_text(errors="replace")[-2_000:]

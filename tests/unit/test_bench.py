@@ -1,0 +1,33 @@
+"""What the bench says of a figure, and that rounds take turns."""
+
+from __future__ import annotations
+
+import pytest
+
+from include.bench.figures import Figure, Peer, by_turns
+
+
+@pytest.mark.parametrize(
+    ("rounds", "lower_is_better", "met"),
+    [((9.0, 11.0, 30.0), False, True), ((9.0, 9.9, 30.0), False, False), ((9.0, 9.9, 30.0), True, True)],
+)
+def test_the_median_has_to_keep_the_limit(rounds: tuple[float, ...], lower_is_better: bool, met: bool) -> None:
+    assert Figure("speed", "1/s", rounds, 10.0, lower_is_better).met is met
+
+
+@pytest.mark.parametrize(("least", "met"), [(None, True), (2.0, True), (2.1, False)])
+def test_a_peer_that_has_a_ratio_has_to_be_reached(least: float | None, met: bool) -> None:
+    figure = Figure("speed", "1/s", (10.0,), 1.0, peers=(Peer("another", (4.0, 5.0, 6.0), least),))
+    assert figure.met is met
+    assert figure.as_json()["peers"][0]["ratio"] == 2.0
+
+
+def test_all_are_measured_in_each_round() -> None:
+    measured: list[str] = []
+
+    def run(name: str) -> float:
+        measured.append(name)
+        return len(measured)
+
+    assert by_turns(2, {"one": lambda: run("one"), "other": lambda: run("other")}) == {"one": (1, 3), "other": (2, 4)}
+    assert measured == ["one", "other"] * 2
