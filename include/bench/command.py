@@ -65,13 +65,23 @@ def _show(console: Console, where: Mapping[str, object], figures: list[Figure]) 
     for figure in figures:
         sign = "≤" if figure.lower_is_better else "≥"
         wanted = "" if figure.wanted is None else f"{sign} {_number(figure.wanted)}"
-        mark = "[green]✓[/]" if figure.met else "[red]✗[/]"
-        table.add_row(figure.name, f"{_number(figure.median)} {figure.unit}", _rounds(figure.rounds), wanted, mark)
+        table.add_row(
+            figure.name,
+            f"{_number(figure.median)} {figure.unit}",
+            _rounds(figure.rounds),
+            wanted,
+            _mark(wanted, figure.within),
+        )
         for peer in figure.peers:
             least = "" if peer.least_ratio is None else f"ratio ≥ {peer.least_ratio}"
             ratio = f"{_number(peer.median)} {figure.unit}, ratio {figure.ratio(peer):.2f}"
-            table.add_row(f"  beside {peer.name}", ratio, _rounds(peer.rounds), least, "")
+            mark = _mark(least, figure.reaches(peer))
+            table.add_row(f"  beside {peer.name}", ratio, _rounds(peer.rounds), least, mark)
     console.print(table)
+
+
+def _mark(wanted: str, reached: bool) -> str:
+    return "" if not wanted else "[green]✓[/]" if reached else "[red]✗[/]"
 
 
 def _number(value: float) -> str:

@@ -52,11 +52,19 @@ class Figure:
         return self.median / peer.median
 
     @property
+    def within(self) -> bool:
+        """Whether the median keeps its limit."""
+        sign = -1 if self.lower_is_better else 1
+        return self.wanted is None or sign * self.median >= sign * self.wanted
+
+    def reaches(self, peer: Peer) -> bool:
+        """Whether it has the peer's ratio."""
+        return peer.least_ratio is None or self.ratio(peer) >= peer.least_ratio
+
+    @property
     def met(self) -> bool:
         """Whether the median keeps its limit, and each of the ratios that has one."""
-        sign = -1 if self.lower_is_better else 1
-        reached = self.wanted is None or sign * self.median >= sign * self.wanted
-        return reached and all(peer.least_ratio is None or self.ratio(peer) >= peer.least_ratio for peer in self.peers)
+        return self.within and all(map(self.reaches, self.peers))
 
     def as_json(self) -> dict[str, Any]:
         """All of it, with what was reckoned."""

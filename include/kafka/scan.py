@@ -21,9 +21,10 @@ from include.kafka.unreadable import UNREADABLE, Probe, Unreadable
 _BATCH = 500
 _BATCH_SECONDS = 0.05
 _TRIES = 3
-# Having fetched much, the library pauses for a whole second, however soon that is taken: memory alone is to bound it.
+# Having fetched so much, the library pauses, by default for a whole second, however soon that is taken. It counts the
+# bytes of values only, so the number of messages is bounded, too.
 _READ_AHEAD = {
-    "queued.min.messages": 10_000_000,
+    "queued.min.messages": 300_000,
     "queued.max.messages.kbytes": 64 * 1024,
     "fetch.queue.backoff.ms": 10,
 }

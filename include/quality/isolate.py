@@ -29,6 +29,8 @@ _ELSEWHERE = (psycopg.Error, BotoCoreError, ClientError, OSError, MemoryError, I
 _SPARK = ("pyspark.", "py4j.")
 _WORKER_DIED = "Python worker exited unexpectedly"
 _IN_A_TASK = "Job aborted due to stage failure"
+# No worker was there to see a record, or what it made of many was too much at once.
+_NO_WORKER = re.compile(r"Error from python worker|reading the port number|Cannot run program|maxResultSize")
 # How a traceback of a worker ends.
 _RAISED = re.compile(r"^(?P<type>[A-Za-z_][\w.]*)(?:: (?P<message>.*))?$", re.MULTILINE)
 _TRACEBACK = "Traceback (most recent call last):"
@@ -105,6 +107,8 @@ def halves_of(items: Sequence[T]) -> tuple[Sequence[T], Sequence[T]] | None:
 
 
 def _spark_lies_in_records(text: str) -> bool:
+    if _NO_WORKER.search(text):
+        return False
     raised = _raised(text)
     if raised is not None:
         return not _ELSEWHERE_TYPE.match(raised["type"])

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 LOCALHOST = "127.0.0.1"
-SHORT_JOB = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+SHORT_JOB = {"spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 """Settings for a job of seconds: it ends before what the JVM's second compiler makes has paid for its making."""
 LOGGING = Path(__file__).with_name("log4j2.properties")
 

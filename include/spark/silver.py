@@ -52,6 +52,8 @@ _LOCK = "SELECT pg_advisory_lock(hashtext('paylake.silver'), hashtext(%s))"
 _TRY_LOCK = "SELECT pg_try_advisory_lock(hashtext('paylake.silver'), hashtext(%s))"
 LOCK_SECONDS = 1800
 """How long a run waits for another one of its domain."""
+ALONG_SECONDS = 60
+"""A run that took so long takes no other domain along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +152,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
     log.setLevel(logging.INFO)
     settings, limit = Settings.from_environment(), RejectedLimit.from_environment()
     report = run(REFERENCE_DOMAINS[chosen.domain], settings, limit)
-    for name in chosen.along if SparkSession.getActiveSession() else []:
+    # Whoever waits for this domain waits for the others, too: not after a run that was long already.
+    for name in chosen.along if SparkSession.getActiveSession() and report.seconds < ALONG_SECONDS else []:
         try:
             done = take_along(REFERENCE_DOMAINS[name], settings, limit)
         except Exception:
-            # Not lost: nothing was published, and the run that waits for its turn finds the same error.
+            # Not lost: what is published is whole, and the domain's own run finds what is left, and the error.
             log.exception("%s: left to its own run", name)
         else:
             log.info("%s: taken along: %s", name, done)

@@ -13,31 +13,38 @@ from __future__ import annotations
 
 import gc
 import importlib
+import logging
 import sys
-from contextlib import suppress
+from pathlib import Path
 
-from include.domains import TRANSACTIONS
-from include.settings import MissingSettingError
+log = logging.getLogger(__name__)
 
-_ARCHIVES = (".jar", ".zip")
+_ARCHIVES = ("spark-core_", "pyspark.zip", "py4j-")
+"""How the names of those begin that Spark puts on the path by itself."""
 _NEEDED = ("pandas", "pyarrow.pandas_compat", "pyarrow.compute", "include.spark.classified", "include.fraud.settle")
 
 
 def prepare_worker() -> None:
-    """Load what tasks need, and make the client for S3."""
-    for name in _NEEDED:
-        importlib.import_module(name)
-    from include.spark.bronze_source import bronze_log
+    """Load what tasks need, and make the client for S3.
 
-    # Whoever lacks a setting hears of it from the task that needs it.
-    with suppress(MissingSettingError):
+    What goes wrong is told on standard error and no more: the task that needs it finds the same, and says it in a way
+    that Spark passes on. A daemon that ended would look like records that nobody can process.
+    """
+    try:
+        for name in _NEEDED:
+            importlib.import_module(name)
+        from include.domains import TRANSACTIONS
+        from include.spark.bronze_source import bronze_log
+
         bronze_log(TRANSACTIONS)
+    except Exception:
+        log.exception("the workers will load for themselves what they need")
 
 
 def forget_archives() -> None:
-    """Take the archives off the path that no module came from."""
+    """Take Spark's archives off the path, unless a module came from them."""
     origins = [str(getattr(module, "__file__", None)) for module in list(sys.modules.values())]
-    for archive in [entry for entry in sys.path if entry.endswith(_ARCHIVES)]:
+    for archive in [entry for entry in sys.path if Path(entry).name.startswith(_ARCHIVES)]:
         inside = f"{archive}/"
         if any(origin.startswith(inside) for origin in origins):
             continue

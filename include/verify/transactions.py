@@ -18,7 +18,7 @@ from include.verify.domain import DomainCheck
 from include.verify.offsets import Partition, below, missing_from
 from include.verify.places import DUPLICATE, FRAUD, GENUINE, QUARANTINE, Placed, Places, selected
 from include.verify.reference import without_place
-from include.verify.report import DomainReport
+from include.verify.report import DomainReport, Finding
 from include.warehouse.connect import connect
 
 _CLAIMS = {
@@ -91,6 +91,9 @@ class TransactionsCheck(DomainCheck):
         if conn.execute(load_sql("verify_claims_agree")).fetchone() != (True,):
             for check, txn_id in conn.execute(load_sql("verify_claims")):
                 wrong[check].append(txn_id)
+            if not wrong:
+                what = f"{self.domain.name}: a row of the verdicts or of ops.transaction_seen is there twice"
+                self.report.findings.append(Finding("claims_differ", self.domain.name, what, 1))
         for (txn_id,) in conn.execute(load_sql("verify_duplicates")):
             wrong["duplicate_of_nothing"].append(txn_id)
         for check, ids in wrong.items():

@@ -16,12 +16,13 @@ from tests.books import assert_balanced, begin_anew, remove_checkpoint
 from tests.bronze import drain
 from tests.fraud_stream import WAIT_SECONDS, Stream
 from tests.servers import wait_until
-from tests.silver import World, load_gold, merchant
+from tests.silver import SUBMIT_SECONDS, World, load_gold, merchant
 from tests.transactions import transaction
 
 pytestmark = pytest.mark.integration
 
 POISON = Path(__file__).with_name("poison")
+NO_WORKER = Path(__file__).with_name("no_worker")
 RECORDS = 20_000
 PARTITIONS = 4
 ALSO_A_WORKER = pytest.mark.parametrize(
@@ -131,3 +132,14 @@ def test_a_silver_run_of_20_000_with_a_record_that_strikes_at_each_step(
     assert "UnicodeEncodeError" in said[values["STRIKE-ROW"]]
     assert load_gold(MERCHANTS, settings).rows_sent == RECORDS - len(strikes)
     assert_balanced(settings, MERCHANTS)
+
+
+def test_where_no_worker_can_start_no_record_is_blamed(settings: Settings, tmp_path: Path) -> None:
+    world = World(settings, MERCHANTS, tmp_path)
+    world.wipe()
+    world.produce(*(merchant(number) for number in range(3)))
+    job = world.submit(NO_WORKER)
+    job.communicate(timeout=SUBMIT_SECONDS)
+    assert job.returncode != 0
+    assert world.quarantined() == []
+    assert world.report_of(world.submit())["rows"] == 3

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
+import time
+import zlib
 from datetime import UTC, datetime
 
 import pytest
@@ -277,6 +280,18 @@ def test_metadata_that_was_changed_is_noticed(change: dict[str, str]) -> None:
     (encoded,) = objects_of([IncomingRecord(0, 0, None, b"{}")], 0, 1)
     with pytest.raises(CorruptObjectError, match="f/id/0/"):
         decode_index(object_key("f", "id", 0, 0), {**encoded.metadata, **change}, WRITTEN)
+
+
+@pytest.mark.parametrize(
+    "numbers", [b"\x01" + b"\x80" * 1_000_000, b"\x01" + b"\xff" * 1_000_000 + b"\x00", b"\x01\x80", b""]
+)
+def test_an_index_that_is_none_is_noticed_at_once(numbers: bytes) -> None:
+    (encoded,) = objects_of([IncomingRecord(0, 0, None, b"{}")], 0, 1)
+    index = base64.b64encode(zlib.compress(numbers)).decode()
+    began = time.process_time()
+    with pytest.raises(CorruptObjectError, match="f/id/0/"):
+        decode_index(object_key("f", "id", 0, 0), {**encoded.metadata, INDEX_KEY: index}, WRITTEN)
+    assert time.process_time() - began < 1.0  # it took an hour once
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"{}\n{}\n", b'{"_paylake_envelope"\n'])

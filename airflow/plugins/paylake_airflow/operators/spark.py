@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowSkipException
 
 import include
 from include.domains import REFERENCE_DOMAINS, Domain
@@ -89,7 +89,7 @@ class SilverOperator(SparkJobOperator):
     """
 
     def __init__(self, *, domain: str, others: Mapping[str, str], **kwargs: Any) -> None:
-        super().__init__(job="silver", application_args=[domain], conf=SHORT_JOB, **kwargs)
+        super().__init__(job="silver", application_args=[domain], conf=dict(SHORT_JOB), **kwargs)
         self.domain = domain
         self.others = dict(others)
 
@@ -111,8 +111,17 @@ class SilverOperator(SparkJobOperator):
         announce_and_note(context, asset, extra, now, told)
 
     def _others_at_work(self, context: Context) -> list[str]:
-        """The other domains whose DAG nobody has paused."""
-        return [name for name, dag_id in self.others.items() if not context["ti"].get_dag(dag_id).is_paused]
+        """The other domains whose DAG is there and not paused."""
+        found: list[str] = []
+        for name, dag_id in self.others.items():
+            try:
+                paused = context["ti"].get_dag(dag_id).is_paused
+            except AirflowRuntimeError as error:
+                # This domain's run does not depend on it.
+                self.log.warning("%s is left alone: Airflow does not know its DAG: %s", name, error)
+            else:
+                found += [] if paused else [name]
+        return found
 
 
 def silver_told(state: SilverState, alarm: dict[str, Any] | None) -> SilverTold:
