@@ -1,5 +1,5 @@
 -- Whether the verdicts are the claims, row for row; then no id has two, because a claim's id is its key. The sums of
--- 64-bit hashes of all rows say so in a tenth of the time that joins take. PostgreSQL's hash of a row is linear in those
+-- 64-bit hashes of all rows say so without a join. PostgreSQL's hash of a row is linear in those
 -- of its columns, so that two rows could trade columns unseen: it is hashed once more, as a text, because the hash of a
 -- bigint has no more than 32 bits of it.
 SELECT given IS NOT DISTINCT FROM claimed
