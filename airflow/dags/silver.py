@@ -18,7 +18,8 @@ fails this run and each one after it until somebody accepts that: `./paylake qua
 nothing because a server was away for longer than all retries took.
 
 A run reads from where the table says it is to where bronze ends, and takes in what `./paylake quarantine redrive` asked
-for. When there is nothing of either, Spark is not started.
+for. When there is nothing of either, Spark is not started: the job of another reference domain takes along what waits
+here, unless this DAG is paused, and then this run only tells of it.
 """
 
 for domain in REFERENCE_DOMAINS.values():
