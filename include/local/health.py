@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from include.ingest.patience import kafka_away
 from include.local import clients, kafka, postgres
 from include.local.airflow import COMPONENTS, WATCHDOG
 from include.local.airflow_api import AirflowApiError
@@ -59,7 +60,7 @@ def kafka_problem(stack: Stack) -> str | None:
     except TimeoutError:
         return NO_ANSWER
     except KafkaException as error:
-        return NO_ANSWER if error.args[0].retriable() else str(error.args[0].str())
+        return NO_ANSWER if kafka_away(error.args[0]) else str(error.args[0].str())
     return None if cluster.nodes else "the broker has not registered yet"
 
 
