@@ -31,6 +31,7 @@ from include.domains import BRONZE_BUCKET, TRANSACTIONS, Domain
 from include.ingest import IngestError, IngestReport, Limits, ingest
 from include.kafka.topics import TOPICS, end_offsets, topic_id
 from include.lake.bronze_log import BronzeLog
+from include.lake.incoming import IncomingRecords
 from include.lake.objects import encode, object_key
 from include.lake.records import BronzeRecord, IncomingRecord
 from include.lake.s3 import s3_client
@@ -343,7 +344,7 @@ def put_chain(s3: S3Client, domain: Domain, topic_id: str, partition: int, start
     """Objects with one record each, at the object's start."""
     for start, until in zip(starts, [*starts[1:], end], strict=True):
         (encoded,) = encode(
-            [IncomingRecord(start, 1000 + start, None, b"{}")],
+            IncomingRecords.of([IncomingRecord(start, 1000 + start, None, b"{}")]),
             topic=domain.topic,
             key_fields=domain.key_fields,
             partition=partition,

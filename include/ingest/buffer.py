@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from include.lake.incoming import IncomingRecords
 from include.lake.objects import EncodedObject, encode
 from include.lake.records import IncomingRecord
 
@@ -23,17 +24,20 @@ class PartitionBuffer:
 
     position: int
     reached: int
-    records: list[IncomingRecord] = field(default_factory=list)
+    records: IncomingRecords = field(default_factory=IncomingRecords)
     size: int = 0
     since: float | None = None
 
     def add(self, record: IncomingRecord, now: float) -> None:
         """Take a record, unless it is in bronze or here already."""
-        if record.offset < self.reached:
-            return
-        self.records.append(record)
-        self.size += record.size
-        self._reach(record.offset + 1, now)
+        if record.offset >= self.reached:
+            self.extend(IncomingRecords.of([record]), now)
+
+    def extend(self, records: IncomingRecords, now: float) -> None:
+        """Take records, at least one, that ``follow`` what is here."""
+        self.records.extend(records)
+        self.size += sum(records.sizes())
+        self._reach(records.offsets[-1] + 1, now)
 
     def reach(self, offset: int, now: float) -> None:
         """There are no further records before ``offset``."""
@@ -44,8 +48,8 @@ class PartitionBuffer:
         """Bronze covers everything before ``position``: forget what lies before it."""
         self.position = max(self.position, position)
         self.reached = max(self.reached, self.position)
-        self.records = [record for record in self.records if record.offset >= self.position]
-        self.size = sum(record.size for record in self.records)
+        self.records = self.records.from_offset(self.position)
+        self.size = sum(self.records.sizes())
         if self.reached == self.position:
             self.since = None
 

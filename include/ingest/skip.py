@@ -14,6 +14,7 @@ from include.ingest.source import admin_client
 from include.kafka.topics import end_offsets, start_offsets, topic_id
 from include.kafka.unreadable import Probe, Unreadable
 from include.lake.bronze_log import BronzeLog
+from include.lake.incoming import IncomingRecords
 from include.lake.objects import encode, object_key
 from include.lake.unreadable import note
 
@@ -63,7 +64,7 @@ def skip(kafka_config: Mapping[str, Any], s3: S3Client, live_id: str, partition:
         raise SkipRefusedError(f"topic {domain.topic} was made anew meanwhile")
     record = note(found, found.last)
     (encoded,) = encode(
-        [record],
+        IncomingRecords.of([record]),
         topic=domain.topic,
         key_fields=domain.key_fields,
         partition=partition,

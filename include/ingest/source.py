@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from operator import methodcaller
 from typing import Any
 
@@ -23,10 +24,11 @@ from include.ingest.buffer import PartitionBuffer
 from include.ingest.errors import Gap, Obstacle, PositionBeyondEndError, way_out
 from include.ingest.limits import Limits
 from include.ingest.patience import Patience, kafka_away
-from include.kafka.bounds import READER, too_large
+from include.kafka.bounds import MAX_RECORD_BYTES, READER, too_large
 from include.kafka.topics import UnknownTopicError, end_offsets, start_offsets, topic_id
 from include.kafka.unreadable import UNREADABLE, Probe, Unreadable
 from include.lake.bronze_log import BronzeLog
+from include.lake.incoming import IncomingRecords
 from include.lake.records import Headers, IncomingRecord
 from include.lake.unreadable import note
 
@@ -35,7 +37,8 @@ log = logging.getLogger(__name__)
 # A request that was under way when a broker died may never be answered: ask again soon.
 ANSWER_SECONDS = 5.0
 _POLL_SECONDS = 0.05
-_POLL_MESSAGES = 2_000
+# Fewer than Python's garbage collector would go through.
+_POLL_MESSAGES = 500
 # Kafka takes 4096 bytes (offset.metadata.max.bytes).
 _METADATA_CHARACTERS = 1_000
 _GONE = frozenset(
@@ -193,8 +196,8 @@ class TopicSource:
         messages += self._consumer.consume(_POLL_MESSAGES, 0)
         now = time.monotonic()
         self._listened += now - began
-        for message in messages:
-            self._take(message, now)
+        for partition, run in groupby(messages, Message.partition):
+            self._take_run(partition, list(run), now)
         if self._suspicious:
             self.look()
 
@@ -306,6 +309,16 @@ class TopicSource:
                 seconds = f"for {self._stall_seconds:.0f} s"
                 self._meet_unreadable(partition, f"Kafka delivered nothing {seconds}, though it has more")
 
+    def _take_run(self, partition: int | None, messages: list[Message], now: float) -> None:
+        """Take messages of one partition, all at once when they are nothing but records, as they nearly always are."""
+        buffer = None if partition is None or partition in self.stuck else self.buffers.get(partition)
+        records = _records(messages)
+        if buffer is not None and records is not None and records.follow(buffer.reached):
+            buffer.extend(records, now)
+        else:
+            for message in messages:
+                self._take(message, now)
+
     def _take(self, message: Message, now: float) -> None:
         error, partition, offset = message.error(), message.partition(), message.offset()
         if partition in self.stuck:  # the library may have leapt over what stopped it
@@ -350,6 +363,30 @@ class TopicSource:
         else:
             log.warning("topic %s, partition %d: reading again from %d", self.topic, partition, buffer.reached)
         self.read_on()
+
+
+def _records(messages: Sequence[Message]) -> IncomingRecords | None:
+    """The records that the messages are; None when one of them is an error, or too large to be taken.
+
+    A call of a function of ours for each message would take as long as the client library does.
+    """
+    if any(map(Message.error, messages)):
+        return None
+    keys, values = list(map(Message.key, messages)), list(map(Message.value, messages))
+    if _longest(keys) + _longest(values) > MAX_RECORD_BYTES:
+        return None
+    try:
+        headers: list[Headers | None] = [tuple(found or ()) for found in map(_library_headers, messages)]
+    except SystemError:  # see _headers
+        return None
+    kinds, timestamps = zip(*map(Message.timestamp, messages), strict=True)
+    appended = [kind == TIMESTAMP_LOG_APPEND_TIME for kind in kinds]
+    offsets: list[int] = list(map(Message.offset, messages))  # type: ignore[arg-type]  # only an error has none
+    return IncomingRecords(offsets, list(timestamps), keys, values, headers, appended)
+
+
+def _longest(parts: Sequence[bytes | None]) -> int:
+    return max(len(part or b"") for part in parts)
 
 
 def _record(message: Message, offset: int) -> IncomingRecord:

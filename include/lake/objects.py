@@ -17,7 +17,8 @@ from datetime import datetime
 from itertools import accumulate, pairwise
 from operator import add
 
-from include.lake.records import CorruptLineError, IncomingRecord, decode_line, encode_line
+from include.lake.incoming import IncomingRecords
+from include.lake.records import CorruptLineError, decode_line
 
 CONTENT_TYPE = "application/x-ndjson"
 END_KEY = "paylake-end"
@@ -39,6 +40,7 @@ _PARTITION = re.compile(r"0|[1-9][0-9]{0,9}")
 _LONG_NUMBER = re.compile(rb"[\x80-\xff]+[\x00-\x7f]")
 # Two 64-bit numbers differ by 65 bits with the sign: ten bytes of seven bits.
 _OVERLONG = re.compile(rb"[\x80-\xff]{10}")
+_SHORT = [bytes([number]) for number in range(128)]
 _LARGEST_PARTITION = 2**31 - 1
 _LARGEST_OFFSET = 2**63 - 1
 
@@ -120,7 +122,7 @@ class ObjectIndex:
 
 
 def encode(
-    records: Sequence[IncomingRecord],
+    records: IncomingRecords,
     *,
     topic: str,
     key_fields: Collection[str],
@@ -142,15 +144,15 @@ def encode(
     _check_order(records, start, end)
     remaining = records
     while True:
-        count, index = _fitting_index(remaining[: _alike(remaining)], start)
-        chunk, remaining = remaining[:count], remaining[count:]
-        chunk_end = chunk[-1].offset + 1 if remaining else end
-        taken = TAKEN_BY_KAFKA if chunk and chunk[0].appended else str(now_ms)
+        count, index = _fitting_index(remaining.slice(0, _alike(remaining)), start)
+        chunk, remaining = remaining.slice(0, count), remaining.slice(count)
+        chunk_end = chunk.offsets[-1] + 1 if remaining else end
+        taken = TAKEN_BY_KAFKA if chunk and chunk.appended[0] else str(now_ms)
         yield EncodedObject(
             start=start,
             end=chunk_end,
             count=count,
-            body=b"".join(encode_line(record, topic, partition, key_fields) + b"\n" for record in chunk),
+            body=b"\n".join([*chunk.lines(topic, partition, key_fields), b""]),
             metadata={END_KEY: str(chunk_end), COUNT_KEY: str(count), INDEX_KEY: index, TAKEN_KEY: taken},
         )
         if not remaining:
@@ -158,11 +160,11 @@ def encode(
         start = chunk_end
 
 
-def _alike(records: Sequence[IncomingRecord]) -> int:
+def _alike(records: IncomingRecords) -> int:
     """How many of the first records may share an object: times of one kind, and not too many bytes."""
     count = 0
-    for record, size in zip(records, accumulate(record.size for record in records), strict=True):
-        if count and (size > MAX_OBJECT_BYTES or record.appended != records[0].appended):
+    for appended, size in zip(records.appended, accumulate(records.sizes()), strict=True):
+        if count and (size > MAX_OBJECT_BYTES or appended != records.appended[0]):
             break
         count += 1
     return count
@@ -220,41 +222,34 @@ def body_lines(key: str, body: bytes, count: int) -> list[bytes]:
     return lines
 
 
-def _check_order(records: Sequence[IncomingRecord], start: int, end: int) -> None:
+def _check_order(records: IncomingRecords, start: int, end: int) -> None:
     if end <= start:
         raise ValueError(f"an object cannot cover [{start}, {end})")
-    if records and (records[0].offset < start or records[-1].offset >= end):
-        raise ValueError(f"records {records[0].offset} to {records[-1].offset} are not all in [{start}, {end})")
-    if any(later.offset <= earlier.offset for earlier, later in pairwise(records)):
+    if records and (records.offsets[0] < start or records.offsets[-1] >= end):
+        raise ValueError(f"records {records.offsets[0]} to {records.offsets[-1]} are not all in [{start}, {end})")
+    if not records.follow(start):
         raise ValueError(f"the records of [{start}, {end}) are not in the order of their offsets")
 
 
-def _fitting_index(records: Sequence[IncomingRecord], start: int) -> tuple[int, str]:
+def _fitting_index(records: IncomingRecords, start: int) -> tuple[int, str]:
     """How many of the records fit, and their index. Halving is enough: nearly always all of them do."""
     count = len(records)
     while True:
-        index = base64.b64encode(_pack(records[:count], start)).decode("ascii")
+        index = base64.b64encode(_pack(records.slice(0, count), start)).decode("ascii")
         if len(index) <= _MAX_INDEX_CHARACTERS:
             return count, index
         count //= 2
 
 
-def _pack(records: Sequence[IncomingRecord], start: int) -> bytes:
+def _pack(records: IncomingRecords, start: int) -> bytes:
     """Count, then how many offsets each record skips, then how each timestamp differs from the one before.
 
     Most of these numbers are 0 or small and repeat, so compression leaves little of them.
     """
-    numbers = bytearray()
-    _append_varint(numbers, len(records))
-    expected = start
-    for record in records:
-        _append_varint(numbers, record.offset - expected)
-        expected = record.offset + 1
-    previous = 0
-    for record in records:
-        _append_varint(numbers, _zigzag(record.timestamp_ms - previous))
-        previous = record.timestamp_ms
-    return zlib.compress(bytes(numbers), 9)
+    numbers = [len(records)]
+    numbers += [later - earlier - 1 for earlier, later in pairwise([start - 1, *records.offsets])]
+    numbers += [_zigzag(later - earlier) for earlier, later in pairwise([0, *records.timestamps_ms])]
+    return zlib.compress(b"".join([_SHORT[n] if n < len(_SHORT) else _varint(n) for n in numbers]), 9)
 
 
 def _unpack(packed: bytes, start: int) -> tuple[list[int], list[int]]:
@@ -273,11 +268,13 @@ def _zigzag(number: int) -> int:
     return number * 2 if number >= 0 else -number * 2 - 1
 
 
-def _append_varint(target: bytearray, number: int) -> None:
+def _varint(number: int) -> bytes:
+    digits = bytearray()
     while number > 127:
-        target.append(number & 127 | 128)
+        digits.append(number & 127 | 128)
         number >>= 7
-    target.append(number)
+    digits.append(number)
+    return bytes(digits)
 
 
 def _varints(data: bytes) -> list[int]:

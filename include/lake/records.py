@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeAlias
 
+from pydantic_core import from_json
+
 ENVELOPE_KEY = "_paylake_envelope"
 _ENVELOPE_START = f'{{"{ENVELOPE_KEY}"'.encode()
 
@@ -72,12 +74,6 @@ class IncomingRecord:
     headers: Headers | None = ()
     appended: bool = False
 
-    @property
-    def size(self) -> int:
-        """Bytes of key, value and headers."""
-        headers = sum(len(name) + len(value or b"") for name, value in self.headers or ())
-        return len(self.value or b"") + len(self.key or b"") + headers
-
 
 @dataclass(frozen=True, slots=True)
 class Original:
@@ -122,6 +118,25 @@ def envelope_reason(record: IncomingRecord, key_fields: Collection[str]) -> Enve
     if record.headers != ():
         return "headers"
     return None if record.key is None or _repeats(record.key, parsed, key_fields) else "key"
+
+
+def is_plain(value: bytes, key: bytes | None, headers: Headers | None, key_fields: Collection[str]) -> bool:
+    """Whether there is certainly no ``envelope_reason``; there may be none where the answer is no.
+
+    It rests on a parser that refuses everything that ``_parsed`` refuses, and some more.
+    """
+    if headers != () or value.find(b"\n") >= 0 or value.find(b"\r") >= 0:
+        return False
+    try:
+        parsed = from_json(value, allow_inf_nan=False)
+        return (
+            isinstance(parsed, dict)
+            # So it does not begin like an envelope.
+            and ENVELOPE_KEY not in parsed
+            and (key is None or key.decode() in map(parsed.get, key_fields))
+        )
+    except ValueError:
+        return False
 
 
 def encode_line(record: IncomingRecord, topic: str, partition: int, key_fields: Collection[str]) -> bytes:

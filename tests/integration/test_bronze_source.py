@@ -17,6 +17,7 @@ from pyspark.sql.streaming import StreamingQuery
 
 from include.domains import BRONZE_BUCKET, TRANSACTIONS
 from include.lake.bronze_log import BronzeLog
+from include.lake.incoming import IncomingRecords
 from include.lake.objects import encode, object_key
 from include.lake.positions import Positions, positions_to_json
 from include.lake.records import IncomingRecord
@@ -77,7 +78,7 @@ class Chain:
         ]
         end = self.end + gap + len(values)
         for encoded in encode(
-            records,
+            IncomingRecords.of(records),
             topic=TRANSACTIONS.topic,
             key_fields=TRANSACTIONS.key_fields,
             partition=0,

@@ -14,6 +14,7 @@ import pytest
 
 from include.domains import BRONZE_BUCKET, PROFILES
 from include.lake.catalog import SilverState, changed_rows
+from include.lake.incoming import IncomingRecords
 from include.lake.objects import encode, object_key
 from include.lake.records import IncomingRecord
 from include.lake.s3 import s3_client
@@ -64,7 +65,7 @@ class Source:
         ]
         end = self._offset + len(records)
         for encoded in encode(
-            records,
+            IncomingRecords.of(records),
             topic=PROFILES.topic,
             key_fields=PROFILES.key_fields,
             partition=0,

@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from include.domains import BRONZE_BUCKET, TRANSACTIONS
 from include.kafka.topics import end_offsets, topic_id
 from include.lake.bronze_log import BronzeLog
+from include.lake.incoming import IncomingRecords
 from include.lake.objects import encode, object_key
 from include.lake.records import IncomingRecord
 from include.lake.s3 import s3_client
@@ -156,7 +157,7 @@ def test_an_overlap_and_a_stranger_are_named(mended: Books) -> None:
     end = mended.objects()[1]
     (record,) = mended.log.read(mended.topic_id, 0, end - 1, end)
     (twice,) = encode(
-        [IncomingRecord(record.offset, record.timestamp_ms, None, record.value)],
+        IncomingRecords.of([IncomingRecord(record.offset, record.timestamp_ms, None, record.value)]),
         topic=TRANSACTIONS.topic,
         key_fields=TRANSACTIONS.key_fields,
         partition=0,

@@ -10,9 +10,10 @@ import zlib
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from include.lake.incoming import IncomingRecords
 from include.lake.objects import (
     COUNT_KEY,
     END_KEY,
@@ -38,6 +39,7 @@ from include.lake.records import (
     decode_original,
     encode_line,
     envelope_reason,
+    is_plain,
 )
 
 KEY_FIELDS = frozenset({"txn_id", "user_id"})
@@ -82,7 +84,8 @@ def batches(draw: st.DrawFn) -> tuple[list[IncomingRecord], int, int]:
 
 
 def objects_of(records: list[IncomingRecord], start: int, end: int) -> list[EncodedObject]:
-    return list(encode(records, topic="t", key_fields=KEY_FIELDS, partition=3, start=start, end=end, now_ms=NOW_MS))
+    incoming = IncomingRecords.of(records)
+    return list(encode(incoming, topic="t", key_fields=KEY_FIELDS, partition=3, start=start, end=end, now_ms=NOW_MS))
 
 
 def records_of(encoded: EncodedObject) -> list[tuple[int, int, int, bytes | None]]:
@@ -105,6 +108,40 @@ def test_what_is_encoded_comes_back(batch: tuple[list[IncomingRecord], int, int]
         (record.offset, record.timestamp_ms, record.timestamp_ms if record.appended else NOW_MS, record.value)
         for record in records
     ]
+
+
+PLAIN = b'{"txn_id": "T1", "user_id": "U1", "amount": 14.7, "more": {"a": [1, true, null]}, "channel": "ATM"}'
+PIECES = st.binary(max_size=4) | st.sampled_from(
+    [
+        *(b"\n", b"\r", b"\x00", b"\x0c", b"\xc2\xa0", b"\xed\xa0\x80", b"\xef\xbb\xbf"),
+        *(b"9" * 5000, b"[" * 300, b"]" * 300, b'"user_id": "U2", ', b'"txn_id": 5, ', b'{"_paylake_envelope": '),
+        *rb"""\ud800 \u0000 \/ \' // NaN -Infinity 1e400 -0 01 1. .5 +1 0x1 1e , {} " ' }{ ] "T1" null""".split(),
+    ]
+)
+
+
+@st.composite
+def nearly_plain(draw: st.DrawFn) -> bytes:
+    """The text of an ordinary record, with other pieces put in or in place of some of its bytes."""
+    value = PLAIN
+    for piece in draw(st.lists(PIECES, max_size=3)):
+        first = draw(st.integers(0, len(value)))
+        value = value[:first] + piece + value[first + draw(st.integers(0, 8)) :]
+    return value
+
+
+@settings(max_examples=2_000)
+@given(VALUES | nearly_plain(), st.none() | st.sampled_from([b"T1", b"U1", b"U2", b"5", b"\xff"]), HEADERS | st.none())
+def test_the_fast_way_to_a_line_makes_the_same_line(
+    value: bytes | None, key: bytes | None, headers: Headers | None
+) -> None:
+    record = IncomingRecord(7, 8, key, value, headers)
+    assert IncomingRecords.of([record]).lines("t", 3, KEY_FIELDS) == [encode_line(record, "t", 3, KEY_FIELDS)]
+
+
+def test_ordinary_records_take_the_fast_way() -> None:
+    assert is_plain(PLAIN, b"U1", (), KEY_FIELDS)
+    assert is_plain(PLAIN, None, (), KEY_FIELDS)
 
 
 @given(VALUES)
