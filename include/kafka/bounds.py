@@ -29,6 +29,8 @@ READER: dict[str, Any] = {
     "receive.message.max.bytes": MAX_UNPACKED_BYTES,
     "fetch.message.max.bytes": MAX_BATCH_BYTES,
     "fetch.max.bytes": 16 * 1024 * 1024,
+    # A reader that had enough in its queue asks for more when there is room, not a second later.
+    "fetch.queue.backoff.ms": 10,
 }
 """What every consumer of Paylake has in its configuration."""
 
