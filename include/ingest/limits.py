@@ -11,12 +11,15 @@ from include.lake.objects import MAX_OBJECT_BYTES
 class Limits:
     """What bounds an ingestion.
 
-    The defaults follow a topic with a second's delay. Less would be felt by nobody, but would make several objects of
-    a record each out of every second of a quiet topic.
-
     An object of a partition is written when the partition's oldest waiting record has waited ``flush_seconds``, or
     when its waiting records number ``flush_records`` or have ``flush_bytes``; all are written when those of all
     partitions take ``buffer_bytes`` of memory, so that memory is bounded however many partitions there are.
+
+    It is written sooner, but not before ``flush_soonest_seconds``, when the number of waiting records times the seconds
+    that the oldest has waited reaches ``flush_record_seconds``: an object is a price for ever, which few records that
+    wait for a second are not worth, and many are. With the defaults a partition that gets 10 records a second or
+    less makes an object a second, one that gets 160 or more makes four.
+
     ``fetch_queue_kilobytes`` bounds what was fetched and waits to be taken, also while S3 is away. ``gap_seconds``:
     how long offsets without records at the end of a partition (marks of transactions) wait for a record to be covered
     together. ``outage_seconds``: how long S3 or Kafka may be away before the ingestion ends with an error.
@@ -28,6 +31,8 @@ class Limits:
     flush_records: int = 5_000
     flush_bytes: int = MAX_OBJECT_BYTES
     flush_seconds: float = 1.0
+    flush_soonest_seconds: float = 0.25
+    flush_record_seconds: float = 10.0
     buffer_bytes: int = 64 * 1024 * 1024
     gap_seconds: float = 5.0
     check_seconds: float = 1.0

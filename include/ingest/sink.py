@@ -122,7 +122,11 @@ def _is_full(buffer: PartitionBuffer, limits: Limits) -> bool:
 def _is_old(buffer: PartitionBuffer, limits: Limits, now: float) -> bool:
     if buffer.since is None:
         return False
-    return now - buffer.since >= (limits.flush_seconds if buffer.records else limits.gap_seconds)
+    waited = now - buffer.since
+    if not buffer.records:
+        return waited >= limits.gap_seconds
+    many = waited >= limits.flush_soonest_seconds and waited * len(buffer.records) >= limits.flush_record_seconds
+    return many or waited >= limits.flush_seconds
 
 
 def _are_crowded(buffers: Collection[tuple[int, PartitionBuffer]], limits: Limits) -> bool:

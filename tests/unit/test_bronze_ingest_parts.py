@@ -38,11 +38,12 @@ def test_a_buffer_forgets_what_another_writer_has_written() -> None:
     for offset in range(6):
         buffer.add(record(offset), now=1.0)
     buffer.advance(4)
-    assert [r.offset for r in buffer.records] == [4, 5]
+    assert buffer.records.offsets == [4, 5]
     assert buffer.size == 4
     assert buffer.pending
     buffer.advance(9)
-    assert (buffer.position, buffer.reached, buffer.records, buffer.pending, buffer.since) == (9, 9, [], False, None)
+    assert (buffer.position, buffer.reached, len(buffer.records), buffer.pending) == (9, 9, 0, False)
+    assert buffer.since is None
 
 
 def test_when_a_buffer_is_due() -> None:
@@ -58,6 +59,23 @@ def test_when_a_buffer_is_due() -> None:
     assert due(buffers, limits, now=10.0) == [2, 3, 4]
     assert due(buffers, limits, now=19.0) == [1, 2, 3, 4, 5]
     assert full(buffers, limits) == [2, 3]
+
+
+def test_many_records_wait_less_long_than_few() -> None:
+    limits = Limits(flush_seconds=1.0, flush_soonest_seconds=0.25, flush_record_seconds=10.0)
+
+    def waits(per_second: int) -> float:
+        """For how many seconds a record waits, of so many that come at equal distances."""
+        buffer = PartitionBuffer(0, 0)
+        for offset in range(per_second * 2):
+            buffer.add(record(offset), now=offset / per_second)
+            if due([(0, buffer)], limits, now=offset / per_second):
+                return offset / per_second
+        raise AssertionError("they are never due")
+
+    assert [waits(2), waits(10), waits(40), waits(160), waits(5_000)] == pytest.approx(
+        [1, 1, 0.5, 0.25, 0.25], abs=0.03
+    )
 
 
 def test_all_buffers_with_records_are_due_when_together_they_take_too_much_memory() -> None:
