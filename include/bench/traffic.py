@@ -126,7 +126,7 @@ def _consume(settings: Settings) -> float:
         consumer.assign([TopicPartition(TRANSACTIONS.topic, partition, 0) for partition in ends])
         left = sum(ends.values())
         while left > 0:
-            messages = consumer.consume(500, 1.0)
+            messages = consumer.consume(min(left, 500), 1.0)  # more than there are would be waited for
             for message in messages:
                 if error := message.error():
                     raise KafkaException(error)
