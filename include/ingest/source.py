@@ -379,10 +379,12 @@ def _records(messages: Sequence[Message]) -> IncomingRecords | None:
         headers: list[Headers | None] = [tuple(found or ()) for found in map(_library_headers, messages)]
     except SystemError:  # see _headers
         return None
-    kinds, timestamps = zip(*map(Message.timestamp, messages), strict=True)
-    appended = [kind == TIMESTAMP_LOG_APPEND_TIME for kind in kinds]
+    timestamps, appended = [], []
+    for kind, timestamp in map(Message.timestamp, messages):
+        timestamps.append(timestamp)
+        appended.append(kind == TIMESTAMP_LOG_APPEND_TIME)
     offsets: list[int] = list(map(Message.offset, messages))  # type: ignore[arg-type]  # only an error has none
-    return IncomingRecords(offsets, list(timestamps), keys, values, headers, appended)
+    return IncomingRecords(offsets, timestamps, keys, values, headers, appended)
 
 
 def _longest(parts: Sequence[bytes | None]) -> int:
