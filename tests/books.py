@@ -12,12 +12,11 @@ from include.domains import BRONZE_BUCKET, CHECKPOINTS_BUCKET, SILVER_BUCKET, TR
 from include.fraud.lease import acquire
 from include.fraud.ledger import newest_entry
 from include.fraud.rules import load_rules
-from include.fraud.settle import Classified
 from include.fraud.sink import Batch, Sink
 from include.kafka.topics import ensure_topics, reset_topics
 from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_client
-from include.quality import classify
+from include.quality.columns import classify_records
 from include.settings import Settings
 from include.verify import Report, verify
 from include.warehouse.connect import connect
@@ -85,8 +84,7 @@ def judge_all(settings: Settings) -> None:
                 records = list(bronze.read(topic_id, partition, start, end))
                 for first in range(0, len(records), BATCH_RECORDS):
                     chunk = records[first : first + BATCH_RECORDS]
-                    batch = [Classified(record, classify(TRANSACTIONS, record)) for record in chunk]
-                    sink.write(Batch(CHECKPOINT_ID, batch_id, batch))
+                    sink.write(Batch(CHECKPOINT_ID, batch_id, classify_records(TRANSACTIONS, chunk)))
                     batch_id += 1
     finally:
         sink.close()

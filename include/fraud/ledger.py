@@ -6,17 +6,18 @@ to another warehouse) is refused rather than believed: it could skip records.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import psycopg
+import pyarrow as pa
 from psycopg.types.json import Jsonb
 
 from include.fraud.checkpoint import CheckpointError
 from include.fraud.settle import Counts
 from include.lake.positions import Positions, plain_positions, positions_from_plain
-from include.lake.records import BronzeRecord, spans
+from include.quality.columns import spans
 from include.sql import load_sql
 
 HasRecords = Callable[[str, int, int, int], bool]
@@ -62,25 +63,27 @@ def newest_entry(conn: psycopg.Connection, checkpoint_id: str) -> Entry | None:
     return None if row is None else Entry(row[0], positions_from_plain(row[1]))
 
 
-def is_replay(entry: Entry | None, batch_id: int, records: Iterable[BronzeRecord]) -> bool:
+def is_replay(entry: Entry | None, batch_id: int, records: pa.Table) -> bool:
     """Whether this batch was committed before (and the driver died before its checkpoint knew).
+
+    ``records`` has the columns topic_id, partition and offset.
 
     Raises:
         CheckpointError: a batch of this number was committed, but with other records.
     """
     if entry is None or batch_id > entry.batch_id:
         return False
-    for record in records:
-        if record.offset >= entry.positions.get(record.topic_id, {}).get(record.partition, 0):
+    for (topic_id, partition), (_, last) in spans(records).items():
+        if last >= entry.positions.get(topic_id, {}).get(partition, 0):
             raise CheckpointError(
-                f"batch {batch_id} was committed already, but the checkpoint now puts offset {record.offset} of"
-                f" partition {record.partition}, topic {record.topic_id}, into it, which was never read"
+                f"batch {batch_id} was committed already, but the checkpoint now puts offset {last} of"
+                f" partition {partition}, topic {topic_id}, into it, which was never read"
             )
     return True
 
 
-def advance(known: Positions, records: Iterable[BronzeRecord], has_records: HasRecords) -> Positions:
-    """The positions after a batch that starts from ``known``.
+def advance(known: Positions, records: pa.Table, has_records: HasRecords) -> Positions:
+    """The positions after a batch that starts from ``known``; ``records`` as for `is_replay`.
 
     Raises:
         CheckpointError: bronze has records between the known position of a partition and the batch's first record.

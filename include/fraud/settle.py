@@ -8,31 +8,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
 import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from include.domains import TRANSACTIONS
 from include.fraud.rules import Rules
-from include.lake.records import BronzeRecord, spans
-from include.quality import Outcome, Rejected, Tombstone, Valid
+from include.fraud.staged import staged_columns, written
+from include.quality import Rejected
+from include.quality.columns import REJECTED, TOMBSTONE, VALID, bronze_records, outcome_batch, spans, with_outcome
 from include.quality.isolate import halves_of, isolate, unprocessable
 from include.sql import load_sql
 from include.warehouse import quarantine
 from include.warehouse.quarantine import Coordinates, QuarantineRow, Span
-
-
-@dataclass(frozen=True, slots=True)
-class Classified:
-    """A record of bronze and what its contract says about it."""
-
-    record: BronzeRecord
-    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,125 +55,119 @@ def open_staging(conn: psycopg.Connection) -> None:
     conn.execute(_statement("stage_verdicts"))
 
 
-def settle(conn: psycopg.Connection, records: Sequence[Classified], rules: Rules) -> Settled:
+def settle(conn: psycopg.Connection, outcomes: pa.Table, rules: Rules) -> Settled:
     """Write every record to the one place where it belongs, within the caller's transaction.
 
-    Of several records with one ``txn_id`` the first that was ever settled has it; the others are duplicates. Settling a
-    record again changes nothing, unless it waits in quarantine and keeps its contract now: then it lands, and is marked
-    as done there. Merchants are judged by the risk that MERCHANTS states in this very transaction.
+    ``outcomes`` has the columns of ``outcome_schema``. Of several records with one ``txn_id`` the first that was ever
+    settled has it; the others are duplicates. Settling a record again changes nothing, unless it waits in quarantine
+    and keeps its contract now: then it lands, and is marked as done there. Merchants are judged by the risk that
+    MERCHANTS states in this very transaction.
     """
-    read = spans(one.record for one in records)
+    read = spans(outcomes)
     waiting = quarantine.lock_waiting(conn, (Span(*partition, *ends) for partition, ends in read.items()))
-    return settle_locked(conn, records, rules, waiting)
+    return settle_locked(conn, outcomes, rules, waiting)
 
 
 def settle_locked(
-    conn: psycopg.Connection, records: Sequence[Classified], rules: Rules, waiting: Collection[Coordinates]
+    conn: psycopg.Connection, outcomes: pa.Table, rules: Rules, waiting: Collection[Coordinates]
 ) -> Settled:
     """Do what `settle` does for a caller who has locked those of the records that wait in quarantine (``waiting``)."""
-    valid = [(one.record, one.outcome.row) for one in _in_order(records) if isinstance(one.outcome, Valid)]
-    rejected = {Coordinates.of(one.record): one for one in records if isinstance(one.outcome, Rejected)}
-    frauds: list[dict[str, Any]] = []
-    fraud = genuine = duplicates = 0
-    if valid:
-        _copy(conn, valid, rules)
-        frauds = _insert(conn)
-        fraud, genuine, duplicates = conn.execute(load_sql("count_verdicts")).fetchone() or (0, 0, 0)
+    valid = _in_order(with_outcome(outcomes, VALID))
+    rejected = with_outcome(outcomes, REJECTED)
+    claimed = _claim(conn, valid, rules) if valid.num_rows else _Claimed(0, 0, 0, [])
     if waiting:
-        quarantine.mark_redriven(conn, {Coordinates.of(record) for record, _ in valid}.intersection(waiting))
-    placed = _places(conn, rejected) if rejected else {}
-    refused = [one for coordinates, one in rejected.items() if coordinates not in placed]
+        quarantine.mark_redriven(conn, set(_coordinates(valid)).intersection(waiting))
+    placed = _places(conn, _coordinates(rejected)) if rejected.num_rows else {}
+    named = zip(_coordinates(rejected), rejected.to_pylist(), strict=True)
+    refused = [_quarantine_row(outcome) for coordinates, outcome in named if coordinates not in placed]
     if refused:
-        quarantine.store(conn, map(_quarantine_row, refused))
+        quarantine.store(conn, refused)
     had = Counter(placed.values())
-    tombstones = sum(isinstance(one.outcome, Tombstone) for one in records)
     counts = Counts(
-        records=len(records),
-        fraud=fraud + had["fraud"],
-        genuine=genuine + had["genuine"],
-        duplicates=duplicates + had["duplicate"],
+        records=outcomes.num_rows,
+        fraud=claimed.fraud + had["fraud"],
+        genuine=claimed.genuine + had["genuine"],
+        duplicates=claimed.duplicates + had["duplicate"],
         quarantined=len(refused),
-        tombstones=tombstones,
+        tombstones=with_outcome(outcomes, TOMBSTONE).num_rows,
     )
-    return Settled(counts, frauds)
+    return Settled(counts, claimed.frauds)
 
 
 def settle_apart(
-    conn: psycopg.Connection,
-    records: Sequence[Classified],
-    rules: Rules,
-    waiting: Collection[Coordinates] | None = None,
+    conn: psycopg.Connection, outcomes: pa.Table, rules: Rules, waiting: Collection[Coordinates] | None = None
 ) -> Settled:
     """Do what `settle` does, but refuse each record with which that fails, as ``unprocessable``, and settle the others.
 
     Takes a savepoint, and one more for each half of what failed. With ``waiting`` it does what `settle_locked` does.
     """
 
-    def take(part: Sequence[Classified]) -> Settled:
+    def take(part: pa.Table) -> Settled:
         with conn.transaction():
             conn.execute("TRUNCATE verdict_staging")  # of the part before
             return settle(conn, part, rules) if waiting is None else settle_locked(conn, part, rules, waiting)
 
-    def refuse(part: Sequence[Classified], error: Exception) -> Settled:
-        return take([Classified(one.record, Rejected((unprocessable(error),))) for one in part])
+    def refuse(part: pa.Table, error: Exception) -> Settled:
+        refused = Rejected((unprocessable(error),))
+        outcomes = outcome_batch(TRANSACTIONS, ((record, refused) for record in bronze_records(part)))
+        return take(pa.Table.from_batches([outcomes]))
 
-    ordered: Sequence[Classified] = _in_order(records)
-    parts = isolate(ordered, take, halves_of, refuse)
+    parts = isolate(_in_order(outcomes), take, halves_of, refuse)
     counted = [asdict(part.counts) for part in parts]
     counts = Counts(**{name: sum(one[name] for one in counted) for name in counted[0]})
     return Settled(counts, [row for part in parts for row in part.frauds])
 
 
-def stored_frauds(conn: psycopg.Connection, records: Iterable[Classified]) -> list[dict[str, Any]]:
+def stored_frauds(conn: psycopg.Connection, outcomes: pa.Table) -> list[dict[str, Any]]:
     """The rows of FraudTransaction that these records, settled before, have become."""
-    own = {one.outcome.row["txn_id"] for one in records if isinstance(one.outcome, Valid)}
+    own = with_outcome(outcomes, VALID)["txn_id"].to_pylist()
     with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_statement("select_fraud"), {"txn_ids": list(own)}).fetchall()
+        return cursor.execute(_statement("select_fraud"), {"txn_ids": own}).fetchall()
 
 
-def _in_order(records: Sequence[Classified]) -> list[Classified]:
+def _in_order(outcomes: pa.Table) -> pa.Table:
     """By topic (older ones come first in a batch), partition and offset: who is first must not depend on chance."""
-    rank = {topic_id: place for place, topic_id in enumerate(dict.fromkeys(one.record.topic_id for one in records))}
-    return sorted(records, key=lambda one: (rank[one.record.topic_id], one.record.partition, one.record.offset))
+    ranks = {topic_id: rank for rank, topic_id in enumerate(pc.unique(outcomes["topic_id"]).to_pylist())}
+    rank = pc.index_in(outcomes["topic_id"], pa.array(ranks, pa.string()))
+    keys = pa.table({"rank": rank, "partition": outcomes["partition"], "offset": outcomes["offset"]})
+    return outcomes.take(pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names]))
 
 
-def _copy(conn: psycopg.Connection, valid: list[tuple[BronzeRecord, dict[str, Any]]], rules: Rules) -> None:
-    merchants = list({row["merchant_id"] for _, row in valid})
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """Where a batch's valid records are, and the rows that are new in FraudTransaction."""
+
+    fraud: int
+    genuine: int
+    duplicates: int
+    frauds: list[dict[str, Any]]
+
+
+def _claim(conn: psycopg.Connection, valid: pa.Table, rules: Rules) -> _Claimed:
+    merchants = pc.unique(valid["merchant_id"]).to_pylist()
     risks: dict[str, str] = dict(conn.execute(load_sql("select_merchant_risks"), {"ids": merchants}).fetchall())
-    with conn.cursor() as cursor, cursor.copy(_statement("copy_verdicts")) as copy:
-        for staged in _staged(valid, rules, risks):
-            copy.write_row(staged)
-
-
-def _staged(
-    valid: list[tuple[BronzeRecord, dict[str, Any]]], rules: Rules, risks: dict[str, str]
-) -> Iterator[tuple[object, ...]]:
-    columns = _columns()
-    for place, (record, row) in enumerate(valid):
-        fired = rules.verdict(row, risks.get(row["merchant_id"]))
-        yield (
-            place,
-            "fraud" if fired else "genuine",
-            *(row[column] for column in columns),
-            rules.version,
-            # As text, because psycopg's own adaptation of lists and JSON takes longer than all the rest. Rule names
-            # need no quotes in an array.
-            "{" + ",".join(one.rule for one in fired) + "}",
-            json.dumps([one.as_json() for one in fired]) if fired else "[]",
-            record.topic_id,
-            record.partition,
-            record.offset,
-            record.value,
-        )
-
-
-def _insert(conn: psycopg.Connection) -> list[dict[str, Any]]:
+    staged = staged_columns(valid, rules, risks)
     with conn.cursor(row_factory=dict_row) as cursor:
+        with cursor.copy(_statement("copy_verdicts")) as copy:
+            copy.write(written(staged))
         cursor.execute(_statement("claim_transactions"))
-        frauds = cursor.execute(_statement("insert_fraud")).fetchall()
-        cursor.execute(_statement("insert_genuine"))
-        cursor.execute(_statement("note_duplicates"))
-    return frauds
+        # Where each record has got its claim just now, as nearly always, nobody has to ask who has it.
+        all_new = cursor.rowcount == valid.num_rows
+        frauds = cursor.execute(_statement("insert_fraud", all_new)).fetchall()
+        cursor.execute(_statement("insert_genuine", all_new))
+    if all_new:
+        return _Claimed(len(frauds), valid.num_rows - len(frauds), 0, frauds)
+    _note_duplicates(conn, valid["value"])
+    fraud, genuine, duplicates = conn.execute(load_sql("count_verdicts")).fetchone() or (0, 0, 0)
+    return _Claimed(fraud, genuine, duplicates, frauds)
+
+
+def _note_duplicates(conn: psycopg.Connection, values: pa.ChunkedArray) -> None:
+    """Note the records whose ``txn_id`` another record has; ``values`` are the bytes of those that are staged."""
+    places = [place for (place,) in conn.execute(load_sql("find_duplicates"))]
+    if places:
+        raw = values.take(pa.array(places, pa.int64())).to_pylist()
+        conn.execute(_statement("note_duplicates"), {"places": places, "raw": raw})
 
 
 def _places(conn: psycopg.Connection, records: Iterable[Coordinates]) -> dict[Coordinates, str]:
@@ -187,32 +176,31 @@ def _places(conn: psycopg.Connection, records: Iterable[Coordinates]) -> dict[Co
     return {Coordinates(*place): where for *place, where in found}
 
 
-def _quarantine_row(one: Classified) -> QuarantineRow:
-    record, outcome = one.record, one.outcome
-    assert isinstance(outcome, Rejected)  # noqa: S101 - the caller chose by this
+def _coordinates(outcomes: pa.Table) -> list[Coordinates]:
+    columns = (outcomes[name].to_pylist() for name in Coordinates._fields)
+    return list(map(Coordinates, *columns))
+
+
+def _quarantine_row(outcome: Mapping[str, Any]) -> QuarantineRow:
     return QuarantineRow(
         domain=TRANSACTIONS.name,
         topic=TRANSACTIONS.topic,
-        topic_id=record.topic_id,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp_ms,
-        taken_ms=record.taken_ms,
-        raw=record.value,
-        reasons=[reason.as_dict() for reason in outcome.reasons],
+        topic_id=outcome["topic_id"],
+        partition=outcome["partition"],
+        offset=outcome["offset"],
+        timestamp_ms=outcome["timestamp_ms"],
+        taken_ms=outcome["taken_ms"],
+        raw=outcome["value"],
+        reasons=json.loads(outcome["reasons"]),
         contract_version=TRANSACTIONS.contract.version,
     )
 
 
 @cache
-def _columns() -> tuple[str, ...]:
-    return tuple(column.name for column in TRANSACTIONS.contract.columns)
-
-
-@cache
-def _statement(name: str) -> Composed:
-    columns = SQL(", ").join(map(Identifier, _columns()))
-    return SQL(load_sql(name)).format(columns=columns, body_hash=_body_hash())
+def _statement(name: str, all_new: bool = False) -> Composed:
+    columns = SQL(", ").join(Identifier(column.name) for column in TRANSACTIONS.contract.columns)
+    owned = SQL("" if all_new else load_sql("owned_claims"))
+    return SQL(load_sql(name)).format(columns=columns, body_hash=_body_hash(), owned=owned)
 
 
 def _body_hash() -> Composed:

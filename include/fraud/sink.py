@@ -13,35 +13,39 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, TypeAlias
 
 import psycopg
+import pyarrow as pa
 
 from include.fraud import ledger
 from include.fraud.lease import APPLICATION_NAME, Lease, hold
 from include.fraud.rules import Rules
-from include.fraud.settle import Classified, Counts, Settled, open_staging, settle, settle_apart, stored_frauds
+from include.fraud.settle import Counts, Settled, open_staging, settle, settle_apart, stored_frauds
 from include.quality.isolate import lies_in_records, try_twice
 from include.warehouse.connect import connect
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
 
-Settle: TypeAlias = Callable[[psycopg.Connection, Sequence[Classified], Rules], Settled]
+Settle: TypeAlias = Callable[[psycopg.Connection, pa.Table, Rules], Settled]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The records of one micro-batch; ``checkpoint_id`` is the streaming query's id, which lives in its checkpoint."""
+    """What became of the records of one micro-batch, in columns (see ``outcome_schema``).
+
+    ``checkpoint_id`` is the streaming query's id, which lives in its checkpoint.
+    """
 
     checkpoint_id: str
     batch_id: int
-    records: Sequence[Classified]
+    outcomes: pa.Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +115,16 @@ class Sink:
         return self._conn
 
     def _write_once(self, conn: psycopg.Connection, batch: Batch, settle: Settle) -> Written:
-        records = [one.record for one in batch.records]
+        outcomes = batch.outcomes
         with conn.transaction():
             hold(conn, self._lease)
             entry = ledger.newest_entry(conn, batch.checkpoint_id)
-            if ledger.is_replay(entry, batch.batch_id, records):
+            if ledger.is_replay(entry, batch.batch_id, outcomes):
                 # The driver may have died before it showed these.
-                return Written(None, stored_frauds(conn, batch.records))
+                return Written(None, stored_frauds(conn, outcomes))
             known = entry.positions if entry else {}
-            positions = known, ledger.advance(known, records, self._has_records)
-            settled = settle(conn, batch.records, self._rules)
+            positions = known, ledger.advance(known, outcomes, self._has_records)
+            settled = settle(conn, outcomes, self._rules)
             ledger.enter(conn, batch.checkpoint_id, batch.batch_id, self._lease.epoch, positions, settled.counts)
         return Written(settled.counts, settled.frauds)
 

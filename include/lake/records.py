@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeAlias
 
@@ -85,16 +85,6 @@ class Original:
     key: bytes | None
     headers: Headers | None
     value: bytes | None
-
-
-def spans(records: Iterable[BronzeRecord]) -> dict[tuple[str, int], tuple[int, int]]:
-    """First and last offset of the records by topic id and partition."""
-    found: dict[tuple[str, int], tuple[int, int]] = {}
-    for record in records:
-        key = (record.topic_id, record.partition)
-        first, last = found.get(key, (record.offset, record.offset))
-        found[key] = (min(first, record.offset), max(last, record.offset))
-    return found
 
 
 def envelope_reason(record: IncomingRecord, key_fields: Collection[str]) -> EnvelopeReason | None:

@@ -13,14 +13,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
+import pyarrow as pa
 
 from include.domains import DOMAINS, TRANSACTIONS, Domain
 from include.fraud.rules import Rules
-from include.fraud.settle import Classified, open_staging, settle_apart
-from include.quality import Rejected, Tombstone, Valid, classify
+from include.fraud.settle import open_staging, settle_apart
+from include.lake.records import BronzeRecord
+from include.quality import Outcome, Rejected, Tombstone, Valid, classify
+from include.quality.columns import outcome_batch
 from include.sql import load_sql
 from include.warehouse import quarantine
 from include.warehouse.quarantine import Chosen, Coordinates, ReasonCount, Selection
@@ -33,6 +36,9 @@ POLL_SECONDS = 0.5
 
 Show = Callable[[list[dict[str, Any]]], None]
 """What is done with rows that are new in FraudTransaction."""
+
+
+_Judged: TypeAlias = tuple[BronzeRecord, Outcome]
 
 
 class UnknownRecordError(LookupError):
@@ -115,7 +121,7 @@ class Redrive:
                 if domain.name == TRANSACTIONS.name:
                     frauds = self._settle(found, valid)
                 else:
-                    places = (Coordinates.of(one.record) for one in valid)
+                    places = (Coordinates.of(record) for record, _ in valid)
                     self._conn.execute(load_sql("request_redrive"), quarantine.as_arrays(places))
             self._show(frauds)
         self._follow(found)
@@ -162,26 +168,27 @@ class Redrive:
                 found.already_done += 1
         return sorted(waiting)
 
-    def _sorted_out(self, found: Redriven, domain: Domain, places: Sequence[Coordinates]) -> list[Classified]:
+    def _sorted_out(self, found: Redriven, domain: Domain, places: Sequence[Coordinates]) -> list[_Judged]:
         """Classify those of the records that still wait, count them, and return the valid ones in the given order."""
         order = {place: number for number, place in enumerate(places)}
         records = sorted(quarantine.take_waiting(self._conn, places), key=lambda record: order[Coordinates.of(record)])
-        classified = [Classified(record, classify(domain, record)) for record in records]
-        valid = [one for one in classified if isinstance(one.outcome, Valid)]
-        found.chosen += len(classified)
+        judged = [(record, classify(domain, record)) for record in records]
+        valid: list[_Judged] = [one for one in judged if isinstance(one[1], Valid)]
+        found.chosen += len(judged)
         found.valid[domain.name] += len(valid)
-        for one in classified:
-            if isinstance(one.outcome, Rejected):
+        for _, outcome in judged:
+            if isinstance(outcome, Rejected):
                 found.rejected += 1
-                found.reasons.update({(domain.name, reason.field, reason.code) for reason in one.outcome.reasons})
-            elif isinstance(one.outcome, Tombstone):
+                found.reasons.update({(domain.name, reason.field, reason.code) for reason in outcome.reasons})
+            elif isinstance(outcome, Tombstone):
                 found.rejected += 1
                 found.reasons[(domain.name, None, "tombstone")] += 1
         return valid
 
-    def _settle(self, found: Redriven, valid: Sequence[Classified]) -> list[dict[str, Any]]:
-        waiting = {Coordinates.of(one.record) for one in valid}
-        settled = settle_apart(self._conn, valid, self._rules, waiting)
+    def _settle(self, found: Redriven, valid: Sequence[_Judged]) -> list[dict[str, Any]]:
+        waiting = {Coordinates.of(record) for record, _ in valid}
+        outcomes = pa.Table.from_batches([outcome_batch(TRANSACTIONS, valid)])
+        settled = settle_apart(self._conn, outcomes, self._rules, waiting)
         found.refused[TRANSACTIONS.name] += settled.counts.quarantined
         found.landed[TRANSACTIONS.name] += settled.counts.records - settled.counts.quarantined
         found.fraud += settled.counts.fraud

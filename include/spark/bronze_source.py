@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceStreamReader, InputPartition
-from pyspark.sql.types import BinaryType, IntegerType, LongType, StringType, StructField, StructType
+from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StructType
 
 from include.domains import DOMAINS, Domain
 from include.lake.bronze_log import BronzeLog, ObjectContent
@@ -45,6 +46,7 @@ from include.lake.positions import (
 )
 from include.lake.records import NO_TIMESTAMP, BronzeRecord
 from include.lake.s3 import s3_client
+from include.quality.columns import RECORD_SCHEMA
 from include.quality.isolate import halves_of, lies_in_records
 from include.settings import Settings
 from include.spark.bronze_batches import BatchPlanner
@@ -56,27 +58,7 @@ FORMAT = "bronze"
 DEFAULT_MAX_RECORDS = 20_000
 DEFAULT_MAX_BYTES = 32 * 1024 * 1024
 
-SCHEMA = StructType(
-    [
-        StructField("topic_id", StringType(), nullable=False),
-        StructField("partition", IntegerType(), nullable=False),
-        StructField("offset", LongType(), nullable=False),
-        # Numbers, for a producer may set any 64 bits, and most of those are no date.
-        StructField("timestamp_ms", LongType(), nullable=False),
-        StructField("taken_ms", LongType(), nullable=False),
-        StructField("value", BinaryType(), nullable=True),
-    ]
-)
-_ARROW_SCHEMA = pa.schema(
-    [
-        pa.field("topic_id", pa.string(), nullable=False),
-        pa.field("partition", pa.int32(), nullable=False),
-        pa.field("offset", pa.int64(), nullable=False),
-        pa.field("timestamp_ms", pa.int64(), nullable=False),
-        pa.field("taken_ms", pa.int64(), nullable=False),
-        pa.field("value", pa.binary()),
-    ]
-)
+SCHEMA = from_arrow_schema(RECORD_SCHEMA)
 # One Arrow batch holds at most this much, so that a worker's memory does not depend on the size of the objects.
 _ROWS_PER_ARROW_BATCH = 5_000
 _BYTES_PER_ARROW_BATCH = 16 * 1024 * 1024
@@ -308,7 +290,7 @@ def _arrow_batch(wanted: OffsetRange, content: ObjectContent, first: int, last: 
             pa.array(content.taken_ms[first:last], pa.int64()),
             pa.array(content.values[first:last], pa.binary()),
         ],
-        schema=_ARROW_SCHEMA,
+        schema=RECORD_SCHEMA,
     )
 
 
@@ -322,12 +304,6 @@ def _slices(values: Sequence[bytes | None]) -> Iterator[tuple[int, int]]:
         size += length
     if first < len(values):
         yield first, len(values)
-
-
-def bronze_records(batch: pa.RecordBatch) -> Iterator[BronzeRecord]:
-    """The rows of the data source as records."""
-    for row in zip(*(batch[name].to_pylist() for name in SCHEMA.fieldNames()), strict=True):
-        yield BronzeRecord(*row)
 
 
 def bronze_log(domain: Domain) -> BronzeLog:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BinaryType, LongType, StringType, StructField, StructType
 
 from include.domains import Domain
-from include.lake.records import BronzeRecord
-from include.quality import Reason, Rejected, Tombstone, Valid, classify
-from include.spark.bronze_source import OffsetRange, bronze_records, map_ranges
+from include.quality.columns import OUTCOME, REJECTED, classify_batch
+from include.spark.bronze_source import OffsetRange, map_ranges
 from include.spark.silver_schema import COORDINATES, contract_columns
-
-OUTCOME = "outcome"
-VALID, REJECTED, TOMBSTONE = "valid", "rejected", "tombstone"
 
 
 def classified_schema(domain: Domain) -> StructType:
@@ -50,44 +45,29 @@ def batch_classifier(
     domain: Domain, generations: Sequence[str]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     """The function that Spark's workers run on batches of bronze."""
-    by_topic = {topic_id: number for number, topic_id in enumerate(generations)}
 
     def classify_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        schema = to_arrow_schema(classified_schema(domain))
         for batch in batches:
-            rows = [_row(domain, record, by_topic) for record in bronze_records(batch)]
-            yield pa.RecordBatch.from_pylist(rows, schema=schema)
+            for outcomes in classify_batch(domain, batch):
+                yield as_classified(domain, outcomes, generations)
 
     return classify_batches
 
 
-def rejected_row(record: BronzeRecord, generation: int, reasons: Iterable[Reason]) -> dict[str, Any]:
-    """The row of a record that was rejected for these reasons."""
-    return {
-        **_coordinates(record, generation),
-        OUTCOME: REJECTED,
-        "reasons": json.dumps([reason.as_dict() for reason in reasons], ensure_ascii=False),
-        "kafka_timestamp_ms": record.timestamp_ms,
-        "raw": record.value,
+def as_classified(domain: Domain, outcomes: pa.RecordBatch, generations: Sequence[str]) -> pa.RecordBatch:
+    """Outcomes with the columns of `classified_schema`; ``outcomes`` has those of ``outcome_schema``.
+
+    Only rejected records keep their bytes.
+    """
+    own = {
+        "bronze_topic_id": outcomes["topic_id"],
+        "bronze_partition": outcomes["partition"],
+        "bronze_offset": outcomes["offset"],
+        "bronze_generation": pc.index_in(outcomes["topic_id"], pa.array(generations, pa.string())),
+        "bronze_taken_ms": outcomes["taken_ms"],
+        "kafka_timestamp_ms": outcomes["timestamp_ms"],
+        "raw": pc.if_else(pc.equal(outcomes[OUTCOME], REJECTED), outcomes["value"], None),
     }
-
-
-def _row(domain: Domain, record: BronzeRecord, generations: dict[str, int]) -> dict[str, Any]:
-    coordinates = _coordinates(record, generations[record.topic_id])
-    match classify(domain, record):
-        case Valid(row):
-            return {**row, **coordinates, OUTCOME: VALID}
-        case Rejected(reasons):
-            return rejected_row(record, generations[record.topic_id], reasons)
-        case Tombstone():
-            return {**coordinates, OUTCOME: TOMBSTONE}
-
-
-def _coordinates(record: BronzeRecord, generation: int) -> dict[str, Any]:
-    return {
-        "bronze_topic_id": record.topic_id,
-        "bronze_partition": record.partition,
-        "bronze_offset": record.offset,
-        "bronze_generation": generation,
-        "bronze_taken_ms": record.taken_ms,
-    }
+    schema = to_arrow_schema(classified_schema(domain))
+    columns = [own[name] if name in own else outcomes[name] for name in schema.names]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

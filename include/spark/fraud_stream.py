@@ -2,8 +2,9 @@
 
     spark-submit include/spark/fraud_stream.py
 
-The workers classify, the driver writes: each micro-batch is collected and goes into the warehouse in one transaction
-(see ``include/fraud/sink.py``, which also states what is promised). Spark's checkpoint only says where to go on.
+The workers classify, the driver writes: each micro-batch is collected as columns and goes into the warehouse in one
+transaction (see ``include/fraud/sink.py``, which also states what is promised). Spark's checkpoint only says where to
+go on.
 
 SIGTERM to this process (the JVM's child) ends the stream in order, with code 0. The end of the JVM, however it comes
 about, ends this process.
@@ -14,15 +15,16 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import pickle
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Event
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.streaming.query import StreamingQuery
 
 from include.domains import TRANSACTIONS
@@ -31,19 +33,18 @@ from include.fraud.console import fraud_line
 from include.fraud.lease import APPLICATION_NAME, StaleLeaseError, acquire
 from include.fraud.progress import Progress
 from include.fraud.rules import Rules, RulesError, load_rules
-from include.fraud.settle import Classified
 from include.fraud.sink import Batch, Sink
 from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_client
 from include.lifetime import die_with_parent, stop_on_signals
-from include.quality import Rejected, classify
+from include.quality import Rejected
+from include.quality.columns import classify_batch, outcome_batch, outcome_schema
 from include.quality.isolate import isolate, lies_in_records, try_twice, unprocessable
 from include.settings import MissingSettingError, Settings
 from include.spark.bronze_source import (
     DEFAULT_MAX_BYTES,
     DEFAULT_MAX_RECORDS,
     OffsetRange,
-    bronze_records,
     halved,
     map_ranges,
     offset_ranges,
@@ -59,26 +60,20 @@ EXIT_STALE = 3
 """A newer driver took over."""
 
 QUERY_ID = "sql.streaming.queryId"
-CHUNKS = "chunk binary"
+OUTCOMES = from_arrow_schema(outcome_schema(TRANSACTIONS))
 
 log = logging.getLogger("fraud_stream")
 
 
 def classify_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Classify the rows of ``bronze``; each Arrow batch becomes one row that holds a pickled list of `Classified`.
-
-    Pickled, because an outcome is a Python object on both sides: one column per field would be built and taken apart
-    again for nothing.
-    """
+    """What becomes of the rows of ``bronze``, in columns."""
     for batch in batches:
-        classified = [Classified(record, classify(TRANSACTIONS, record)) for record in bronze_records(batch)]
-        yield pa.record_batch({"chunk": [pickle.dumps(classified, pickle.HIGHEST_PROTOCOL)]})
+        yield from classify_batch(TRANSACTIONS, batch)
 
 
-def collect(chunks: DataFrame) -> list[Classified]:
-    """What `classify_batches` made of records."""
-    pickled = chunks.toArrow()["chunk"].to_pylist()
-    return [one for chunk in pickled for one in pickle.loads(chunk)]  # noqa: S301 - our own workers made it
+def collect(outcomes: DataFrame) -> pa.Table:
+    """What `classify_batches` made of records, in the driver."""
+    return outcomes.toArrow().cast(outcome_schema(TRANSACTIONS))
 
 
 class RangeCollector:
@@ -88,17 +83,17 @@ class RangeCollector:
         self._spark = spark
         self._bronze = bronze
 
-    def collect(self, ranges: Sequence[OffsetRange]) -> list[Classified]:
-        """The records of the ranges, in order."""
-        parts = isolate(ranges, self._take, halved, self._refuse)
-        return [one for part in parts for one in part]
+    def collect(self, ranges: Sequence[OffsetRange]) -> pa.Table:
+        """What becomes of the records of the ranges, in columns."""
+        return pa.concat_tables(isolate(ranges, self._take, halved, self._refuse))
 
-    def _take(self, ranges: Sequence[OffsetRange]) -> list[Classified]:
-        return collect(map_ranges(self._spark, TRANSACTIONS, ranges, classify_batches, CHUNKS))
+    def _take(self, ranges: Sequence[OffsetRange]) -> pa.Table:
+        return collect(map_ranges(self._spark, TRANSACTIONS, ranges, classify_batches, OUTCOMES))
 
-    def _refuse(self, ranges: Sequence[OffsetRange], error: Exception) -> list[Classified]:
+    def _refuse(self, ranges: Sequence[OffsetRange], error: Exception) -> pa.Table:
         outcome = Rejected((unprocessable(error),))
-        return [Classified(record, outcome) for one in ranges for record in readable(self._bronze, one)]
+        records = (record for one in ranges for record in readable(self._bronze, one))
+        return pa.Table.from_batches([outcome_batch(TRANSACTIONS, ((record, outcome) for record in records))])
 
 
 class BatchWriter:
@@ -129,15 +124,15 @@ class BatchWriter:
         checkpoint_id = frame.sparkSession.sparkContext.getLocalProperty(QUERY_ID)
         if not checkpoint_id:
             raise RuntimeError(f"Spark does not tell the query's id in {QUERY_ID}")
-        records = self._collect(frame, batch_id)
-        written = self._sink.write(Batch(checkpoint_id, batch_id, records))
+        outcomes = self._collect(frame, batch_id)
+        written = self._sink.write(Batch(checkpoint_id, batch_id, outcomes))
         if written.frauds:
             print("\n".join(map(fraud_line, written.frauds)), flush=True)
-        self._progress.add(written.counts, max((one.record.taken_ms for one in records), default=None))
+        self._progress.add(written.counts, pc.max(outcomes["taken_ms"]).as_py())
 
-    def _collect(self, frame: DataFrame, batch_id: int) -> list[Classified]:
+    def _collect(self, frame: DataFrame, batch_id: int) -> pa.Table:
         try:
-            return try_twice(lambda: collect(frame.mapInArrow(classify_batches, CHUNKS)), f"reading batch {batch_id}")
+            return try_twice(lambda: collect(frame.mapInArrow(classify_batches, OUTCOMES)), f"reading batch {batch_id}")
         except Exception as error:
             if not lies_in_records(error):
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import psycopg
@@ -22,21 +22,14 @@ from include.lake.catalog import SilverState, silver_state
 from include.lake.positions import Positions
 from include.lake.records import BronzeRecord
 from include.lake.silver_files import remove_stray_files
+from include.quality import Rejected
+from include.quality.columns import OUTCOME, REJECTED, TOMBSTONE, VALID, outcome_batch, with_outcome
 from include.quality.isolate import unprocessable
 from include.quality.limit import RejectedLimit
 from include.quarantine import landing
 from include.settings import Settings
 from include.spark.bronze_source import SCHEMA, OffsetRange, offset_ranges, readable, without
-from include.spark.classified import (
-    OUTCOME,
-    REJECTED,
-    TOMBSTONE,
-    VALID,
-    classified,
-    classified_ranges,
-    classified_schema,
-    rejected_row,
-)
+from include.spark.classified import as_classified, classified, classified_ranges, classified_schema
 from include.spark.silver_schema import COORDINATES, VERSION_COLUMN, table_schema
 from include.spark.silver_table import Book, SilverTable
 from include.warehouse import alarms
@@ -132,10 +125,10 @@ class SilverJob:
         records = self._new(ranges, struck, generations)
         tally = _tally(records)
         if tally.records:
-            self._quarantine(_with_outcome(records, REJECTED), tally, limit)
-        valid = _with_outcome(records, VALID)
+            self._quarantine(with_outcome(records, REJECTED), tally, limit)
+        valid = with_outcome(records, VALID)
         if again:
-            valid = pa.concat_tables([valid, _with_outcome(self._again(again, generations), VALID)])
+            valid = pa.concat_tables([valid, with_outcome(self._again(again, generations), VALID)])
         landed = _places(valid) & (waiting | returning) if waiting or returning else set()
         returned = len(landed & returning)
 
@@ -173,12 +166,16 @@ class SilverJob:
         """The records in the ranges with what became of them; the ``struck`` among them are rejected."""
         schema = to_arrow_schema(classified_schema(self._domain))
         lost = [place for place in struck if any(_lies_within(place, part) for part in ranges)]
-        rows = [
-            rejected_row(record, generations.index(record.topic_id), [unprocessable(struck[place])])
-            for place in lost
-            for record in readable(self._log, place)
-        ]
-        refused, rest = pa.Table.from_pylist(rows, schema), without(ranges, lost)
+        rejected = outcome_batch(
+            self._domain,
+            (
+                (record, Rejected((unprocessable(struck[place]),)))
+                for place in lost
+                for record in readable(self._log, place)
+            ),
+        )
+        refused = pa.Table.from_batches([as_classified(self._domain, rejected, generations)])
+        rest = without(ranges, lost)
         if not rest:
             return refused
         read = classified_ranges(self._spark, self._domain, rest, generations).toArrow()
@@ -186,15 +183,8 @@ class SilverJob:
 
     def _again(self, records: Sequence[BronzeRecord], generations: list[str]) -> pa.Table:
         """Records from quarantine with what becomes of them now."""
-        columns = {
-            "topic_id": [record.topic_id for record in records],
-            "partition": [record.partition for record in records],
-            "offset": [record.offset for record in records],
-            "timestamp_ms": [record.timestamp_ms for record in records],
-            "taken_ms": [record.taken_ms for record in records],
-            "value": [record.value for record in records],
-        }
-        frame = self._spark.createDataFrame(pa.table(columns, schema=to_arrow_schema(SCHEMA)), SCHEMA)
+        rows = pa.Table.from_pylist([asdict(record) for record in records], to_arrow_schema(SCHEMA))
+        frame = self._spark.createDataFrame(rows, SCHEMA)
         schema = to_arrow_schema(classified_schema(self._domain))
         return classified(self._domain, frame, generations).toArrow().cast(schema)
 
@@ -253,10 +243,6 @@ class SilverJob:
 def _lies_within(place: OffsetRange, part: OffsetRange) -> bool:
     same = (place.topic_id, place.partition) == (part.topic_id, part.partition)
     return same and part.start <= place.start < part.end
-
-
-def _with_outcome(records: pa.Table, outcome: str) -> pa.Table:
-    return records.filter(pc.equal(records[OUTCOME], outcome))
 
 
 def _places(records: pa.Table) -> set[Coordinates]:

@@ -4,7 +4,7 @@ INSERT INTO public.fraudtransaction
     ({columns}, rules_version, reasons, evidence, bronze_topic_id, bronze_partition, bronze_offset)
 SELECT {columns}, rules_version, reasons, evidence, topic_id, partition_id, record_offset
 FROM verdict_staging
-JOIN ops.transaction_seen AS seen USING (txn_id, verdict, topic_id, partition_id, record_offset)
+{owned}
 WHERE verdict = 'fraud'
 ORDER BY place
 ON CONFLICT (txn_id) DO NOTHING

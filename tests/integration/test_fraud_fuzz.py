@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from include.domains import TRANSACTIONS
 from include.fraud.lease import acquire
 from include.fraud.rules import RULES_FILE, load_rules
-from include.fraud.settle import Classified
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
-from include.quality import classify
+from include.quality.columns import classify_records
 from include.settings import Settings
 from include.warehouse.connect import connect
 from tests.fraud import warehouse_template
@@ -45,19 +44,18 @@ class Wild:
         self.conn = conn
         self.sink = Sink(dsn, acquire(conn, "fuzz"), load_rules(RULES_FILE), lambda *_: False, Event())
         self._batch_ids, self._offsets = count(), count()
-        self.written: list[Classified] = []
+        self.written: list[BronzeRecord] = []
 
     def write(self, values: list[bytes | None]) -> None:
-        batch = [self._classified(value) for value in values]
-        counts = self.sink.write(Batch("fuzz", next(self._batch_ids), batch)).counts
+        batch = [self._record(value) for value in values]
+        counts = self.sink.write(Batch("fuzz", next(self._batch_ids), classify_records(TRANSACTIONS, batch))).counts
         assert counts is not None
         assert counts.records == len(values)
         self.written += batch
 
-    def _classified(self, value: bytes | None) -> Classified:
+    def _record(self, value: bytes | None) -> BronzeRecord:
         offset = next(self._offsets)
-        record = BronzeRecord(TOPIC_ID, offset % 3, offset, ARRIVED_MS, ARRIVED_MS, value)
-        return Classified(record, classify(TRANSACTIONS, record))
+        return BronzeRecord(TOPIC_ID, offset % 3, offset, ARRIVED_MS, ARRIVED_MS, value)
 
     def check(self) -> None:
         """Each record is in one place or is a tombstone."""
@@ -68,10 +66,9 @@ class Wild:
             places[topic_id, partition, offset] = place
             assert txn_id is None or txn_id not in ids
             ids.add(txn_id)
-        for one in self.written:
-            record = one.record
+        for record in self.written:
             place = places.pop((record.topic_id, record.partition, record.offset), None)
-            assert (place is None) == (record.value is None), one
+            assert (place is None) == (record.value is None), record
         assert places == {}
 
 

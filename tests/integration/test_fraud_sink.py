@@ -16,10 +16,10 @@ from include.domains import TRANSACTIONS
 from include.fraud.checkpoint import CheckpointError
 from include.fraud.lease import APPLICATION_NAME, Lease, StaleLeaseError, acquire, hold
 from include.fraud.rules import RULES_FILE, Rules, load_rules
-from include.fraud.settle import Classified, Counts
+from include.fraud.settle import Counts
 from include.fraud.sink import Batch, Sink, Written
 from include.lake.records import BronzeRecord
-from include.quality import classify
+from include.quality.columns import classify_records
 from include.settings import Settings
 from include.warehouse.connect import connect
 from tests.fraud import warehouse_copy, warehouse_template
@@ -87,14 +87,13 @@ def body(txn_id: str, **changes: Any) -> dict[str, Any]:
     return plain | changes
 
 
-def record(offset: int, value: dict[str, Any] | bytes | None, partition: int = 0) -> Classified:
+def record(offset: int, value: dict[str, Any] | bytes | None, partition: int = 0) -> BronzeRecord:
     raw = json.dumps(value).encode() if isinstance(value, dict) else value
-    bronze = BronzeRecord(TOPIC_ID, partition, offset, ARRIVED_MS, ARRIVED_MS, raw)
-    return Classified(bronze, classify(TRANSACTIONS, bronze))
+    return BronzeRecord(TOPIC_ID, partition, offset, ARRIVED_MS, ARRIVED_MS, raw)
 
 
-def batch(batch_id: int, *records: Classified, checkpoint: str = "checkpoint-1") -> Batch:
-    return Batch(checkpoint, batch_id, records)
+def batch(batch_id: int, *records: BronzeRecord, checkpoint: str = "checkpoint-1") -> Batch:
+    return Batch(checkpoint, batch_id, classify_records(TRANSACTIONS, records))
 
 
 TABLES = (

@@ -19,10 +19,10 @@ import pytest
 from include.domains import MERCHANTS, PROFILES, TRANSACTIONS, Domain
 from include.fraud.lease import acquire
 from include.fraud.rules import RULES_FILE, load_rules
-from include.fraud.settle import Classified, Counts, open_staging, settle_locked
+from include.fraud.settle import Counts, open_staging, settle_locked
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
-from include.quality import classify
+from include.quality.columns import classify_records
 from include.settings import Settings
 from include.warehouse import quarantine
 from include.warehouse.connect import connect
@@ -88,7 +88,7 @@ def judge(settings: Settings, domain: Domain, *records: BronzeRecord, checkpoint
         lease = acquire(conn, "test")
     sink = Sink(settings.warehouse_dsn, lease, load_rules(RULES_FILE), lambda *_: False, Event(), patience=30)
     try:
-        batch = Batch(checkpoint, 0, [Classified(one, classify(domain, one)) for one in records])
+        batch = Batch(checkpoint, 0, classify_records(domain, records))
         return sink.write(batch).counts
     finally:
         sink.close()
@@ -346,7 +346,7 @@ def test_a_redrive_and_a_stream_that_reads_again_do_not_give_one_record_two_plac
         with connect(own.warehouse_dsn) as landing, landing.transaction():
             open_staging(landing)
             assert quarantine.take_waiting(landing, [Coordinates.of(again)]) == [again]
-            valid = [Classified(again, classify(TRANSACTIONS, again))]
+            valid = classify_records(TRANSACTIONS, [again])
             settle_locked(landing, valid, load_rules(RULES_FILE), [Coordinates.of(again)])
             # This one still knows the old contract, and refuses the record.
             stream = pool.submit(judge, own, old_contract, again, checkpoint="another")

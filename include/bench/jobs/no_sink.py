@@ -17,9 +17,8 @@ from include.spark.session import checkpoint_location, spark_session
 
 def classify_and_count(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Do a worker's work, and hand on how many records it was."""
-    for batch in batches:
-        for _ in classify_batches([batch]):
-            yield pa.record_batch({"records": [batch.num_rows]})
+    for outcomes in classify_batches(batches):
+        yield pa.record_batch({"records": [outcomes.num_rows]})
 
 
 def main(arguments: list[str]) -> None:
