@@ -83,8 +83,8 @@ def judge_all(settings: Settings) -> None:
                 start = known.get(topic_id, {}).get(partition, 0)
                 records = list(bronze.read(topic_id, partition, start, end))
                 for first in range(0, len(records), BATCH_RECORDS):
-                    chunk = records[first : first + BATCH_RECORDS]
-                    sink.write(Batch(CHECKPOINT_ID, batch_id, classify_records(TRANSACTIONS, chunk)))
+                    parts = [classify_records(TRANSACTIONS, records[first : first + BATCH_RECORDS])]
+                    sink.write(Batch(CHECKPOINT_ID, batch_id, parts.copy))
                     batch_id += 1
     finally:
         sink.close()

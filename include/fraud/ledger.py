@@ -63,27 +63,24 @@ def newest_entry(conn: psycopg.Connection, checkpoint_id: str) -> Entry | None:
     return None if row is None else Entry(row[0], positions_from_plain(row[1]))
 
 
-def is_replay(entry: Entry | None, batch_id: int, records: pa.Table) -> bool:
-    """Whether this batch was committed before (and the driver died before its checkpoint knew).
+def check_replay(entry: Entry, batch_id: int, records: pa.Table) -> None:
+    """Make sure that a batch which was committed before (and the driver died before its checkpoint knew) is the same.
 
     ``records`` has the columns topic_id, partition and offset.
 
     Raises:
         CheckpointError: a batch of this number was committed, but with other records.
     """
-    if entry is None or batch_id > entry.batch_id:
-        return False
     for (topic_id, partition), (_, last) in spans(records).items():
         if last >= entry.positions.get(topic_id, {}).get(partition, 0):
             raise CheckpointError(
                 f"batch {batch_id} was committed already, but the checkpoint now puts offset {last} of"
                 f" partition {partition}, topic {topic_id}, into it, which was never read"
             )
-    return True
 
 
 def advance(known: Positions, records: pa.Table, has_records: HasRecords) -> Positions:
-    """The positions after a batch that starts from ``known``; ``records`` as for `is_replay`.
+    """The positions after a batch that starts from ``known``; ``records`` as for `check_replay`.
 
     Raises:
         CheckpointError: bronze has records between the known position of a partition and the batch's first record.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
@@ -44,10 +44,24 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a batch: its counts, and the rows that are new in FraudTransaction."""
+    """What became of records: their counts, and the rows that are new in FraudTransaction.
+
+    ``newest_taken_ms`` is when the newest of them came, see ``BronzeRecord``; None where there is none.
+    """
 
     counts: Counts
     frauds: list[dict[str, Any]]
+    newest_taken_ms: int | None
+
+
+def together(parts: Sequence[Settled]) -> Settled:
+    """What became of the records of all parts, of which there is at least one."""
+    counted = [asdict(part.counts) for part in parts]
+    return Settled(
+        Counts(**{name: sum(one[name] for one in counted) for name in counted[0]}),
+        [row for part in parts for row in part.frauds],
+        max((part.newest_taken_ms for part in parts if part.newest_taken_ms is not None), default=None),
+    )
 
 
 def open_staging(conn: psycopg.Connection) -> None:
@@ -91,7 +105,7 @@ def settle_locked(
         quarantined=len(refused),
         tombstones=with_outcome(outcomes, TOMBSTONE).num_rows,
     )
-    return Settled(counts, claimed.frauds)
+    return Settled(counts, claimed.frauds, pc.max(outcomes["taken_ms"]).as_py())
 
 
 def settle_apart(
@@ -104,7 +118,6 @@ def settle_apart(
 
     def take(part: pa.Table) -> Settled:
         with conn.transaction():
-            conn.execute("TRUNCATE verdict_staging")  # of the part before
             return settle(conn, part, rules) if waiting is None else settle_locked(conn, part, rules, waiting)
 
     def refuse(part: pa.Table, error: Exception) -> Settled:
@@ -112,17 +125,13 @@ def settle_apart(
         outcomes = outcome_batch(TRANSACTIONS, ((record, refused) for record in bronze_records(part)))
         return take(pa.Table.from_batches([outcomes]))
 
-    parts = isolate(_in_order(outcomes), take, halves_of, refuse)
-    counted = [asdict(part.counts) for part in parts]
-    counts = Counts(**{name: sum(one[name] for one in counted) for name in counted[0]})
-    return Settled(counts, [row for part in parts for row in part.frauds])
+    return together(isolate(_in_order(outcomes), take, halves_of, refuse))
 
 
-def stored_frauds(conn: psycopg.Connection, outcomes: pa.Table) -> list[dict[str, Any]]:
-    """The rows of FraudTransaction that these records, settled before, have become."""
-    own = with_outcome(outcomes, VALID)["txn_id"].to_pylist()
+def stored_frauds(conn: psycopg.Connection, txn_ids: Iterable[str]) -> list[dict[str, Any]]:
+    """The rows of FraudTransaction that have these ids."""
     with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_statement("select_fraud"), {"txn_ids": own}).fetchall()
+        return cursor.execute(_statement("select_fraud"), {"txn_ids": list(txn_ids)}).fetchall()
 
 
 def _in_order(outcomes: pa.Table) -> pa.Table:
@@ -148,6 +157,7 @@ def _claim(conn: psycopg.Connection, valid: pa.Table, rules: Rules) -> _Claimed:
     risks: dict[str, str] = dict(conn.execute(load_sql("select_merchant_risks"), {"ids": merchants}).fetchall())
     staged = staged_columns(valid, rules, risks)
     with conn.cursor(row_factory=dict_row) as cursor:
+        cursor.execute("TRUNCATE verdict_staging")  # others of this transaction may be there
         with cursor.copy(_statement("copy_verdicts")) as copy:
             copy.write(written(staged))
         cursor.execute(_statement("claim_transactions"))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, TypeAlias
@@ -24,7 +24,8 @@ import pyarrow as pa
 from include.fraud import ledger
 from include.fraud.lease import APPLICATION_NAME, Lease, hold
 from include.fraud.rules import Rules
-from include.fraud.settle import Counts, Settled, open_staging, settle, settle_apart, stored_frauds
+from include.fraud.settle import Counts, Settled, open_staging, settle, settle_apart, stored_frauds, together
+from include.quality.columns import VALID, with_outcome
 from include.quality.isolate import lies_in_records, try_twice
 from include.warehouse.connect import connect
 
@@ -38,22 +39,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What became of the records of one micro-batch, in columns (see ``outcome_schema``).
+    """One micro-batch; ``checkpoint_id`` is the streaming query's id, which lives in its checkpoint.
 
-    ``checkpoint_id`` is the streaming query's id, which lives in its checkpoint.
+    ``parts`` gives what became of its records, as tables with ``outcome_schema``; each of its calls gives the same.
     """
 
     checkpoint_id: str
     batch_id: int
-    outcomes: pa.Table
+    parts: Callable[[], Iterable[pa.Table]]
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What writing a batch did: its counts (None for a replay), and the rows of FraudTransaction to show."""
+    """What writing a batch did: its counts (None for a replay), and the rows of FraudTransaction to show.
+
+    ``newest_taken_ms`` is when the newest of its records came, see ``BronzeRecord`` (None where it has none, and for a
+    replay).
+    """
 
     counts: Counts | None
     frauds: list[dict[str, Any]]
+    newest_taken_ms: int | None = None
 
 
 class Sink:
@@ -115,18 +121,30 @@ class Sink:
         return self._conn
 
     def _write_once(self, conn: psycopg.Connection, batch: Batch, settle: Settle) -> Written:
-        outcomes = batch.outcomes
+        parts = batch.parts()
         with conn.transaction():
             hold(conn, self._lease)
             entry = ledger.newest_entry(conn, batch.checkpoint_id)
-            if ledger.is_replay(entry, batch.batch_id, outcomes):
-                # The driver may have died before it showed these.
-                return Written(None, stored_frauds(conn, outcomes))
-            known = entry.positions if entry else {}
-            positions = known, ledger.advance(known, outcomes, self._has_records)
-            settled = settle(conn, outcomes, self._rules)
-            ledger.enter(conn, batch.checkpoint_id, batch.batch_id, self._lease.epoch, positions, settled.counts)
-        return Written(settled.counts, settled.frauds)
+            if entry is not None and batch.batch_id <= entry.batch_id:
+                return self._replayed(conn, entry, batch.batch_id, parts)
+            start = end = entry.positions if entry else {}
+            settled: list[Settled] = []
+            for part in parts:
+                end = ledger.advance(end, part, self._has_records)
+                settled.append(settle(conn, part, self._rules))
+            whole = together(settled)
+            ledger.enter(conn, batch.checkpoint_id, batch.batch_id, self._lease.epoch, (start, end), whole.counts)
+        return Written(whole.counts, whole.frauds, whole.newest_taken_ms)
+
+    def _replayed(
+        self, conn: psycopg.Connection, entry: ledger.Entry, batch_id: int, parts: Iterable[pa.Table]
+    ) -> Written:
+        """The batch was committed before; the driver may have died before it showed the frauds, or told Spark."""
+        txn_ids: set[str] = set()
+        for part in parts:
+            ledger.check_replay(entry, batch_id, part)
+            txn_ids.update(with_outcome(part, VALID)["txn_id"].to_pylist())
+        return Written(None, stored_frauds(conn, txn_ids))
 
 
 def _one_line(error: BaseException) -> str:

@@ -50,7 +50,7 @@ class PlainReader:
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
         texts = [field for field in contract.record if field.logical_type != "number"]
-        # Of each name and each text, where none is escaped: with more or less a field is there twice, or another one is.
+        # Of each name and each text, none of them escaped: with more or less, a field is there twice, or another is.
         self._quotes = 2 * len(contract.record) + 2 * len(texts)
         types = [(field.name, str if field in texts else msgspec.Raw) for field in contract.record]
         self._decoder = msgspec.json.Decoder(msgspec.defstruct("PlainRecord", types, gc=False))

@@ -13,7 +13,7 @@ Options:
 ``end``
     Batch only, exclusive; the end of bronze at the time of planning when it is missing.
 ``maxRecordsPerBatch``
-    Stream only, default 20000. A micro-batch takes whole objects up to this number of offsets, and at least one object
+    Stream only, default 100000. A micro-batch takes whole objects up to this number of offsets, and at least one object
     of each Kafka partition.
 ``maxBytesPerBatch``
     Stream only, default 32 MiB. The same for the objects' bytes: the driver holds a micro-batch whole.
@@ -55,13 +55,15 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 FORMAT = "bronze"
-DEFAULT_MAX_RECORDS = 20_000
+DEFAULT_MAX_RECORDS = 100_000
 DEFAULT_MAX_BYTES = 32 * 1024 * 1024
 
 SCHEMA = from_arrow_schema(RECORD_SCHEMA)
 # One Arrow batch holds at most this much, so that a worker's memory does not depend on the size of the objects.
 _ROWS_PER_ARROW_BATCH = 5_000
 _BYTES_PER_ARROW_BATCH = 16 * 1024 * 1024
+_OFFSETS_PER_TASK = 1_000
+"""A task of its own for fewer would cost more than it saves."""
 
 
 class BronzeOptionError(ValueError):
@@ -240,7 +242,7 @@ def map_ranges(
     function: Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]],
     schema: StructType | str,
 ) -> DataFrame:
-    """What ``function`` makes of the records in the ranges, of which each is a Spark partition.
+    """What ``function`` makes of the records in the ranges, in order.
 
     The same records as of the data source, but without the two processes that Spark starts to plan a read of one, and
     without the way through the JVM from the worker that reads to one that goes on.
@@ -251,7 +253,9 @@ def map_ranges(
             for place in batch["id"].to_pylist():
                 yield from function(read_range(domain, ranges[place]))
 
-    return spark.range(0, len(ranges), 1, max(1, len(ranges))).mapInArrow(read, schema)
+    offsets = sum(one.end - one.start for one in ranges)
+    tasks = max(1, min(len(ranges), offsets // _OFFSETS_PER_TASK))
+    return spark.range(0, len(ranges), 1, tasks).mapInArrow(read, schema)
 
 
 def readable(bronze: BronzeLog, one: OffsetRange) -> list[BronzeRecord]:

@@ -2,9 +2,9 @@
 
     spark-submit include/spark/fraud_stream.py
 
-The workers classify, the driver writes: each micro-batch is collected as columns and goes into the warehouse in one
-transaction (see ``include/fraud/sink.py``, which also states what is promised). Spark's checkpoint only says where to
-go on.
+The workers classify (see ``include/spark/collector.py``), the driver writes: each micro-batch goes into the warehouse
+in one transaction (see ``include/fraud/sink.py``, which also states what is promised). Spark's checkpoint only says
+where to go on.
 
 SIGTERM to this process (the JVM's child) ends the stream in order, with code 0. The end of the JVM, however it comes
 about, ends this process.
@@ -17,14 +17,11 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from threading import Event
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.streaming.query import StreamingQuery
 
 from include.domains import TRANSACTIONS
@@ -37,19 +34,9 @@ from include.fraud.sink import Batch, Sink
 from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_client
 from include.lifetime import die_with_parent, stop_on_signals
-from include.quality import Rejected
-from include.quality.columns import classify_batch, outcome_batch, outcome_schema
-from include.quality.isolate import isolate, lies_in_records, try_twice, unprocessable
 from include.settings import MissingSettingError, Settings
-from include.spark.bronze_source import (
-    DEFAULT_MAX_BYTES,
-    DEFAULT_MAX_RECORDS,
-    OffsetRange,
-    halved,
-    map_ranges,
-    offset_ranges,
-    readable,
-)
+from include.spark.bronze_source import DEFAULT_MAX_BYTES, DEFAULT_MAX_RECORDS, OffsetRange, offset_ranges
+from include.spark.collector import RangeCollector
 from include.spark.session import checkpoint_location, spark_session
 from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
@@ -60,40 +47,8 @@ EXIT_STALE = 3
 """A newer driver took over."""
 
 QUERY_ID = "sql.streaming.queryId"
-OUTCOMES = from_arrow_schema(outcome_schema(TRANSACTIONS))
 
 log = logging.getLogger("fraud_stream")
-
-
-def classify_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """What becomes of the rows of ``bronze``, in columns."""
-    for batch in batches:
-        yield from classify_batch(TRANSACTIONS, batch)
-
-
-def collect(outcomes: DataFrame) -> pa.Table:
-    """What `classify_batches` made of records, in the driver."""
-    return outcomes.toArrow().cast(outcome_schema(TRANSACTIONS))
-
-
-class RangeCollector:
-    """Collects what lies in ranges of bronze; a record that makes that fail comes as rejected, ``unprocessable``."""
-
-    def __init__(self, spark: SparkSession, bronze: BronzeLog) -> None:
-        self._spark = spark
-        self._bronze = bronze
-
-    def collect(self, ranges: Sequence[OffsetRange]) -> pa.Table:
-        """What becomes of the records of the ranges, in columns."""
-        return pa.concat_tables(isolate(ranges, self._take, halved, self._refuse))
-
-    def _take(self, ranges: Sequence[OffsetRange]) -> pa.Table:
-        return collect(map_ranges(self._spark, TRANSACTIONS, ranges, classify_batches, OUTCOMES))
-
-    def _refuse(self, ranges: Sequence[OffsetRange], error: Exception) -> pa.Table:
-        outcome = Rejected((unprocessable(error),))
-        records = (record for one in ranges for record in readable(self._bronze, one))
-        return pa.Table.from_batches([outcome_batch(TRANSACTIONS, ((record, outcome) for record in records))])
 
 
 class BatchWriter:
@@ -124,19 +79,12 @@ class BatchWriter:
         checkpoint_id = frame.sparkSession.sparkContext.getLocalProperty(QUERY_ID)
         if not checkpoint_id:
             raise RuntimeError(f"Spark does not tell the query's id in {QUERY_ID}")
-        outcomes = self._collect(frame, batch_id)
-        written = self._sink.write(Batch(checkpoint_id, batch_id, outcomes))
+        # Not of the frame: its records would go through the JVM between the worker that reads and one that classifies.
+        ranges = self._ranges_of(batch_id)
+        written = self._sink.write(Batch(checkpoint_id, batch_id, lambda: self._collector.parts(ranges)))
         if written.frauds:
             print("\n".join(map(fraud_line, written.frauds)), flush=True)
-        self._progress.add(written.counts, pc.max(outcomes["taken_ms"]).as_py())
-
-    def _collect(self, frame: DataFrame, batch_id: int) -> pa.Table:
-        try:
-            return try_twice(lambda: collect(frame.mapInArrow(classify_batches, OUTCOMES)), f"reading batch {batch_id}")
-        except Exception as error:
-            if not lies_in_records(error):
-                raise
-            return self._collector.collect(self._ranges_of(batch_id))
+        self._progress.add(written.counts, written.newest_taken_ms)
 
 
 def transactions(spark: SparkSession, options: argparse.Namespace) -> DataFrame:

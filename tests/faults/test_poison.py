@@ -85,7 +85,12 @@ def test_one_micro_batch_of_20_000_with_a_record_that_strikes_at_each_step(
         19_998: "STRIKE-WRITE",
         **worker,
     }
-    records = [transaction(number, location=strikes.get(number, "Berlin")) for number in range(RECORDS)]
+    # The rules are only asked about what may be a fraud.
+    amounts = {12_345: 200_000}
+    records = [
+        transaction(number, location=strikes.get(number, "Berlin"), amount=amounts.get(number, 10))
+        for number in range(RECORDS)
+    ]
     with connect(settings.warehouse_dsn) as conn:
         conn.execute(STRIKE)
     produce(settings, TRANSACTIONS.topic, records, PARTITIONS)

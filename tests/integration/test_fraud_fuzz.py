@@ -48,7 +48,9 @@ class Wild:
 
     def write(self, values: list[bytes | None]) -> None:
         batch = [self._record(value) for value in values]
-        counts = self.sink.write(Batch("fuzz", next(self._batch_ids), classify_records(TRANSACTIONS, batch))).counts
+        counts = self.sink.write(
+            Batch("fuzz", next(self._batch_ids), lambda: [classify_records(TRANSACTIONS, batch)])
+        ).counts
         assert counts is not None
         assert counts.records == len(values)
         self.written += batch

@@ -9,6 +9,7 @@ from threading import Event, Timer
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 from psycopg.sql import SQL, Identifier
 
@@ -93,7 +94,7 @@ def record(offset: int, value: dict[str, Any] | bytes | None, partition: int = 0
 
 
 def batch(batch_id: int, *records: BronzeRecord, checkpoint: str = "checkpoint-1") -> Batch:
-    return Batch(checkpoint, batch_id, classify_records(TRANSACTIONS, records))
+    return Batch(checkpoint, batch_id, lambda: [classify_records(TRANSACTIONS, records)])
 
 
 TABLES = (
@@ -209,7 +210,7 @@ def test_a_lost_checkpoint_changes_nothing(conn: psycopg.Connection, sink: Sink)
     sink.write(batch(1, *MIXED[3:]))
     before = contents(conn)
     # Another cut into batches, too.
-    assert sink.write(batch(0, *MIXED, checkpoint="checkpoint-2")) == Written(MIXED_COUNTS, [])
+    assert sink.write(batch(0, *MIXED, checkpoint="checkpoint-2")) == Written(MIXED_COUNTS, [], ARRIVED_MS)
     assert contents(conn) == before
 
 
@@ -222,7 +223,7 @@ def test_new_rules_do_not_move_what_has_a_verdict(
         rules.model_dump() | {"version": "strict", "high_online_amount": {"above": "1"}, "huge_amount": {"above": "2"}}
     )
     other = Sink(dsn, lease, strict, no_records, Event())
-    assert other.write(batch(0, *MIXED, checkpoint="checkpoint-2")) == Written(MIXED_COUNTS, [])
+    assert other.write(batch(0, *MIXED, checkpoint="checkpoint-2")) == Written(MIXED_COUNTS, [], ARRIVED_MS)
     other.close()
     assert contents(conn) == before
 
@@ -236,7 +237,7 @@ def test_a_txn_id_that_comes_again_is_kept_as_a_duplicate(conn: psycopg.Connecti
             record(2, body("T0001", amount=50_000, channel="Online", location="Paris")),
         )
     )
-    assert written == Written(Counts(2, 0, 0, 2, 0, 0), [])
+    assert written == Written(Counts(2, 0, 0, 2, 0, 0), [], ARRIVED_MS)
     noted = conn.execute("SELECT record_offset, same_body FROM ops.transaction_duplicate ORDER BY 1").fetchall()
     assert noted == [(1, True), (2, False)]
     assert conn.execute("SELECT raw FROM ops.transaction_duplicate WHERE record_offset = 2").fetchone() == (
@@ -256,9 +257,42 @@ def test_a_txn_id_that_comes_again_in_another_unicode_form_says_the_same(conn: p
     assert conn.execute("SELECT count(*) FROM transaction_conflicts").fetchone() == (1,)
 
 
+def test_a_batch_in_parts_is_written_whole_or_not_at_all(conn: psycopg.Connection, sink: Sink) -> None:
+    first = classify_records(TRANSACTIONS, [record(0, body("T0001", amount=200_000)), record(1, b"x"), record(2, None)])
+    second = classify_records(
+        TRANSACTIONS, [record(0, body("T0001"), partition=1), record(1, body("T0002"), partition=1)]
+    )
+    before = contents(conn)
+
+    def broken() -> Iterator[pa.Table]:
+        yield first
+        raise RuntimeError("the second part could not be collected")
+
+    with pytest.raises(RuntimeError, match="second part"):
+        sink.write(Batch("checkpoint-1", 0, broken))
+    assert contents(conn) == before
+    written = sink.write(Batch("checkpoint-1", 0, lambda: [first, second]))
+    assert written.counts == Counts(records=5, fraud=1, genuine=1, duplicates=1, quarantined=1, tombstones=1)
+    assert [row["txn_id"] for row in written.frauds] == ["T0001"]
+    assert sink.write(Batch("checkpoint-1", 0, lambda: [first, second])) == Written(None, written.frauds)
+
+
+@pytest.mark.parametrize(
+    "location", ['"Quoted", and, so on', "Back\\slash", "\\N", "x\\.", "NULL Island", "{Braces}", "D'Or;--", "京都"]
+)
+def test_a_text_is_stored_as_it_came(conn: psycopg.Connection, sink: Sink, location: str) -> None:
+    sink.write(
+        batch(
+            0, record(0, body("T0001", location=location)), record(1, body("T0002", amount=200_000, location=location))
+        )
+    )
+    assert conn.execute("SELECT location FROM genuinetransaction").fetchall() == [(location,)]
+    assert conn.execute("SELECT location FROM fraudtransaction").fetchall() == [(location,)]
+
+
 def test_within_a_batch_the_first_offset_wins_whatever_the_order(conn: psycopg.Connection, sink: Sink) -> None:
     written = sink.write(batch(0, record(7, body("T0001", amount=200_000)), record(6, body("T0001", amount=1))))
-    assert written == Written(Counts(2, 0, 1, 1, 0, 0), [])
+    assert written == Written(Counts(2, 0, 1, 1, 0, 0), [], ARRIVED_MS)
     assert conn.execute("SELECT bronze_offset, amount FROM genuinetransaction").fetchall() == [(6, 1)]
 
 

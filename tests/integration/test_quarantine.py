@@ -88,7 +88,7 @@ def judge(settings: Settings, domain: Domain, *records: BronzeRecord, checkpoint
         lease = acquire(conn, "test")
     sink = Sink(settings.warehouse_dsn, lease, load_rules(RULES_FILE), lambda *_: False, Event(), patience=30)
     try:
-        batch = Batch(checkpoint, 0, classify_records(domain, records))
+        batch = Batch(checkpoint, 0, lambda: [classify_records(domain, records)])
         return sink.write(batch).counts
     finally:
         sink.close()

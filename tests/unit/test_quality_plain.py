@@ -23,10 +23,10 @@ TAKEN_MS = 1_769_904_000_000
 DAY_MS = 86_400_000
 
 TEXTS: dict[str, tuple[str, ...]] = {
-    "txn_id": ("T1", "T" + "9" * 63, "T-a.b:c_d", "T", "T" + "9" * 64, "t1", "T1\n", "T٣"),
-    "user_id": ("U1", "U0007", "U" + "0" * 31, "U" + "0" * 32, "U١٢", "U 1", " U1", "U1 "),
+    "txn_id": ("T1", "T" + "9" * 63, "T-a.b:c_d", "T", "T" + "9" * 64, "t1", "T1\n", "T\u0663"),
+    "user_id": ("U1", "U0007", "U" + "0" * 31, "U" + "0" * 32, "U\u0661\u0662", "U 1", " U1", "U1 "),
     "merchant_id": ("M1", "M0666", "M1.0", ""),
-    "channel": ("ATM", "POS", "Online", "online", " POS", "ＰＯＳ", "Web"),
+    "channel": ("ATM", "POS", "Online", "online", " POS", "\uff30\uff2f\uff33", "Web"),
     "location": ("Berlin", "São Paulo", "Sa\u0303o Paulo", "New  York", "N/A", "unknown", "x" * 100, "x" * 101, " "),
     "timestamp": (
         "2026-01-31 13:45:00",

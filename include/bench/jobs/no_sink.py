@@ -5,31 +5,33 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
 
-import pyarrow as pa
 from pyspark.sql import DataFrame
 
+from include.domains import TRANSACTIONS
+from include.fraud.checkpoint import batch_positions
+from include.lake.bronze_log import BronzeLog
+from include.lake.s3 import s3_client
 from include.settings import Settings
-from include.spark.fraud_stream import classify_batches, parse_options, transactions
+from include.spark.bronze_source import offset_ranges
+from include.spark.collector import RangeCollector
+from include.spark.fraud_stream import parse_options, transactions
 from include.spark.session import checkpoint_location, spark_session
-
-
-def classify_and_count(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Do a worker's work, and hand on how many records it was."""
-    for outcomes in classify_batches(batches):
-        yield pa.record_batch({"records": [outcomes.num_rows]})
 
 
 def main(arguments: list[str]) -> None:
     """Judge nothing until bronze's end."""
     options = parse_options(arguments)
-    spark = spark_session("bench", Settings.from_environment())
+    settings = Settings.from_environment()
+    spark = spark_session("bench", settings)
+    s3 = s3_client(settings)
+    collector = RangeCollector(spark, BronzeLog(s3, TRANSACTIONS))
     done: list[tuple[float, int]] = []
 
-    def take(frame: DataFrame, _batch_id: int) -> None:
-        counts = frame.mapInArrow(classify_and_count, "records long").toArrow()["records"].to_pylist()
-        done.append((time.monotonic(), sum(counts)))
+    def take(_frame: DataFrame, batch_id: int) -> None:
+        ranges = offset_ranges(*batch_positions(s3, options.checkpoint, batch_id))
+        records = sum(part.num_rows for part in collector.parts(ranges))
+        done.append((time.monotonic(), records))
 
     started = (
         transactions(spark, options)

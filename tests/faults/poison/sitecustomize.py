@@ -12,13 +12,15 @@ from typing import Any
 
 from include.fraud.rules import Rules
 from include.lake import objects
+from include.quality.plain import PlainReader
 
 # The package shows the function under the module's name.
 classify = import_module("include.quality.classify")
-decode_line, classify_record, open_record, verdict = (
+decode_line, classify_record, open_record, decode_plain, verdict = (
     objects.decode_line,
     classify._classify,
     classify.open_record,
+    PlainReader._decoded,
     Rules.verdict,
 )
 
@@ -30,13 +32,24 @@ def read(line: bytes) -> bytes | None:
     return decode_line(line)
 
 
-def opened(value: bytes, *how: Any) -> Any:
-    """Strikes while a record is classified: an error, or the end of the process."""
+def strike(value: bytes) -> None:
+    """An error while a record is classified, or the end of the process."""
     if b"STRIKE-CLASSIFY" in value:
         raise ZeroDivisionError("struck while it was classified")
     if b"STRIKE-WORKER" in value:
         os._exit(1)
+
+
+def opened(value: bytes, *how: Any) -> Any:
+    """Strikes a record that is classified by itself."""
+    strike(value)
     return open_record(value, *how)
+
+
+def decoded(reader: PlainReader, value: bytes | None) -> Any:
+    """Strikes a record among many that are classified at once."""
+    strike(value or b"")
+    return decode_plain(reader, value)
 
 
 def classified(domain: Any, record: Any) -> Any:
@@ -56,5 +69,6 @@ def judged(rules: Rules, row: Any, merchant_risk: str | None) -> Any:
 
 objects.decode_line = read
 classify.open_record = opened
+PlainReader._decoded = decoded  # type: ignore[method-assign]
 classify._classify = classified
 Rules.verdict = judged  # type: ignore[method-assign]

@@ -1,0 +1,91 @@
+"""Transactions in ranges of bronze: read and classified by Spark's workers, collected by the driver as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+from include.domains import TRANSACTIONS
+from include.lake.bronze_log import BronzeLog
+from include.quality import Rejected
+from include.quality.columns import classify_batch, outcome_batch, outcome_schema
+from include.quality.isolate import isolate, lies_in_records, try_twice, unprocessable
+from include.spark.bronze_source import OffsetRange, halved, map_ranges, readable
+
+PART_OFFSETS = 20_000
+"""A part has about so many offsets, or one range: while the driver writes it, the workers are at the next one."""
+
+_CHUNKS = "chunk binary"
+
+
+class RangeCollector:
+    """Collects what lies in ranges of bronze; a record that makes that fail comes as rejected, ``unprocessable``."""
+
+    def __init__(self, spark: SparkSession, bronze: BronzeLog) -> None:
+        self._spark = spark
+        self._bronze = bronze
+
+    def parts(self, ranges: Sequence[OffsetRange]) -> Iterator[pa.Table]:
+        """What becomes of the records of the ranges, range by range in order, as tables with ``outcome_schema``.
+
+        The first part is collected at once, each other one while its caller is busy with the one before.
+        """
+        first, *others = _parted(ranges) or [[]]
+        return chain([self._collect(first)], self._ahead(others))
+
+    def _ahead(self, parts: Sequence[Sequence[OffsetRange]]) -> Iterator[pa.Table]:
+        with ThreadPoolExecutor(1, "collector") as pool:
+            following: list[Future[pa.Table]] = [pool.submit(self._collect, part) for part in parts]
+            try:
+                for one in following:
+                    yield one.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _collect(self, ranges: Sequence[OffsetRange]) -> pa.Table:
+        try:
+            return try_twice(lambda: self._take(ranges), "reading a batch")
+        except Exception as error:
+            if not lies_in_records(error):
+                raise
+            return pa.concat_tables(isolate(ranges, self._take, halved, self._refuse))
+
+    def _take(self, ranges: Sequence[OffsetRange]) -> pa.Table:
+        chunks = map_ranges(self._spark, TRANSACTIONS, ranges, classify_batches, _CHUNKS).toArrow()["chunk"]
+        tables = [pa.ipc.open_stream(chunk.as_buffer()).read_all() for chunk in chunks]
+        return pa.concat_tables([outcome_schema(TRANSACTIONS).empty_table(), *tables])
+
+    def _refuse(self, ranges: Sequence[OffsetRange], error: Exception) -> pa.Table:
+        outcome = Rejected((unprocessable(error),))
+        records = (record for one in ranges for record in readable(self._bronze, one))
+        return pa.Table.from_batches([outcome_batch(TRANSACTIONS, ((record, outcome) for record in records))])
+
+
+def classify_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """What becomes of the rows of ``bronze``: each row out holds a table with ``outcome_schema`` as an Arrow stream.
+
+    As bytes, because the JVM would take columns apart into rows, and make columns of these again for the driver.
+    """
+    for batch in batches:
+        chunk = pa.BufferOutputStream()
+        with pa.ipc.new_stream(chunk, outcome_schema(TRANSACTIONS)) as stream:
+            for outcomes in classify_batch(TRANSACTIONS, batch):
+                stream.write_batch(outcomes)
+        yield pa.record_batch({"chunk": [chunk.getvalue().to_pybytes()]})
+
+
+def _parted(ranges: Sequence[OffsetRange]) -> list[list[OffsetRange]]:
+    """The ranges in their order, in parts of `PART_OFFSETS` or, where one range has more, of one range."""
+    parts: list[list[OffsetRange]] = []
+    left = 0
+    for one in ranges:
+        if not parts or one.end - one.start > left:
+            parts.append([])
+            left = PART_OFFSETS
+        parts[-1].append(one)
+        left -= one.end - one.start
+    return parts
