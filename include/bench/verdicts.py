@@ -65,8 +65,7 @@ def _judge(settings: Settings, records: int) -> float:
     with connect(settings.warehouse_dsn, "paylake bench") as conn:
         apply_schema(conn)
         conn.execute(_EMPTY)
-        # Without a pause between micro-batches, as its peer.
-        with running(JOBS / "fraud_stream.py", "--checkpoint", _CHECKPOINT, "--trigger-seconds", "0") as job:
+        with running(JOBS / "fraud_stream.py", "--checkpoint", _CHECKPOINT) as job:
             deadline = time.monotonic() + SECONDS
             while (done := _done(conn))[0] < records and job.poll() is None:
                 if time.monotonic() > deadline:

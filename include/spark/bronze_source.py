@@ -16,7 +16,9 @@ Options:
     Stream only, default 100000. A micro-batch takes whole objects up to this number of offsets, and at least one object
     of each Kafka partition.
 ``maxBytesPerBatch``
-    Stream only, default 32 MiB. The same for the objects' bytes: the driver holds a micro-batch whole.
+    Stream only, default 32 MiB. The same for the objects' bytes.
+``lookSeconds``
+    Stream only, default 1. The longest time between two looks at bronze, while little comes.
 
 Where S3 is and the credentials come from the environment of the Spark processes, never from options, because Spark
 prints options in its plans and logs.
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 FORMAT = "bronze"
 DEFAULT_MAX_RECORDS = 100_000
 DEFAULT_MAX_BYTES = 32 * 1024 * 1024
+DEFAULT_LOOK_SECONDS = 1.0
 
 SCHEMA = from_arrow_schema(RECORD_SCHEMA)
 # One Arrow batch holds at most this much, so that a worker's memory does not depend on the size of the objects.
@@ -137,6 +140,7 @@ class BronzeStreamReader(DataSourceStreamReader):
         self._start = _positions(options, "start") or {}
         self._max_records = _number(options, "maxRecordsPerBatch", DEFAULT_MAX_RECORDS)
         self._max_bytes = _number(options, "maxBytesPerBatch", DEFAULT_MAX_BYTES)
+        self._look_seconds = float(options.get("lookseconds", DEFAULT_LOOK_SECONDS))
         self._planner: BatchPlanner | None = None
 
     def initialOffset(self) -> dict[str, Any]:  # noqa: N802
@@ -174,7 +178,8 @@ class BronzeStreamReader(DataSourceStreamReader):
         """Nothing to release."""
 
     def _planner_from(self, positions: Positions) -> BatchPlanner:
-        return BatchPlanner(bronze_log(self._domain), positions, self._max_records, self._max_bytes)
+        log = bronze_log(self._domain)
+        return BatchPlanner(log, positions, self._max_records, self._max_bytes, self._look_seconds)
 
 
 def offset_ranges(start: Positions, end: Positions) -> list[OffsetRange]:

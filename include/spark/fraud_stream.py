@@ -35,7 +35,13 @@ from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_client
 from include.lifetime import die_with_parent, stop_on_signals
 from include.settings import MissingSettingError, Settings
-from include.spark.bronze_source import DEFAULT_MAX_BYTES, DEFAULT_MAX_RECORDS, OffsetRange, offset_ranges
+from include.spark.bronze_source import (
+    DEFAULT_LOOK_SECONDS,
+    DEFAULT_MAX_BYTES,
+    DEFAULT_MAX_RECORDS,
+    OffsetRange,
+    offset_ranges,
+)
 from include.spark.collector import RangeCollector
 from include.spark.session import checkpoint_location, spark_session
 from include.warehouse.connect import connect
@@ -91,7 +97,8 @@ def transactions(spark: SparkSession, options: argparse.Namespace) -> DataFrame:
     """The stream of what bronze holds of transactions."""
     reader = spark.readStream.format("bronze").option("domain", TRANSACTIONS.name)
     bounded = reader.option("maxRecordsPerBatch", str(options.max_records))
-    return bounded.option("maxBytesPerBatch", str(options.max_bytes)).load()
+    bounded = bounded.option("maxBytesPerBatch", str(options.max_bytes))
+    return bounded.option("lookSeconds", str(options.look_seconds)).load()
 
 
 def start_query(spark: SparkSession, writer: BatchWriter, options: argparse.Namespace) -> StreamingQuery:
@@ -100,7 +107,8 @@ def start_query(spark: SparkSession, writer: BatchWriter, options: argparse.Name
         transactions(spark, options)
         .writeStream.queryName(options.checkpoint)
         .option("checkpointLocation", checkpoint_location(options.checkpoint))
-        .trigger(processingTime=f"{round(options.trigger_seconds * 1000)} milliseconds")
+        # The source says when there is something: it knows how much came, Spark's trigger only the time.
+        .trigger(processingTime="0 seconds")
         .foreachBatch(writer)
         .start()
     )
@@ -157,7 +165,12 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--checkpoint", default=CHECKPOINT, help=f"folder in the bucket checkpoints ({CHECKPOINT})")
     parser.add_argument("--max-records", type=int, default=DEFAULT_MAX_RECORDS, help="most records in a micro-batch")
     parser.add_argument("--max-bytes", type=int, default=DEFAULT_MAX_BYTES, help="most bytes of objects in one")
-    parser.add_argument("--trigger-seconds", type=float, default=1.0, help="shortest time between micro-batches (1.0)")
+    parser.add_argument(
+        "--look-seconds",
+        type=float,
+        default=DEFAULT_LOOK_SECONDS,
+        help=f"longest time between two looks at bronze while little comes ({DEFAULT_LOOK_SECONDS})",
+    )
     parser.add_argument(
         "--patience-seconds", type=float, default=300.0, help="how long to wait for a warehouse that is away (300)"
     )

@@ -28,6 +28,8 @@ _SPARK = {
     "spark.sql.shuffle.partitions": "4",
     "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # How long a stream sleeps that found nothing; its default would ask a hundred times a second.
+    "spark.sql.streaming.pollingDelay": "50ms",
     "spark.python.daemon.module": "include.spark.worker_daemon",
     "spark.sql.catalog." + CATALOG: "org.apache.iceberg.spark.SparkCatalog",
 }

@@ -125,3 +125,27 @@ def test_steps_are_bounded_in_bytes_too() -> None:
     plan = planner(CountingLog({"a": 250, "b": 30}), max_records=10**6, max_bytes=8 * RECORD_BYTES)
     assert plan.next_end() == {"a": {0: 4}, "b": {0: 4}}
     assert plan.next_end() == {"a": {0: 8}, "b": {0: 8}}
+
+
+def test_looks_follow_the_load() -> None:
+    """A busy topic is looked at ten times a second, a quiet one each second; what is asked between costs nothing."""
+    log = CountingLog({"a": 0})
+    now = 0.0
+    plan = BatchPlanner(log, {}, 10**6, 10**9, look_seconds=1.0, clock=lambda: now)
+
+    def looks(seconds: int, per_second: int) -> int:
+        nonlocal now
+        log.asked.clear()
+        for _ in range(seconds * 100):
+            now += 0.01
+            log.ends["a"] += per_second // 100
+            plan.next_end()
+        return len(log.asked)
+
+    looks(3, 0)
+    assert 9 <= looks(10, 0) <= 11
+    looks(1, 1_000)
+    assert 90 <= looks(10, 1_000) <= 110
+    looks(3, 0)
+    assert plan.next_end() == {"a": {0: log.ends["a"]}}
+    assert 9 <= looks(10, 0) <= 11
