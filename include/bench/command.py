@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from include.bench.figures import Figure, machine
+from include.bench.latency import latency
 from include.bench.silver import silver
 from include.bench.traffic import bronze, generate
 from include.bench.verdicts import verdicts, verify
@@ -23,6 +24,7 @@ BENCHES: Mapping[str, Callable[[Settings, int], list[Figure]]] = {
     "generate": generate,
     "bronze": bronze,
     "verdicts": verdicts,
+    "latency": latency,
     "verify": verify,
     "silver": silver,
 }
@@ -73,10 +75,11 @@ def _show(console: Console, where: Mapping[str, object], figures: list[Figure]) 
             _mark(wanted, figure.within),
         )
         for peer in figure.peers:
-            least = "" if peer.least_ratio is None else f"ratio ≥ {peer.least_ratio}"
+            limits = {"≥": peer.least_ratio, "≤": peer.most_ratio}
+            asked = ", ".join(f"ratio {sign} {limit}" for sign, limit in limits.items() if limit is not None)
             ratio = f"{_number(peer.median)} {figure.unit}, ratio {figure.ratio(peer):.2f}"
-            mark = _mark(least, figure.reaches(peer))
-            table.add_row(f"  beside {peer.name}", ratio, _rounds(peer.rounds), least, mark)
+            mark = _mark(asked, figure.reaches(peer))
+            table.add_row(f"  beside {peer.name}", ratio, _rounds(peer.rounds), asked, mark)
     console.print(table)
 
 
@@ -85,7 +88,7 @@ def _mark(wanted: str, reached: bool) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _rounds(values: tuple[float, ...]) -> str:

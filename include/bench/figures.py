@@ -14,13 +14,14 @@ from typing import Any
 class Peer:
     """Something else that was measured, round by round, beside the figure.
 
-    ``least_ratio`` is what the figure is to be at least, as a multiple of the peer's; None where the peer is there to
-    be looked at.
+    ``least_ratio`` and ``most_ratio`` are what the figure is to be at least and at most, as multiples of the peer's;
+    None where the peer is there to be looked at.
     """
 
     name: str
     rounds: tuple[float, ...]
     least_ratio: float | None = None
+    most_ratio: float | None = None
 
     @property
     def median(self) -> float:
@@ -58,8 +59,11 @@ class Figure:
         return self.wanted is None or sign * self.median >= sign * self.wanted
 
     def reaches(self, peer: Peer) -> bool:
-        """Whether it has the peer's ratio."""
-        return peer.least_ratio is None or self.ratio(peer) >= peer.least_ratio
+        """Whether it has the ratio that the peer asks for."""
+        ratio = self.ratio(peer)
+        return (peer.least_ratio is None or ratio >= peer.least_ratio) and (
+            peer.most_ratio is None or ratio <= peer.most_ratio
+        )
 
     @property
     def met(self) -> bool:

@@ -8,19 +8,14 @@ import time
 from psycopg import Connection
 
 from include.bench.figures import Figure, Peer, by_turns
+from include.bench.stream import CHECKPOINT, begin_anew, forget_checkpoint
 from include.bench.submit import JOBS, OWN_JOBS, SECONDS, BenchError, result_of, running
-from include.bench.traffic import RECORDS, produce, remove_folder, take_in
-from include.domains import CHECKPOINTS_BUCKET, TRANSACTIONS
-from include.lake.s3 import s3_client
+from include.bench.traffic import RECORDS, produce, take_in
+from include.domains import TRANSACTIONS
 from include.settings import Settings
 from include.verify import verify as verify_books
 from include.warehouse.connect import connect
-from include.warehouse.schema import apply_schema
 
-_CHECKPOINT = "bench"
-_EMPTY = (
-    "TRUNCATE fraudtransaction, genuinetransaction, ops.transaction_seen, ops.transaction_duplicate, ops.stream_batch"
-)
 _DONE = """
     SELECT coalesce(sum(records), 0)::bigint, coalesce(sum(records) FILTER (WHERE batch_id > 0), 0)::bigint,
         coalesce(extract(epoch FROM max(committed_at) - min(committed_at)), 0)::float
@@ -61,11 +56,9 @@ def _backlog(settings: Settings) -> int:
 
 def _judge(settings: Settings, records: int) -> float:
     """Have the stream judge all that is in bronze, as if it never had."""
-    _forget_checkpoint(settings)
     with connect(settings.warehouse_dsn, "paylake bench") as conn:
-        apply_schema(conn)
-        conn.execute(_EMPTY)
-        with running(JOBS / "fraud_stream.py", "--checkpoint", _CHECKPOINT) as job:
+        begin_anew(settings, conn)
+        with running(JOBS / "fraud_stream.py", "--checkpoint", CHECKPOINT) as job:
             deadline = time.monotonic() + SECONDS
             while (done := _done(conn))[0] < records and job.poll() is None:
                 if time.monotonic() > deadline:
@@ -83,10 +76,6 @@ def _done(conn: Connection) -> tuple[int, int, float]:
 
 
 def _without_sink(settings: Settings) -> float:
-    _forget_checkpoint(settings)
-    done: dict[str, float] = json.loads(result_of(OWN_JOBS / "no_sink.py", "--checkpoint", _CHECKPOINT))
+    forget_checkpoint(settings)
+    done: dict[str, float] = json.loads(result_of(OWN_JOBS / "no_sink.py", "--checkpoint", CHECKPOINT))
     return done["records"] / done["seconds"]
-
-
-def _forget_checkpoint(settings: Settings) -> None:
-    remove_folder(s3_client(settings), CHECKPOINTS_BUCKET, _CHECKPOINT)

@@ -22,6 +22,12 @@ def test_a_peer_that_has_a_ratio_has_to_be_reached(least: float | None, met: boo
     assert figure.as_json()["peers"][0]["ratio"] == 2.0
 
 
+@pytest.mark.parametrize(("most", "met"), [(None, True), (2.0, True), (1.9, False)])
+def test_a_peer_that_has_a_highest_ratio_must_not_be_passed(most: float | None, met: bool) -> None:
+    peer = Peer("the same with little history", (4.0, 5.0, 6.0), most_ratio=most)
+    assert Figure("cost", "s", (10.0,), lower_is_better=True, peers=(peer,)).met is met
+
+
 def test_all_are_measured_in_each_round() -> None:
     measured: list[str] = []
 
