@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from include.bench.figures import Figure, Peer, by_turns
 from include.bench.submit import JOBS, OWN_JOBS, BenchError, result_of
@@ -38,11 +39,19 @@ def silver(settings: Settings, rounds: int) -> list[Figure]:
             raise BenchError(f"{changed} rows changed, not {_NEW}")
         return time.monotonic() - began
 
-    measured = by_turns(rounds, {"silver": run, "bare": _start_only})
-    peer = Peer("a session, and one job that does nothing", measured["bare"])
-    figure = Figure(
-        "a silver run for 40 new records", "s", measured["silver"], 8.0, lower_is_better=True, peers=(peer,)
+    measured = by_turns(
+        rounds,
+        {
+            "silver": run,
+            "bare": lambda: _seconds(OWN_JOBS / "bare_session.py"),
+            "notebook": lambda: _seconds(OWN_JOBS / "notebook_silver.py"),
+        },
     )
+    peers = (
+        Peer("a session, and one job that does nothing", measured["bare"]),
+        Peer("a notebook's way: read everything, clean, append", measured["notebook"]),
+    )
+    figure = Figure("a silver run for 40 new records", "s", measured["silver"], 8.0, lower_is_better=True, peers=peers)
     return [figure]
 
 
@@ -57,9 +66,9 @@ def _run() -> int:
     return int(report["changed"])
 
 
-def _start_only() -> float:
+def _seconds(application: Path) -> float:
     began = time.monotonic()
-    result_of(OWN_JOBS / "bare_session.py", options=_options())
+    result_of(application, options=_options())
     return time.monotonic() - began
 
 

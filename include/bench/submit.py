@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from include.local.jars import ensure_jars
+from include.local.java import find_java
+from include.local.layout import locate
+from include.local.steps import Runner, Step
 
 CLONE = Path(__file__).parents[2]
 JOBS = CLONE / "include" / "spark"
@@ -38,6 +44,17 @@ def result_of(application: Path, *arguments: str, options: tuple[str, ...] = ())
         return (done.stdout.strip().splitlines() or [""])[-1]
 
 
+def rate_of(application: Path, *arguments: str, options: tuple[str, ...] = ()) -> float:
+    """Run one of the bench's own jobs that tells how many ``records`` took how many ``seconds``; records a second.
+
+    Raises:
+        BenchError: it failed.
+        subprocess.TimeoutExpired: it did not end.
+    """
+    done: dict[str, float] = json.loads(result_of(application, *arguments, options=options))
+    return done["records"] / done["seconds"]
+
+
 @contextmanager
 def running(application: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """Have a job run for the length of the block.
@@ -56,6 +73,18 @@ def running(application: Path, *arguments: str) -> Iterator[subprocess.Popen[byt
         finally:
             job.kill()
             job.wait()
+
+
+def with_jars(name: str) -> tuple[str, ...]:
+    """Options that give a job the pinned jars ``name`` besides; they are fetched the first time.
+
+    Raises:
+        StackError: they can not be fetched.
+    """
+    stack, java = locate(), find_java()
+    found: list[Path] = []
+    Runner([Step(name, name, lambda task: found.append(ensure_jars(stack, name, java, task)))]).run()
+    return "--jars", ",".join(str(jar) for folder in found for jar in folder.glob("*.jar"))
 
 
 def _program() -> str:

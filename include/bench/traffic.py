@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from faker import Faker
 
 from include.bench.figures import Figure, Peer, by_turns
+from include.bench.submit import OWN_JOBS, rate_of, with_jars
 from include.domains import BRONZE_BUCKET, TRANSACTIONS, Domain
 from include.fraud.rules import load_rules
 from include.generators.population import DEFAULT_MERCHANTS, DEFAULT_SEED, DEFAULT_USERS, Population
@@ -69,20 +70,22 @@ def bronze(settings: Settings, rounds: int) -> list[Figure]:
     """From Kafka into MinIO, by one process."""
     produce(settings, RECORDS)
     s3 = s3_client(settings)
-    objects = _ingested(settings, s3)
+    objects, jars = _ingested(settings, s3), with_jars("spark-kafka")
     measured = by_turns(
         rounds,
         {
             "bronze": lambda: _ingest_anew(settings, s3),
             "consumed": lambda: _consume(settings),
             "put": lambda: _put(s3, objects),
+            "spark": lambda: rate_of(OWN_JOBS / "kafka_to_json.py", options=jars),
         },
     )
     slower = min(measured["consumed"], measured["put"], key=statistics.median)
-    peers = tuple(
+    bare = tuple(
         Peer(what, measured[name], least_ratio=0.7 if measured[name] == slower else None)
         for name, what in (("consumed", "bare consuming"), ("put", "bare PUT of the same objects"))
     )
+    peers = (*bare, Peer("Spark's Kafka source writing JSON, on all processors", measured["spark"]))
     return [Figure("records from Kafka into bronze", "1/s", measured["bronze"], peers=peers)]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from psycopg import Connection
 
 from include.bench.figures import Figure, Peer, by_turns
 from include.bench.stream import CHECKPOINT, begin_anew, forget_checkpoint
-from include.bench.submit import JOBS, OWN_JOBS, SECONDS, BenchError, result_of, running
+from include.bench.submit import JOBS, OWN_JOBS, SECONDS, BenchError, rate_of, running
 from include.bench.traffic import RECORDS, produce, take_in
 from include.domains import TRANSACTIONS
 from include.settings import Settings
@@ -27,10 +26,19 @@ _LOOK_SECONDS = 0.2
 def verdicts(settings: Settings, rounds: int) -> list[Figure]:
     """Verdicts a second, from the commit of the first micro-batch to that of the last."""
     records = _backlog(settings)
-    runs = {"judged": lambda: _judge(settings, records), "no sink": lambda: _without_sink(settings)}
-    measured = by_turns(rounds, runs)
-    peer = Peer("the same query with a sink that does nothing", measured["no sink"], least_ratio=0.6)
-    return [Figure("verdicts from a backlog", "1/s", measured["judged"], 30_000, peers=(peer,))]
+    measured = by_turns(
+        rounds,
+        {
+            "judged": lambda: _judge(settings, records),
+            "no sink": lambda: _without_sink(settings),
+            "jdbc": lambda: rate_of(OWN_JOBS / "jdbc_append.py"),
+        },
+    )
+    peers = (
+        Peer("the same query with a sink that does nothing", measured["no sink"], least_ratio=0.6),
+        Peer("Spark's JDBC append of the rows alone", measured["jdbc"]),
+    )
+    return [Figure("verdicts from a backlog", "1/s", measured["judged"], 30_000, peers=peers)]
 
 
 def verify(settings: Settings, rounds: int) -> list[Figure]:
@@ -77,5 +85,4 @@ def _done(conn: Connection) -> tuple[int, int, float]:
 
 def _without_sink(settings: Settings) -> float:
     forget_checkpoint(settings)
-    done: dict[str, float] = json.loads(result_of(OWN_JOBS / "no_sink.py", "--checkpoint", CHECKPOINT))
-    return done["records"] / done["seconds"]
+    return rate_of(OWN_JOBS / "no_sink.py", "--checkpoint", CHECKPOINT)
