@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
@@ -15,6 +14,8 @@ from rich.table import Table
 from include.bench.figures import Figure, machine
 from include.bench.latency import latency
 from include.bench.silver import silver
+from include.bench.stack import cold_up, stack
+from include.bench.submit import in_environment
 from include.bench.traffic import bronze, generate
 from include.bench.verdicts import verdicts, verify
 from include.local.testing import store_servers
@@ -28,10 +29,16 @@ BENCHES: Mapping[str, Callable[[Settings, int], list[Figure]]] = {
     "verify": verify,
     "silver": silver,
 }
+"""Those on servers of their own."""
+WHOLE: Mapping[str, Callable[[int], list[Figure]]] = {"stack": stack, "cold-up": cold_up}
+"""Those that start a whole stack."""
+ALONE = frozenset({"cold-up"})
+"""Not part of all: it downloads and builds everything anew."""
+NAMES = (*BENCHES, *WHOLE)
 
 
 def bench_command(
-    name: Annotated[str, typer.Argument(help=f"all, or one of {', '.join(BENCHES)}")] = "all",
+    name: Annotated[str, typer.Argument(help=f"all, or one of {', '.join(NAMES)}")] = "all",
     rounds: Annotated[int, typer.Option(min=1, help="How often each thing is measured; the median counts.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
@@ -39,25 +46,28 @@ def bench_command(
 
     The exit code is 1 when a figure is not what is wanted.
     """
-    if name not in ("all", *BENCHES):
-        raise typer.BadParameter(f"there is no bench {name}; there are all, {', '.join(BENCHES)}")
+    if name not in ("all", *NAMES):
+        raise typer.BadParameter(f"there is no bench {name}; there are all, {', '.join(NAMES)}")
     where = machine()
     console = Console(stderr=as_json)
     figures: list[Figure] = []
-    for one, measure in BENCHES.items():
-        if name in ("all", one):
-            console.print(f"{one}: measuring", style="dim")
-            # New servers for each: what one has written must not slow the next one down.
-            with store_servers() as environment:
-                os.environ.update(environment)
-                figures += measure(Settings.from_environment(), rounds)
-                # Its producers are parts of cycles, and would complain once the servers are gone.
-                gc.collect()
+    for one in [one for one in NAMES if one not in ALONE] if name == "all" else [name]:
+        console.print(f"{one}: measuring", style="dim")
+        figures += WHOLE[one](rounds) if one in WHOLE else _on_servers(BENCHES[one], rounds)
     if as_json:
         typer.echo(json.dumps({"machine": where, "figures": [figure.as_json() for figure in figures]}, indent=2))
     else:
         _show(console, where, figures)
     raise typer.Exit(0 if all(figure.met for figure in figures) else 1)
+
+
+def _on_servers(measure: Callable[[Settings, int], list[Figure]], rounds: int) -> list[Figure]:
+    """Measure on new servers: what one bench has written must not slow the next one down."""
+    with store_servers() as environment, in_environment(environment):
+        figures = measure(Settings.from_environment(), rounds)
+        # Its producers are parts of cycles, and would complain once the servers are gone.
+        gc.collect()
+        return figures
 
 
 def _show(console: Console, where: Mapping[str, object], figures: list[Figure]) -> None:

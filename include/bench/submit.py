@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,6 +73,18 @@ def running(application: Path, *arguments: str) -> Iterator[subprocess.Popen[byt
         finally:
             job.kill()
             job.wait()
+
+
+@contextmanager
+def in_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Have these variables in the environment of this process, and so of its jobs, for the length of the block."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def with_jars(name: str) -> tuple[str, ...]:
