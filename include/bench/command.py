@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from include.bench.figures import Figure, machine
+from include.bench.growth import growth
 from include.bench.latency import latency
 from include.bench.silver import silver
 from include.bench.stack import cold_up, stack
@@ -28,6 +29,7 @@ BENCHES: Mapping[str, Callable[[Settings, int], list[Figure]]] = {
     "latency": latency,
     "verify": verify,
     "silver": silver,
+    "growth": growth,
 }
 """Those on servers of their own."""
 WHOLE: Mapping[str, Callable[[int], list[Figure]]] = {"stack": stack, "cold-up": cold_up}

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from include.bench.figures import Figure, Peer, by_turns
-from include.bench.submit import JOBS, OWN_JOBS, BenchError, result_of
-from include.bench.traffic import take_in
+from include.bench.submit import JOBS, OWN_JOBS, SHORT, BenchError, result_of
+from include.bench.traffic import send_reference
 from include.domains import MERCHANTS
 from include.generators.population import DEFAULT_SEED, DEFAULT_USERS, Population
-from include.generators.producer import RecordProducer
-from include.generators.records import Record, encode
 from include.generators.reference import reference_records
 from include.generators.transactions import now
 from include.settings import Settings
-from include.spark.home import SHORT_JOB
 
 _HELD, _NEW = 500, 40
 
@@ -26,13 +22,13 @@ def silver(settings: Settings, rounds: int) -> list[Figure]:
     """Seconds for 40 new records beside a table of 500 rows and more, from the submission of the job to its end."""
     population = Population(DEFAULT_SEED, DEFAULT_USERS, _HELD + rounds * _NEW)
     merchants = [record for domain, record in reference_records(population, now()) if domain == MERCHANTS]
-    _send(settings, merchants[:_HELD])
+    send_reference(settings, MERCHANTS, merchants[:_HELD])
     _run()
     starts = iter(range(_HELD, len(merchants), _NEW))
 
     def run() -> float:
         start = next(starts)
-        _send(settings, merchants[start : start + _NEW])
+        send_reference(settings, MERCHANTS, merchants[start : start + _NEW])
         began = time.monotonic()
         changed = _run()
         if changed != _NEW:
@@ -55,22 +51,12 @@ def silver(settings: Settings, rounds: int) -> list[Figure]:
     return [figure]
 
 
-def _send(settings: Settings, merchants: Sequence[Record]) -> None:
-    with RecordProducer(settings.kafka_config) as producer:
-        producer.send_all(MERCHANTS.topic, [(str(one[MERCHANTS.key]).encode(), encode(one)) for one in merchants])
-    take_in(settings, MERCHANTS)
-
-
 def _run() -> int:
-    report = json.loads(result_of(JOBS / "silver.py", MERCHANTS.name, options=_options()))
+    report = json.loads(result_of(JOBS / "silver.py", MERCHANTS.name, options=SHORT))
     return int(report["changed"])
 
 
 def _seconds(application: Path) -> float:
     began = time.monotonic()
-    result_of(application, options=_options())
+    result_of(application, options=SHORT)
     return time.monotonic() - began
-
-
-def _options() -> tuple[str, ...]:
-    return tuple(part for name, value in SHORT_JOB.items() for part in ("--conf", f"{name}={value}"))

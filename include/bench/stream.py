@@ -19,7 +19,6 @@ CHECKPOINT = "bench"
 _EMPTY = (
     "TRUNCATE fraudtransaction, genuinetransaction, ops.transaction_seen, ops.transaction_duplicate, ops.stream_batch"
 )
-_LOOK_SECONDS = 0.02
 
 
 def begin_anew(settings: Settings, conn: Connection) -> None:
@@ -37,12 +36,13 @@ def forget_checkpoint(settings: Settings) -> None:
 class Watch:
     """When another session than the stream's first saw each micro-batch, by Unix time.
 
-    It looks at the ledger fifty times a second, so a batch is seen up to 20 ms after its commit. The ledger's own
-    ``committed_at`` does not tell: it is when the batch's transaction began.
+    It looks at the ledger ``every`` so many seconds, so a batch is seen that much after its commit at most. The
+    ledger's own ``committed_at`` does not tell: it is when the batch's transaction began.
     """
 
-    def __init__(self, conn: Connection, job: subprocess.Popen[bytes]) -> None:
+    def __init__(self, conn: Connection, job: subprocess.Popen[bytes], every: float = 0.02) -> None:
         self.seen: dict[int, float] = {}
+        self._every = every
         self._conn = conn
         self._job = job
         self._newest = -1
@@ -62,7 +62,7 @@ class Watch:
                 raise BenchError(f"the stream ended with {self._job.returncode} before {what}")
             if time.monotonic() > deadline:
                 raise BenchError(f"waited for {seconds:.0f} s in vain for {what}")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(self._every)
 
     def _look(self) -> None:
         (newest,) = self._conn.execute("SELECT coalesce(max(batch_id), -1) FROM ops.stream_batch").fetchone() or (-1,)

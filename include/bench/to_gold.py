@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from psycopg import Connection, sql
 
 from include.bench.figures import Figure, Peer
-from include.bench.submit import JOBS, SECONDS, BenchError, in_environment, result_of
+from include.bench.submit import JOBS, SECONDS, SHORT, BenchError, in_environment, result_of
 from include.bench.traffic import take_in
 from include.bench.whole import Whole
 from include.domains import ACCOUNTS, MERCHANTS, PROFILES, REFERENCE_DOMAINS, Domain
@@ -21,7 +21,6 @@ from include.generators.transactions import now
 from include.local.clients import airflow_api
 from include.local.secrets import load_secrets
 from include.settings import Settings
-from include.spark.home import SHORT_JOB
 from include.warehouse.connect import connect
 from include.warehouse.gold import load
 
@@ -90,8 +89,7 @@ def _steps(settings: Settings) -> None:
     for domain in REFERENCE_DOMAINS.values():
         _in_process(take_in, settings, domain)
     first, *others = REFERENCE_DOMAINS
-    options = tuple(part for name, value in SHORT_JOB.items() for part in ("--conf", f"{name}={value}"))
-    result_of(JOBS / "silver.py", first, "--along", *others, options=options)
+    result_of(JOBS / "silver.py", first, "--along", *others, options=SHORT)
     for domain in REFERENCE_DOMAINS.values():
         _in_process(load_gold, settings, domain)
 

@@ -18,6 +18,7 @@ from include.domains import BRONZE_BUCKET, TRANSACTIONS, Domain
 from include.fraud.rules import load_rules
 from include.generators.population import DEFAULT_MERCHANTS, DEFAULT_SEED, DEFAULT_USERS, Population
 from include.generators.producer import RecordProducer
+from include.generators.records import Record, encode
 from include.generators.traffic import DEFAULT_FRAUD_SHARE, ProduceReport, new_run_id, produce_transactions
 from include.generators.transactions import TransactionSource
 from include.ingest import IngestReport, ingest
@@ -89,6 +90,13 @@ def bronze(settings: Settings, rounds: int) -> list[Figure]:
     return [Figure("records from Kafka into bronze", "1/s", measured["bronze"], peers=peers)]
 
 
+def send_reference(settings: Settings, domain: Domain, records: Sequence[Record]) -> None:
+    """Send records of reference data, each under its id, and bring them into bronze."""
+    with RecordProducer(settings.kafka_config) as producer:
+        producer.send_all(domain.topic, [(str(one[domain.key]).encode(), encode(one)) for one in records])
+    take_in(settings, domain)
+
+
 def take_in(settings: Settings, domain: Domain) -> IngestReport:
     """Bring the domain's bronze up to the end of its topic."""
     return ingest(domain, consumer_config=settings.kafka_config, s3=s3_client(settings), stop=lambda: False)
@@ -147,7 +155,7 @@ def _put(s3: S3Client, objects: Sequence[tuple[bytes, int]]) -> float:
 
 
 def _send_made(settings: Settings) -> float:
-    source = _source()
+    source = transaction_source()
     turns = [source.take(_TURN) for _ in range(RECORDS // _TURN)]
     began = time.monotonic()
     with RecordProducer(settings.kafka_config) as producer:
@@ -157,7 +165,8 @@ def _send_made(settings: Settings) -> float:
     return len(turns) * _TURN / (time.monotonic() - began)
 
 
-def _source() -> TransactionSource:
+def transaction_source() -> TransactionSource:
+    """The transactions of the default population, under ids of their own."""
     population = Population(DEFAULT_SEED, DEFAULT_USERS, DEFAULT_MERCHANTS)
     return TransactionSource(population, load_rules(), run_id=new_run_id(), fraud_share=DEFAULT_FRAUD_SHARE)
 
