@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+from itertools import pairwise
 
-from include.bench import traffic
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from include.bench import latency, traffic
+from include.bench.apart import apart, follow
+from include.bench.history import PARTITION, History
+from include.domains import TRANSACTIONS
+from include.ingest import Limits
+from include.kafka.topics import ensure_topics
 from include.settings import Settings
+from tests.books import begin_anew
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -20,3 +30,29 @@ def test_making_transactions_costs_a_fraction_of_calling_faker_for_each_field(
     # Wide: 0.7 and 17 on a machine that did nothing else.
     assert figure.ratio(unmade) > 0.2
     assert figure.ratio(faker) > 5
+
+
+def test_latency_is_that_of_all_that_was_made_in_the_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "SECONDS", 5.0)
+    monkeypatch.setattr(latency, "WARM_UP_SECONDS", 2.0)
+    monkeypatch.setattr(latency, "WANTED", {200: {"p50": None, "p99": None}})
+    begin_anew(settings, TRANSACTIONS)
+    half, nearly_all, made = latency.latency(settings, 1)
+    # A second's flush and a second's trigger, on a machine that may be busy; never less than a record takes to Kafka.
+    assert 0.01 < half.median <= nearly_all.median < 30
+    assert 150 < made.median < 250
+
+
+def test_a_history_is_one_that_the_ingestion_goes_on_from(settings: Settings) -> None:
+    begin_anew(settings, TRANSACTIONS)
+    ensure_topics(AdminClient(settings.kafka_config), [TRANSACTIONS.topic])
+    with History(settings) as history:
+        history.write(history.make(20))
+        made = history.make(1)
+        with apart(follow, settings, Limits(flush_records=1)):
+            wait_until(lambda: history.has(20), "the object of the ingestion")
+        objects = list(history.log.objects(history.topic_id, PARTITION))
+        records = list(history.log.read(history.topic_id, PARTITION, 0, 21))
+    assert [one.start for one in objects] == list(range(21))
+    assert all(later.offset == earlier.offset + 1 for earlier, later in pairwise(records))
+    assert records[-1].value == made[0].value

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.datasource import InputPartition
 from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.types import StructType
 
 from include.domains import BRONZE_BUCKET, TRANSACTIONS
 from include.lake.bronze_log import BronzeLog
@@ -24,13 +26,15 @@ from include.lake.records import IncomingRecord
 from include.lake.s3 import s3_client
 from include.quality import Valid
 from include.settings import Settings
-from include.spark.bronze_source import OffsetRange, map_ranges, without
+from include.spark import bronze_source
+from include.spark.bronze_source import BronzeDataSource, BronzeStreamReader, OffsetRange, map_ranges, without
 from include.spark.fraud_stream import CHUNKS, classify_batches, collect
 from include.spark.session import checkpoint_location, spark_session
 from tests.bronze import any_topic_id
 from tests.transactions import transaction
 
 if TYPE_CHECKING:
+    from botocore.model import OperationModel
     from mypy_boto3_s3 import S3Client
 
 pytestmark = pytest.mark.integration
@@ -233,6 +237,52 @@ def test_a_stream_goes_on_from_its_checkpoint_in_bounded_steps(
     query.processAllAvailable()
     query.stop()
     assert collector.batches[seen:] == [list(range(160, 170)), list(range(175, 185))]
+
+
+def test_no_task_of_a_stream_asks_for_a_listing(
+    spark: SparkSession, s3: S3Client, others: Positions, tmp_path: Path
+) -> None:
+    asked = tmp_path / "asked"
+
+    def note(model: OperationModel, **_: object) -> None:
+        with asked.open("a") as lines:
+            lines.write(f"{model.name}\n")
+
+    class NotingReader(BronzeStreamReader):
+        def read(self, partition: InputPartition | None) -> Iterator[pa.RecordBatch]:
+            events = bronze_source._s3().meta.events
+            events.register("before-call.s3", note)
+            try:
+                yield from super().read(partition)
+            finally:  # the worker goes on to other tests
+                events.unregister("before-call.s3", note)
+
+    class NotingSource(BronzeDataSource):
+        @classmethod
+        def name(cls) -> str:
+            return "noting"
+
+        def streamReader(self, schema: StructType) -> NotingReader:  # noqa: N802  # Spark's name
+            return NotingReader(self._options())
+
+    spark.dataSource.register(NotingSource)
+    chain = Chain(s3)
+    for number in range(6):
+        chain.add(numbered(10 * number, 10 * number + 10))
+    batches: list[int] = []
+    stream = spark.readStream.format("noting").options(domain="transactions", maxRecordsPerBatch="25")
+    query = (
+        stream.option("start", positions_to_json(others))
+        .load()
+        .writeStream.foreachBatch(lambda frame, _: batches.append(len(frame.collect())))
+        .option("checkpointLocation", checkpoint_location(chain.topic_id))
+        .start()
+    )
+    query.processAllAvailable()
+    query.stop()
+    assert (sum(batches), len(batches)) == (60, 3)
+    # Each object once: also a micro-batch that begins where the one before it ended knows its first object's name.
+    assert asked.read_text().split() == ["GetObject"] * 6
 
 
 def test_iceberg_and_plain_parquet_work_on_this_store(spark: SparkSession) -> None:

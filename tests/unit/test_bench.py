@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from include.bench.figures import Figure, Peer, by_turns
+from include.bench.usage import cpu_seconds, memory_bytes
 
 
 @pytest.mark.parametrize(
@@ -37,3 +42,20 @@ def test_all_are_measured_in_each_round() -> None:
 
     assert by_turns(2, {"one": lambda: run("one"), "other": lambda: run("other")}) == {"one": (1, 3), "other": (2, 4)}
     assert measured == ["one", "other"] * 2
+
+
+def test_the_time_of_processes_that_ended_counts() -> None:
+    before = cpu_seconds([os.getpid()])
+    burn = "import time\nwhile time.process_time() < 0.5: pass"
+    subprocess.run([sys.executable, "-c", burn], check=True)
+    assert cpu_seconds([os.getpid()]) - before > 0.4  # the kernel counts in hundredths
+
+
+def test_what_is_gone_uses_nothing() -> None:
+    command = [sys.executable, "-c", "print('ready', flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert memory_bytes([process.pid]) > 1_000_000
+        process.communicate(b"\n")
+    assert memory_bytes([process.pid]) == cpu_seconds([process.pid]) == 0
