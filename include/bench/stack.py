@@ -38,7 +38,7 @@ def stack(rounds: int) -> list[Figure]:
             0.4,
             lower_is_better=True,
         )
-        return [*_start_figures(ups), cores, *_memory(whole), to_gold(whole, rounds)]
+        return [*_start_figures(ups), cores, *_memory(whole), *to_gold(whole, rounds)]
 
 
 def cold_up(_rounds: int) -> list[Figure]:

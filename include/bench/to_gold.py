@@ -32,10 +32,11 @@ _PAUSE_SECONDS = 2.0
 Records = Mapping[Domain, Sequence[Record]]
 
 
-def to_gold(whole: Whole, rounds: int) -> Figure:
+def to_gold(whole: Whole, rounds: int) -> list[Figure]:
     """Seconds until 40 new records of each kind are in gold, beside the steps of that way run one by one.
 
-    The steps are measured last, on the same stack, while the DAGs of these layers are paused.
+    The steps, of which silver's is shown, too, are measured last, on the same stack, while the DAGs of these layers are
+    paused.
     """
     settings, slices = whole.settings, _new_records(2 * rounds)
     with connect(settings.warehouse_dsn, "paylake bench") as conn:
@@ -45,11 +46,20 @@ def to_gold(whole: Whole, rounds: int) -> Figure:
             found.append(_timed(settings, conn, next(slices), lambda: None))
         _await_quiet(whole)
         whole.paylake("airflow", "dags", "pause", "--treat-dag-id-as-regex", "-y", f"^({'|'.join(_LAYERS)})$")
+        silver: list[float] = []
+
+        def steps() -> None:
+            silver.append(_steps(settings))
+
         with in_environment(whole.programs()):
-            bare = [_timed(settings, conn, next(slices), lambda: _steps(settings)) for _ in range(rounds)]
+            bare = [_timed(settings, conn, next(slices), steps) for _ in range(rounds)]
     peer = Peer("its steps as bare processes, one by one", tuple(bare), most_ratio=2.0)
     name = "40 users, 40 merchants, 40 accounts: sent → all in gold"
-    return Figure(name, "s", tuple(found), 30, lower_is_better=True, peers=(peer,))
+    one = "a silver run for 40 new records of each, beside the stack at 10/s"
+    return [
+        Figure(name, "s", tuple(found), 30, lower_is_better=True, peers=(peer,)),
+        Figure(one, "s", tuple(silver), 12, lower_is_better=True),
+    ]
 
 
 def _new_records(count: int) -> Iterator[Records]:
@@ -85,13 +95,17 @@ def _in_gold(conn: Connection, domain: Domain, records: Sequence[Record]) -> boo
     return conn.execute(query, [len(records), [str(one[domain.key]) for one in records]]).fetchone() == (True,)
 
 
-def _steps(settings: Settings) -> None:
+def _steps(settings: Settings) -> float:
+    """Do them, one process after the other; the seconds of silver's."""
     for domain in REFERENCE_DOMAINS.values():
         _in_process(take_in, settings, domain)
     first, *others = REFERENCE_DOMAINS
+    began = time.monotonic()
     result_of(JOBS / "silver.py", first, "--along", *others, options=SHORT)
+    seconds = time.monotonic() - began
     for domain in REFERENCE_DOMAINS.values():
         _in_process(load_gold, settings, domain)
+    return seconds
 
 
 def load_gold(settings: Settings, domain: Domain) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
+import typer
 
+from include.bench import command
 from include.bench.figures import Figure, Peer, by_turns
+from include.bench.submit import BenchError
 from include.bench.usage import cpu_seconds, memory_bytes
 
 
@@ -59,3 +63,19 @@ def test_what_is_gone_uses_nothing() -> None:
         assert memory_bytes([process.pid]) > 1_000_000
         process.communicate(b"\n")
     assert memory_bytes([process.pid]) == cpu_seconds([process.pid]) == 0
+
+
+def test_what_could_not_be_measured_is_told_beside_what_could(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_rounds: int) -> list[Figure]:
+        raise BenchError("no stack")
+
+    well = [Figure("speed", "1/s", (10.0,), 1.0)]
+    monkeypatch.setattr(command, "NAMES", ("stack", "other", "cold-up"))
+    monkeypatch.setattr(command, "WHOLE", {"stack": fail, "other": lambda _rounds: well, "cold-up": fail})
+    with pytest.raises(typer.Exit) as ended:
+        command.bench_command("all", rounds=1, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (ended.value.exit_code, found["failed"]) == (1, {"stack": "no stack"})
+    assert [figure["met"] for figure in found["figures"]] == [True]
