@@ -28,7 +28,7 @@ REPEATS = 20
 _MOST_RATIO = 1.3
 _AT_ONCE = Limits(flush_records=1)
 """An ingestion that writes each record as soon as it has it, so that what is measured is not its waiting."""
-_LOOK_SECONDS = 0.002
+_LOOK_SECONDS = 0.005
 
 
 def growth(settings: Settings, rounds: int) -> list[Figure]:
