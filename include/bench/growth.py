@@ -41,7 +41,7 @@ def _steps(settings: Settings, rounds: int) -> list[Figure]:
     with History(settings) as history, connect(settings.warehouse_dsn, "paylake bench") as conn:
         begin_anew(settings, conn)
         # Without a pause between micro-batches.
-        with running(JOBS / "fraud_stream.py", "--checkpoint", CHECKPOINT, "--trigger-seconds", "0") as job:
+        with running(JOBS / "fraud_stream.py", "--checkpoint", CHECKPOINT, "--look-seconds", "0") as job:
             watch = Watch(conn, job, _LOOK_SECONDS)
 
             def await_judged() -> None:

@@ -18,6 +18,7 @@ from include.domains import BRONZE_BUCKET, TRANSACTIONS
 from include.ingest.put import put_once
 from include.kafka.topics import end_offsets, topic_id
 from include.lake.bronze_log import BronzeLog
+from include.lake.incoming import IncomingRecords
 from include.lake.objects import encode, object_key
 from include.lake.records import IncomingRecord
 from include.lake.s3 import is_missing, s3_client
@@ -91,7 +92,7 @@ class History:
 
     def _write(self, record: IncomingRecord) -> bool:
         (encoded,) = encode(
-            [record],
+            IncomingRecords.of([record]),
             topic=TRANSACTIONS.topic,
             key_fields=TRANSACTIONS.key_fields,
             partition=PARTITION,
