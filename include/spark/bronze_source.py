@@ -258,9 +258,13 @@ def map_ranges(
             for place in batch["id"].to_pylist():
                 yield from function(read_range(domain, ranges[place]))
 
+    return spark.range(0, len(ranges), 1, tasks_for(ranges)).mapInArrow(read, schema)
+
+
+def tasks_for(ranges: Sequence[OffsetRange]) -> int:
+    """How many tasks should read the ranges; each reads whole ones."""
     offsets = sum(one.end - one.start for one in ranges)
-    tasks = max(1, min(len(ranges), offsets // _OFFSETS_PER_TASK))
-    return spark.range(0, len(ranges), 1, tasks).mapInArrow(read, schema)
+    return max(1, min(len(ranges), offsets // _OFFSETS_PER_TASK))
 
 
 def readable(bronze: BronzeLog, one: OffsetRange) -> list[BronzeRecord]:

@@ -14,12 +14,10 @@ from include.lake.bronze_log import BronzeLog
 from include.quality import Rejected
 from include.quality.columns import classify_batch, outcome_batch, outcome_schema
 from include.quality.isolate import isolate, lies_in_records, try_twice, unprocessable
-from include.spark.bronze_source import OffsetRange, halved, map_ranges, readable
+from include.spark.bronze_source import OffsetRange, halved, read_range, readable, tasks_for
 
 PART_OFFSETS = 20_000
 """A part has about so many offsets, or one range: while the driver writes it, the workers are at the next one."""
-
-_CHUNKS = "chunk binary"
 
 
 class RangeCollector:
@@ -55,8 +53,9 @@ class RangeCollector:
             return pa.concat_tables(isolate(ranges, self._take, halved, self._refuse))
 
     def _take(self, ranges: Sequence[OffsetRange]) -> pa.Table:
-        chunks = map_ranges(self._spark, TRANSACTIONS, ranges, classify_batches, _CHUNKS).toArrow()["chunk"]
-        tables = [pa.ipc.open_stream(chunk.as_buffer()).read_all() for chunk in chunks]
+        # No DataFrame: to plan one takes longer than all else that is done for a small batch.
+        chunks = self._spark.sparkContext.parallelize(ranges, tasks_for(ranges)).mapPartitions(classified).collect()
+        tables = [pa.ipc.open_stream(chunk).read_all() for chunk in chunks]
         return pa.concat_tables([outcome_schema(TRANSACTIONS).empty_table(), *tables])
 
     def _refuse(self, ranges: Sequence[OffsetRange], error: Exception) -> pa.Table:
@@ -65,17 +64,18 @@ class RangeCollector:
         return pa.Table.from_batches([outcome_batch(TRANSACTIONS, ((record, outcome) for record in records))])
 
 
-def classify_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """What becomes of the rows of ``bronze``: each row out holds a table with ``outcome_schema`` as an Arrow stream.
+def classified(ranges: Iterable[OffsetRange]) -> Iterator[bytes]:
+    """What becomes of the records in the ranges: tables with ``outcome_schema``, each an Arrow stream.
 
     As bytes, because the JVM would take columns apart into rows, and make columns of these again for the driver.
     """
-    for batch in batches:
-        chunk = pa.BufferOutputStream()
-        with pa.ipc.new_stream(chunk, outcome_schema(TRANSACTIONS)) as stream:
-            for outcomes in classify_batch(TRANSACTIONS, batch):
-                stream.write_batch(outcomes)
-        yield pa.record_batch({"chunk": [chunk.getvalue().to_pybytes()]})
+    for one in ranges:
+        for batch in read_range(TRANSACTIONS, one):
+            chunk = pa.BufferOutputStream()
+            with pa.ipc.new_stream(chunk, outcome_schema(TRANSACTIONS)) as stream:
+                for outcomes in classify_batch(TRANSACTIONS, batch):
+                    stream.write_batch(outcomes)
+            yield chunk.getvalue().to_pybytes()
 
 
 def _parted(ranges: Sequence[OffsetRange]) -> list[list[OffsetRange]]:

@@ -24,11 +24,11 @@ from include.lake.objects import encode, object_key
 from include.lake.positions import Positions, positions_to_json
 from include.lake.records import IncomingRecord
 from include.lake.s3 import s3_client
-from include.quality import Valid
+from include.quality.columns import OUTCOME, VALID
 from include.settings import Settings
 from include.spark import bronze_source
-from include.spark.bronze_source import BronzeDataSource, BronzeStreamReader, OffsetRange, map_ranges, without
-from include.spark.fraud_stream import CHUNKS, classify_batches, collect
+from include.spark.bronze_source import BronzeDataSource, BronzeStreamReader, OffsetRange, without
+from include.spark.collector import RangeCollector
 from include.spark.session import checkpoint_location, spark_session
 from tests.bronze import any_topic_id
 from tests.transactions import transaction
@@ -147,11 +147,10 @@ def test_any_timestamp_of_a_producer_comes_through_and_records_can_be_left_out(
     assert [at for *_, at, _ in read(spark, start=positions_to_json(others))] == any_64_bits
     places = [OffsetRange(chain.topic_id, 0, offset, offset + 1) for offset in (0, 4, 5)]
     ranges = without([OffsetRange(chain.topic_id, 0, 0, chain.end)], places)
-    judged = collect(map_ranges(spark, TRANSACTIONS, ranges, classify_batches, CHUNKS))
-    assert [(one.record.offset, one.record.timestamp_ms) for one in judged] == [
-        (offset, any_64_bits[offset]) for offset in (1, 2, 3, 6)
+    judged = pa.concat_tables(RangeCollector(spark, BronzeLog(s3, TRANSACTIONS)).parts(ranges))
+    assert judged.select(["offset", "timestamp_ms", OUTCOME]).to_pylist() == [
+        {"offset": offset, "timestamp_ms": any_64_bits[offset], OUTCOME: VALID} for offset in (1, 2, 3, 6)
     ]
-    assert all(isinstance(one.outcome, Valid) for one in judged)
 
 
 def test_no_task_reads_archives_or_collects_what_all_workers_share(spark: SparkSession) -> None:
