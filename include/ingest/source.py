@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import groupby
-from operator import methodcaller
 from typing import Any
 
 from confluent_kafka import (
-    TIMESTAMP_LOG_APPEND_TIME,
     Consumer,
     KafkaError,
     KafkaException,
@@ -23,13 +21,12 @@ from confluent_kafka.admin import AdminClient
 from include.ingest.buffer import PartitionBuffer
 from include.ingest.errors import Gap, Obstacle, PositionBeyondEndError, way_out
 from include.ingest.limits import Limits
+from include.ingest.messages import record, records
 from include.ingest.patience import Patience, kafka_away
-from include.kafka.bounds import MAX_RECORD_BYTES, READER, too_large
+from include.kafka.bounds import READER, too_large
 from include.kafka.topics import UnknownTopicError, end_offsets, start_offsets, topic_id
 from include.kafka.unreadable import UNREADABLE, Probe, Unreadable
 from include.lake.bronze_log import BronzeLog
-from include.lake.incoming import IncomingRecords
-from include.lake.records import Headers, IncomingRecord
 from include.lake.unreadable import note
 
 log = logging.getLogger(__name__)
@@ -52,9 +49,6 @@ _GONE = frozenset(
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 # The library's default leaves up to 10 s between attempts to reach a broker that is back.
 _RECONNECT = {"reconnect.backoff.max.ms": 1_000}
-# Where a header's name is not UTF-8, the library returns a list with a null pointer in it and an exception beside it.
-# A plain call, once Python has specialised it, would take the list, and fail or crash later; this one always checks.
-_library_headers: Callable[[Message], list[tuple[str, bytes | None]] | None] = methodcaller("headers")
 # An admin client warns about settings that only a consumer has.
 _CONSUMER_ONLY = (
     "group.",
@@ -312,9 +306,9 @@ class TopicSource:
     def _take_run(self, partition: int | None, messages: list[Message], now: float) -> None:
         """Take messages of one partition, all at once when they are nothing but records, as they nearly always are."""
         buffer = None if partition is None or partition in self.stuck else self.buffers.get(partition)
-        records = _records(messages)
-        if buffer is not None and records is not None and records.follow(buffer.reached):
-            buffer.extend(records, now)
+        taken = records(messages)
+        if buffer is not None and taken is not None and taken.follow(buffer.reached):
+            buffer.extend(taken, now)
         else:
             for message in messages:
                 self._take(message, now)
@@ -335,7 +329,7 @@ class TopicSource:
             buffer.reach(offset, now)
             self._meet_unreadable(partition, large)
         else:
-            buffer.add(_record(message, offset), now)
+            buffer.add(record(message, offset), now)
 
     def _take_error(self, error: KafkaError, partition: int | None) -> None:
         if error.code() in _OUT_OF_RANGE and partition in self.buffers:
@@ -363,42 +357,3 @@ class TopicSource:
         else:
             log.warning("topic %s, partition %d: reading again from %d", self.topic, partition, buffer.reached)
         self.read_on()
-
-
-def _records(messages: Sequence[Message]) -> IncomingRecords | None:
-    """The records that the messages are; None when one of them is an error, or too large to be taken.
-
-    A call of a function of ours for each message would take as long as the client library does.
-    """
-    if any(map(Message.error, messages)):
-        return None
-    keys, values = list(map(Message.key, messages)), list(map(Message.value, messages))
-    if _longest(keys) + _longest(values) > MAX_RECORD_BYTES:
-        return None
-    try:
-        headers: list[Headers | None] = [tuple(found or ()) for found in map(_library_headers, messages)]
-    except SystemError:  # see _headers
-        return None
-    timestamps, appended = [], []
-    for kind, timestamp in map(Message.timestamp, messages):
-        timestamps.append(timestamp)
-        appended.append(kind == TIMESTAMP_LOG_APPEND_TIME)
-    offsets: list[int] = list(map(Message.offset, messages))  # type: ignore[arg-type]  # only an error has none
-    return IncomingRecords(offsets, timestamps, keys, values, headers, appended)
-
-
-def _longest(parts: Sequence[bytes | None]) -> int:
-    return max(len(part or b"") for part in parts)
-
-
-def _record(message: Message, offset: int) -> IncomingRecord:
-    kind, timestamp_ms = message.timestamp()
-    appended = kind == TIMESTAMP_LOG_APPEND_TIME
-    return IncomingRecord(offset, timestamp_ms, message.key(), message.value(), _headers(message), appended)
-
-
-def _headers(message: Message) -> Headers | None:
-    try:
-        return tuple(_library_headers(message) or ())
-    except SystemError:  # what the library answers where a name is not UTF-8
-        return None

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka.admin import AdminClient
 
 from include.ingest.buffer import PartitionBuffer
 from include.ingest.errors import KafkaUnavailableError, S3UnavailableError, StoreFullError
 from include.ingest.limits import Limits
 from include.ingest.patience import Patience, StoppedError
 from include.ingest.sink import due, full
-from include.ingest.source import consumer_settings
+from include.ingest.source import TopicSource, consumer_settings
+from include.lake.bronze_log import BronzeLog
+from include.lake.incoming import IncomingRecords
 from include.lake.records import IncomingRecord
 
 
@@ -87,6 +92,67 @@ def test_all_buffers_with_records_are_due_when_together_they_take_too_much_memor
     assert (due(buffers, limits, now=1.0), full(buffers, limits)) == ([], [])
     buffers[1][1].add(record(1, b"x" * 500), now=0.0)
     assert (due(buffers, limits, now=1.0), full(buffers, limits)) == ([1, 2], [1, 2])
+
+
+class ScriptedConsumer:
+    """Delivers messages, at most so many at a time."""
+
+    def __init__(self, messages: list[Message], most: int) -> None:
+        self._left = messages
+        self._most = most
+
+    def consume(self, number: int, _timeout: float) -> list[Message]:
+        count = min(number, self._most)
+        taken, self._left = self._left[:count], self._left[count:]
+        return taken
+
+
+def buffers_after(messages: list[Message], most: int) -> dict[int, PartitionBuffer]:
+    source = TopicSource(
+        topic="t",
+        topic_id="id",
+        consumer=cast(Consumer, ScriptedConsumer(messages, most)),
+        consumer_config={},
+        admin=cast(AdminClient, None),
+        bronze=cast(BronzeLog, None),
+        patience=Patience(0.0, lambda: False),
+        limits=Limits(),
+        over_gaps=False,
+    )
+    source.buffers = {partition: PartitionBuffer(5, 5, since=0.0) for partition in (0, 1)}
+    for _ in messages:
+        source.poll()
+    return source.buffers
+
+
+def message(partition: int, offset: int, **parts: Any) -> Message:
+    return Message(
+        **{"topic": "t", "partition": partition, "offset": offset, "timestamp": (1, 1_000 + offset), **parts}
+    )
+
+
+def test_messages_are_taken_alike_one_by_one_and_many_at_once() -> None:
+    end = KafkaError(KafkaError._PARTITION_EOF)
+    messages = [
+        *(message(0, offset, key=b"k", value=b"{}") for offset in (3, 4, 5, 6, 9)),
+        *(message(1, offset, value=None) for offset in (5, 6)),
+        message(0, 10, value=b"{}", headers=[("a", b"b"), ("a", None)], timestamp=(2, 7)),
+        message(0, 14, error=end),
+        *(message(1, offset, value=b"again") for offset in (6, 7, 7, 8)),
+        message(2, 0, value=b"of a partition that was not looked at yet"),
+        message(1, 9, error=end),
+    ]
+    at_once, one_by_one = buffers_after(messages, 500), buffers_after(messages, 1)
+    assert at_once == one_by_one
+    assert at_once[0].records == IncomingRecords(
+        [5, 6, 9, 10],
+        [1005, 1006, 1009, 7],
+        [b"k", b"k", b"k", None],
+        [b"{}"] * 4,
+        [(), (), (), (("a", b"b"), ("a", None))],
+        [False, False, False, True],
+    )
+    assert (at_once[0].reached, at_once[1].records.offsets, at_once[1].reached) == (14, [5, 6, 7, 8], 9)
 
 
 def test_the_callers_configuration_cannot_weaken_the_promise() -> None:
