@@ -34,10 +34,14 @@ class PartitionBuffer:
             self.extend(IncomingRecords.of([record]), now)
 
     def extend(self, records: IncomingRecords, now: float) -> None:
-        """Take records, at least one, that ``follow`` what is here."""
-        self.records.extend(records)
-        self.size += sum(records.sizes())
-        self._reach(records.offsets[-1] + 1, now)
+        """Take records, at least one, as ``add`` takes each."""
+        if records.follow(self.reached):
+            self.records.extend(records)
+            self.size += sum(records.sizes())
+            self._reach(records.offsets[-1] + 1, now)
+        else:
+            for record in records:
+                self.add(record, now)
 
     def reach(self, offset: int, now: float) -> None:
         """There are no further records before ``offset``."""

@@ -13,28 +13,26 @@ from include.lake.records import Headers, IncomingRecord
 
 # Where a header's name is not UTF-8, the library returns a list with a null pointer in it and an exception beside it.
 # A plain call, once Python has specialised it, would take the list, and fail or crash later; this one always checks.
+# Asked again, the message gives the same list and no exception, so each message may be asked once only.
 _library_headers: Callable[[Message], list[tuple[str, bytes | None]] | None] = methodcaller("headers")
 
 
 def records(messages: Sequence[Message]) -> IncomingRecords | None:
     """The records that the messages are; None when one of them is an error, or too large to be taken.
 
-    A call of a function of ours for each message would take as long as the client library does.
+    A call of ours for each field of each message would take longer than the client library does.
     """
     if any(map(Message.error, messages)):
         return None
     keys, values = list(map(Message.key, messages)), list(map(Message.value, messages))
     if _longest(keys) + _longest(values) > MAX_RECORD_BYTES:
         return None
-    try:
-        headers: list[Headers | None] = [tuple(found or ()) for found in map(_library_headers, messages)]
-    except SystemError:  # see _headers
-        return None
     timestamps, appended = [], []
     for kind, timestamp in map(Message.timestamp, messages):
         timestamps.append(timestamp)
         appended.append(kind == TIMESTAMP_LOG_APPEND_TIME)
     offsets: list[int] = list(map(Message.offset, messages))  # type: ignore[arg-type]  # only an error has none
+    headers = [_headers(message) for message in messages]
     return IncomingRecords(offsets, timestamps, keys, values, headers, appended)
 
 

@@ -306,8 +306,7 @@ class TopicSource:
     def _take_run(self, partition: int | None, messages: list[Message], now: float) -> None:
         """Take messages of one partition, all at once when they are nothing but records, as they nearly always are."""
         buffer = None if partition is None or partition in self.stuck else self.buffers.get(partition)
-        taken = records(messages)
-        if buffer is not None and taken is not None and taken.follow(buffer.reached):
+        if buffer is not None and (taken := records(messages)) is not None:
             buffer.extend(taken, now)
         else:
             for message in messages:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import lt
 
@@ -35,6 +35,10 @@ class IncomingRecords:
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def __iter__(self) -> Iterator[IncomingRecord]:
+        columns = self.offsets, self.timestamps_ms, self.keys, self.values, self.headers, self.appended
+        return (IncomingRecord(*record) for record in zip(*columns, strict=True))
 
     def append(self, record: IncomingRecord) -> None:
         """Add a record at the end."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka.admin import NewPartitions
+from kafka import KafkaProducer
 
 from include.domains import BRONZE_BUCKET, Domain
 from include.ingest import Gap, Limits, PartitionsStuckError, TopicMissingError, ingest
@@ -91,6 +92,28 @@ def numbered(start: int, end: int) -> list[bytes]:
 
 def values(log: BronzeLog, topic_id: str) -> list[bytes | None]:
     return [record.value for record in bronze_records(log, topic_id)]
+
+
+class NotUtf8(str):
+    """The name of a header as a client writes it that takes names for bytes."""
+
+    def encode(self, *_: object) -> bytes:
+        return super().encode("latin-1")
+
+
+def test_a_header_that_the_client_cannot_read_among_records_without_any(
+    domain: OwnDomain, kafka: Kafka, s3: S3Client, settings: Settings
+) -> None:
+    producer = KafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers)
+    for number in range(20):
+        headers = [(NotUtf8("größe"), b"1")] if number == 9 else None
+        producer.send(domain.topic, b'{"n":%d}' % number, headers=headers, partition=0)
+    producer.close(60)
+    assert drain(domain, settings).records == 20
+    topic_id, log = topic_id_of(kafka, domain), BronzeLog(s3, domain)
+    assert values(log, topic_id) == numbered(0, 20)
+    originals = [log.original(topic_id, 0, offset) for offset in range(20)]
+    assert [number for number, one in enumerate(originals) if one is not None and one.headers is None] == [9]
 
 
 def test_every_kind_of_value_comes_back_with_its_coordinates(
