@@ -85,4 +85,4 @@ def _done(conn: Connection) -> tuple[int, int, float]:
 
 def _without_sink(settings: Settings) -> float:
     forget_checkpoint(settings)
-    return rate_of(OWN_JOBS / "no_sink.py", "--checkpoint", CHECKPOINT)
+    return rate_of(OWN_JOBS / "no_sink.py", "--checkpoint", CHECKPOINT, "--look-seconds", "0")

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 PAGE = 1000
 """Names in one answer to a listing: the most that S3 gives."""
 
+_FOLLOWED = 4
+"""So many objects are found one by one before they are listed."""
+
 _MISSING = "bronze has no object {}, though its chain of objects leads there"
 
 
@@ -196,6 +199,29 @@ class BronzeLog:
                 break
             end = following
         return end
+
+    def follow(self, topic_id: str, partition: int, start: int, limit: int, max_bytes: int) -> int:
+        """Where `step` ends, by the chain alone: from one object to the next one that it names.
+
+        It costs one HEAD when nothing came, whatever the length of the history, where a listing takes longer with each
+        object that the store has. More than a few objects are listed. That an object is missing, while others come
+        after it, is not noticed here: for that, `step` has to look now and then.
+        """
+        end, size = start, 0
+        for _ in range(_FOLLOWED):
+            key = self._key(topic_id, partition, end)
+            try:
+                answer = self._s3.head_object(Bucket=BRONZE_BUCKET, Key=key)
+            except ClientError as error:
+                if is_missing(error):
+                    return end
+                raise
+            following = decode_index(key, answer["Metadata"], answer["LastModified"]).end
+            size += answer["ContentLength"]
+            if end > start and (following > limit or size > max_bytes):
+                return end
+            end = following
+        return self.step(topic_id, partition, start, limit, max_bytes)
 
     def aligned(self, topic_id: str, partition: int, offset: int) -> int:
         """The end of the object that ``offset`` lies in; ``offset`` itself where an object begins or none is."""

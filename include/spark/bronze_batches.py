@@ -14,6 +14,8 @@ _ROUNDS_ALIVE = 20
 _WORTH_A_LOOK = 100
 """The next round comes when so many offsets should be there, by the speed at which they came last."""
 _SHORTEST_WAIT = 0.05
+_LIST_SECONDS = 60.0
+"""How often a partition is listed, so that a missing object is noticed."""
 
 
 class BatchPlanner:
@@ -24,9 +26,9 @@ class BatchPlanner:
     Rounds follow the load: the more comes, the sooner is the next one; while nothing comes, the wait doubles up to
     ``look_seconds``. Asked before, the planner looks at nothing and answers as the last time.
 
-    A round costs one listing for the topic ids and, per topic that is alive, one for its partitions and one for each
-    partition, from the last known object on, whatever the length of the history. Topics without news (each reset
-    leaves one behind for ever) take turns, one in each round.
+    A round costs one listing for the topic ids and, per topic that is alive, one for its partitions and one HEAD for
+    each partition that has no news; a partition is listed when it has many, and each minute. Topics without news (each
+    reset leaves one behind for ever) take turns, one in each round.
 
     Positions only grow, and each step ends where an object ends.
     """
@@ -46,7 +48,7 @@ class BatchPlanner:
         self._max_bytes = max_bytes
         self._rounds_left: dict[str, int] = {}
         self._quiet: deque[str] = deque()
-        self._aligned: set[tuple[str, int]] = set()
+        self._listed: dict[tuple[str, int], float] = {}
         self._look_seconds = look_seconds
         self._clock = clock
         self._looked = clock()
@@ -98,8 +100,12 @@ class BatchPlanner:
     def _advance(self, topic_id: str, partition: int, start: int, parts: int) -> int:
         """Where a partition's step ends, which may take one of ``parts`` equal shares of what a step may."""
         limit = start + self._max_records // parts
-        if (topic_id, partition) not in self._aligned:
+        max_bytes = self._max_bytes // parts
+        listed = self._listed.get((topic_id, partition))
+        if listed is not None and self._clock() < listed + _LIST_SECONDS:
+            return self._log.follow(topic_id, partition, start, limit, max_bytes)
+        self._listed[topic_id, partition] = self._clock()
+        if listed is None:
             # A first position may have been chosen by somebody and lie inside an object.
             start = self._log.aligned(topic_id, partition, start)
-            self._aligned.add((topic_id, partition))
-        return self._log.step(topic_id, partition, start, limit, self._max_bytes // parts)
+        return self._log.step(topic_id, partition, start, limit, max_bytes)

@@ -18,7 +18,8 @@ Options:
 ``maxBytesPerBatch``
     Stream only, default 32 MiB. The same for the objects' bytes.
 ``lookSeconds``
-    Stream only, default 1. The longest time between two looks at bronze, while little comes.
+    Stream only, default 0: bronze is looked at whenever Spark asks. The longest time between two looks, while little
+    comes. (Spark takes an answer without a look for the end: ``processAllAvailable`` then may return too soon.)
 
 Where S3 is and the credentials come from the environment of the Spark processes, never from options, because Spark
 prints options in its plans and logs.
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
 FORMAT = "bronze"
 DEFAULT_MAX_RECORDS = 100_000
 DEFAULT_MAX_BYTES = 32 * 1024 * 1024
-DEFAULT_LOOK_SECONDS = 1.0
 
 SCHEMA = from_arrow_schema(RECORD_SCHEMA)
 # One Arrow batch holds at most this much, so that a worker's memory does not depend on the size of the objects.
@@ -140,7 +140,7 @@ class BronzeStreamReader(DataSourceStreamReader):
         self._start = _positions(options, "start") or {}
         self._max_records = _number(options, "maxRecordsPerBatch", DEFAULT_MAX_RECORDS)
         self._max_bytes = _number(options, "maxBytesPerBatch", DEFAULT_MAX_BYTES)
-        self._look_seconds = float(options.get("lookseconds", DEFAULT_LOOK_SECONDS))
+        self._look_seconds = float(options.get("lookseconds", "0"))
         self._planner: BatchPlanner | None = None
 
     def initialOffset(self) -> dict[str, Any]:  # noqa: N802

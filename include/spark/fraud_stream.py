@@ -35,13 +35,7 @@ from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_client
 from include.lifetime import die_with_parent, stop_on_signals
 from include.settings import MissingSettingError, Settings
-from include.spark.bronze_source import (
-    DEFAULT_LOOK_SECONDS,
-    DEFAULT_MAX_BYTES,
-    DEFAULT_MAX_RECORDS,
-    OffsetRange,
-    offset_ranges,
-)
+from include.spark.bronze_source import DEFAULT_MAX_BYTES, DEFAULT_MAX_RECORDS, OffsetRange, offset_ranges
 from include.spark.collector import RangeCollector
 from include.spark.session import checkpoint_location, spark_session
 from include.warehouse.connect import connect
@@ -168,8 +162,8 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--look-seconds",
         type=float,
-        default=DEFAULT_LOOK_SECONDS,
-        help=f"longest time between two looks at bronze while little comes ({DEFAULT_LOOK_SECONDS})",
+        default=1.0,
+        help="longest time between two looks at bronze while little comes (1.0)",
     )
     parser.add_argument(
         "--patience-seconds", type=float, default=300.0, help="how long to wait for a warehouse that is away (300)"

@@ -287,6 +287,12 @@ def test_places_in_a_long_chain_are_found_without_listing_it(
     three = len(b"{}\n")
     assert (log.step("id", 0, 798, 9_999, 2 * three + 1), log.step("id", 0, 798, 9_999, 1)) == (812, 805)
     assert len(listings) < 20
+    listings.clear()
+    assert [log.follow("id", 0, 1_603, 9_999, MANY), log.follow("id", 0, 1_610, 9_999, MANY)] == [1_610, 1_610]
+    assert [log.follow("id", 0, 798, limit, MANY) for limit in (799, 805, 811, 820)] == [805, 805, 805, 819]
+    assert [log.follow("id", 0, 798, 9_999, size) for size in (1, 2 * three, 2 * three + 1)] == [805, 812, 812]
+    assert listings == []
+    assert log.follow("id", 0, 798, 9_999, 10 * three) == log.step("id", 0, 798, 9_999, 10 * three) == 826
     s3.delete_object(Bucket=BRONZE_BUCKET, Key=object_key(domain.bronze_folder, "id", 0, 798))
     with pytest.raises(BrokenChainError, match=r"0798\.json"):
         list(log.read("id", 0, 790, 805))

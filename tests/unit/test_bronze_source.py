@@ -89,6 +89,8 @@ class CountingLog:
     def step(self, topic_id: str, partition: int, start: int, limit: int, max_bytes: int) -> int:
         return max(start, min(limit, start + max_bytes // RECORD_BYTES, self.ends[topic_id]))
 
+    follow = step
+
 
 def planner(log: Any, max_records: int = 100, max_bytes: int = 10**9) -> BatchPlanner:
     return BatchPlanner(log, {}, max_records, max_bytes)
