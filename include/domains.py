@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from include.contracts import Contract, load_contract
 
 # The names of buckets are shared by all who use a public store such as AWS.
-_PREFIX = os.environ.get("PAYLAKE_BUCKET_PREFIX", "")
-BRONZE_BUCKET = f"{_PREFIX}bronze"
-SILVER_BUCKET = f"{_PREFIX}silver"
-CHECKPOINTS_BUCKET = f"{_PREFIX}checkpoints"
+BUCKET_PREFIX = os.environ.get("PAYLAKE_BUCKET_PREFIX", "")
+BRONZE_BUCKET = f"{BUCKET_PREFIX}bronze"
+SILVER_BUCKET = f"{BUCKET_PREFIX}silver"
+CHECKPOINTS_BUCKET = f"{BUCKET_PREFIX}checkpoints"
 BUCKETS = (BRONZE_BUCKET, SILVER_BUCKET, CHECKPOINTS_BUCKET)
 
 

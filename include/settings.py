@@ -63,6 +63,18 @@ class Settings:
             kafka_options=kafka_options(environment.get("KAFKA_OPTIONS")),
         )
 
+    def as_environment(self) -> dict[str, str]:
+        """The variables of which `from_environment` makes these settings."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka_bootstrap_servers,
+            "KAFKA_OPTIONS": json.dumps(dict(self.kafka_options)),
+            "S3_ENDPOINT_URL": self.s3_endpoint_url or "",
+            "AWS_ACCESS_KEY_ID": self.s3_access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.s3_secret_access_key,
+            "AWS_REGION": self.s3_region,
+            "WAREHOUSE_DSN": self.warehouse_dsn,
+        }
+
 
 def kafka_options(text: str | None) -> dict[str, Any]:
     """What the variable KAFKA_OPTIONS says; nothing where it is not set.

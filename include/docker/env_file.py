@@ -24,6 +24,8 @@ HEADER = """\
 # Ports on 127.0.0.1 (the defaults): PAYLAKE_AIRFLOW_PORT=8080 PAYLAKE_POSTGRES_PORT=5432 PAYLAKE_KAFKA_PORT=9092
 # PAYLAKE_MINIO_PORT=9000 PAYLAKE_MINIO_CONSOLE_PORT=9001 PAYLAKE_PGADMIN_PORT=5050
 # Base image, when not Astro's: PAYLAKE_BASE_IMAGE=apache/airflow:3.3.2-python3.12
+# A Spark cluster of this machine: COMPOSE_PROFILES=kafka,minio,postgres,cluster and, in AIRFLOW_CONN_SPARK_DEFAULT,
+# "host":"spark://spark-master","port":7077; docs/scaling.md says more.
 # The share of records that may be rejected without an alarm (the default): PAYLAKE_MAX_REJECTED_SHARE=0.5
 # Another name for containers and volumes, when several clones run: COMPOSE_PROJECT_NAME=paylake
 

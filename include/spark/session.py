@@ -1,7 +1,8 @@
 """The Spark session of every job: where S3 and the Iceberg catalog are, and what makes both safe to write to.
 
-The jars come from the class path of ``spark-defaults.conf``, the credentials from the environment: neither a job nor
-``spark-submit``'s arguments hold any.
+The jars come from the class path of ``spark-defaults.conf``, the credentials from the driver's environment: neither a
+job nor ``spark-submit``'s arguments hold any. Executors, wherever they are, get them from the driver by Spark's own
+connections: the JVM's with the configuration, the Python workers' as variables that travel with each function.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from pyspark.sql import SparkSession
 
-from include.domains import CHECKPOINTS_BUCKET, SILVER_BUCKET
+from include.domains import BUCKET_PREFIX, CHECKPOINTS_BUCKET, SILVER_BUCKET
 from include.settings import Settings
 from include.spark.bronze_source import BronzeDataSource
 
@@ -58,6 +59,8 @@ def spark_session(app_name: str, settings: Settings) -> SparkSession:
     for key, value in {**_SPARK, **_COMMITTERS, **_s3a(settings), **_catalog(settings)}.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
+    # Not spark.executorEnv: a cluster's manager keeps and shows that, with what it knows of an application.
+    spark.sparkContext.environment.update(settings.as_environment(), PAYLAKE_BUCKET_PREFIX=BUCKET_PREFIX)
     spark.dataSource.register(BronzeDataSource)
     return spark
 

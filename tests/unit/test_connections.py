@@ -7,10 +7,13 @@ import os
 from typing import Any
 
 import pytest
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from psycopg.conninfo import conninfo_to_dict
 
 from include.settings import MissingSettingError, Settings
+from include.spark.home import SHORT_JOB
 from paylake_airflow import hooks
+from paylake_airflow.operators import spark
 
 CONNECTIONS: dict[str, dict[str, Any]] = {
     "KAFKA_DEFAULT": {"conn_type": "kafka", "extra": {"bootstrap.servers": "broker:9092", "client.id": "here"}},
@@ -95,3 +98,43 @@ def test_variables_are_set_for_the_block_only(monkeypatch: pytest.MonkeyPatch) -
         assert os.environ["PAYLAKE_TEST_KEPT"] == os.environ["PAYLAKE_TEST_NEW"] == "inside"
     assert os.environ["PAYLAKE_TEST_KEPT"] == "before"
     assert "PAYLAKE_TEST_NEW" not in os.environ
+
+
+SPARK: dict[str, Any] = {"conn_type": "spark", "extra": {"deploy-mode": "client"}}
+
+
+@pytest.mark.parametrize("host", ["local[*]", "yarn"])
+def test_spark_where_it_needs_no_address_gets_no_settings(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", json.dumps(SPARK | {"host": host}))
+    assert hooks.spark_connection() == (host, {})
+    assert submitted_with(monkeypatch) == dict(SHORT_JOB)
+
+
+@pytest.mark.parametrize(
+    "place", [{"host": "spark://127.0.0.1", "port": 7077}, {"host": "spark://127.0.0.1:7077,other.example:7077"}]
+)
+def test_a_cluster_is_its_connection_alone(monkeypatch: pytest.MonkeyPatch, place: dict[str, Any]) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", json.dumps(SPARK | place))
+    address = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    assert submitted_with(monkeypatch) == {**address, "spark.cores.max": "2", **SHORT_JOB}
+
+
+def test_the_connections_settings_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"spark.cores.max": "64", "spark.driver.host": "scheduler.example", "spark.executor.memory": "4g"}
+    connection = SPARK | {"host": "spark://127.0.0.1:7077", "extra": {"deploy-mode": "client", "conf": own}}
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", json.dumps(connection))
+    assert submitted_with(monkeypatch).items() >= own.items()
+
+
+def submitted_with(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The settings with which silver's job is submitted."""
+    submitted: list[dict[str, str]] = []
+    monkeypatch.setattr(SparkSubmitOperator, "execute", lambda self, _: submitted.append(self.conf))
+    monkeypatch.setattr(spark, "die_with_parent", lambda: None)
+    spark.SparkJobOperator(task_id="clean", job="silver", conf=dict(SHORT_JOB)).execute({})
+    return submitted[0]
+
+
+def test_settings_travel_as_variables() -> None:
+    there = hooks.stack_settings()
+    assert Settings.from_environment(there.as_environment()) == there

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from include.settings import Settings
@@ -70,6 +70,21 @@ def warehouse_dsn(conn_id: str = WAREHOUSE_CONN_ID) -> str:
     extras = connection.extra_dejson
     parameters = {key: value for key, value in extras.items() if key not in PostgresHook.ignored_extra_options}
     return f"postgresql://{place}" + (f"?{urlencode(parameters, quote_via=quote)}" if parameters else "")
+
+
+class SparkConnection(NamedTuple):
+    """Spark's master, as ``spark-submit`` takes it, and settings of Spark for what is submitted to it."""
+
+    master: str
+    conf: dict[str, str]
+
+
+def spark_connection(conn_id: str = SPARK_CONN_ID) -> SparkConnection:
+    """The connection by which jobs are submitted; the settings are ``conf`` in its extra."""
+    from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
+
+    hook = SparkSubmitHook(conn_id=conn_id)
+    return SparkConnection(hook._connection["master"], hook.get_connection(conn_id).extra_dejson.get("conf", {}))
 
 
 def stack_environment() -> dict[str, str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import BaseOperator
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 INCLUDE = Path(include.__file__).parent
 JOBS = INCLUDE / "spark"
 SUBMIT = JOBS / "bin"
+SHARE_OF_CLUSTER = {"spark.cores.max": "2"}
+"""So much of a cluster one application takes where the connection does not say: without a limit, a stream takes all."""
 
 
 class SparkJobOperator(SparkSubmitOperator):
@@ -38,6 +42,9 @@ class SparkJobOperator(SparkSubmitOperator):
     this process: not as arguments, which every user of the machine can read, and not as the provider's ``env_vars``,
     which are kept as a rendered template and become arguments on YARN and Kubernetes. (A driver that runs *inside* a
     cluster gets its environment from the cluster.)
+
+    The connection says where the job runs: its host is the master, and ``conf`` in its extra holds Spark's own settings
+    for the jobs (``docs/scaling.md``). They are arguments: no secrets.
     """
 
     def __init__(self, *, job: str, **kwargs: Any) -> None:
@@ -48,6 +55,8 @@ class SparkJobOperator(SparkSubmitOperator):
     def execute(self, context: Context) -> None:
         """Submit and wait for the end; the job's output goes to the task's log."""
         die_with_parent()
+        connection = hooks.spark_connection()
+        self.conf = {**_cluster_conf(connection.master), **(self.conf or {}), **connection.conf}
         with hooks.environment({**hooks.stack_environment(), **_driver_environment()}):
             super().execute(context)
 
@@ -62,6 +71,21 @@ def _driver_environment() -> dict[str, str]:
         "PYSPARK_PYTHON": sys.executable,
         "PAYLAKE_TASK_PID": str(os.getpid()),
     }
+
+
+def _cluster_conf(master: str) -> dict[str, str]:
+    """What a driver on this machine sets for a cluster; nothing where Spark runs in the driver's own process.
+
+    Executors find the driver at the address from which this machine reaches their master.
+    """
+    host = urlsplit(master.removeprefix("k8s://").split(",")[0]).hostname
+    if host is None:  # local, or YARN, which has files of its own for this
+        return {}
+    family, kind, _, _, address = socket.getaddrinfo(host, 1, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind) as probe:
+        probe.connect(address)  # sends nothing
+        own = probe.getsockname()[0]
+    return {"spark.driver.host": own, "spark.driver.bindAddress": own, **SHARE_OF_CLUSTER}
 
 
 class SilverTold(Told):
