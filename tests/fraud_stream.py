@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -91,11 +91,15 @@ class Driver:
 class Stream:
     """Transactions, the drivers that judge them, and their checkpoint.
 
-    ``python_path`` is searched for modules by the drivers and their workers before everything else.
+    ``python_path`` is searched for modules by the drivers and their workers before everything else; ``options`` are
+    spark-submit's.
     """
 
-    def __init__(self, settings: Settings, folder: Path, *python_path: Path) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, *python_path: Path, options: Sequence[str] = ("--master", "local[2]")
+    ) -> None:
         self._python_path = python_path
+        self._options = options
         self.settings = settings
         self.checkpoint = "fraud-driver-test"
         self._s3 = s3_client(settings)
@@ -194,7 +198,7 @@ class Stream:
     def driver(self, *options: str) -> Iterator[Driver]:
         """Start a driver; kill it at the end if it still runs."""
         log = self._folder / f"driver-{next(self._logs)}.log"
-        command = ["spark-submit", "--master", "local[2]", "--driver-memory", "700m", str(APPLICATION)]
+        command = ["spark-submit", *self._options, "--driver-memory", "700m", str(APPLICATION)]
         with log.open("wb") as output:
             jvm = subprocess.Popen(
                 [*command, "--checkpoint", self.checkpoint, *options],

@@ -43,11 +43,15 @@ SUBMIT_SECONDS = 420
 
 @dataclass
 class World:
-    """One domain from its topic to its Parquet folder, seen by clients that are not ours."""
+    """One domain from its topic to its Parquet folder, seen by clients that are not ours.
+
+    ``options`` are spark-submit's.
+    """
 
     settings: Settings
     domain: Domain
     folder: Path
+    options: Sequence[str] = ("--master", "local[2]")
 
     def __post_init__(self) -> None:
         self.s3: S3Client = s3_client(self.settings)
@@ -87,11 +91,11 @@ class World:
         domains whose runs are waiting.
         """
         binary = Path(sys.executable).with_name("spark-submit")
-        master = ["--master", "local[2]", "--driver-memory", "700m"]
+        options = [*self.options, "--driver-memory", "700m"]
         paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         modules = os.pathsep.join(map(str, [*python_path, REPOSITORY]))
         return subprocess.Popen(
-            [str(binary), *master, str(JOB), self.domain.name, "--along", *along],
+            [str(binary), *options, str(JOB), self.domain.name, "--along", *along],
             env={**os.environ, "PATH": paths, "PYTHONPATH": modules, "PYSPARK_PYTHON": sys.executable},
             cwd=self.folder,
             stdout=subprocess.PIPE,

@@ -124,7 +124,7 @@ class Stack:
 
     def command_lines(self) -> dict[int, str]:
         """Every process of the stack, whoever keeps it, with its command line."""
-        found = {pid: _read(f"/proc/{pid}/cmdline").replace("\0", " ") for pid in find(self.layout)}
+        found = {pid: command_line(pid) for pid in find(self.layout)}
         return {pid: line for pid, line in found.items() if line}
 
     def drivers(self) -> list[int]:
@@ -136,6 +136,11 @@ def parent(pid: int) -> int:
     """The parent of a process, 0 when it is gone."""
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return int(fields[1]) if fields else 0
+
+
+def command_line(pid: int) -> str:
+    """The command line of a process, empty when it is gone."""
+    return _read(f"/proc/{pid}/cmdline").replace("\0", " ")
 
 
 def resident_megabytes(pid: int) -> float:

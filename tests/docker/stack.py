@@ -137,7 +137,7 @@ class DockerStack:
         return self._inspect(service, "{{.State.StartedAt}}")
 
     def crash(self, service: str) -> None:
-        """Kill the first process of a service's container, as the kernel would; Docker has no part in it."""
+        """Kill the first process of a service's (first) container, as the kernel would; Docker has no part in it."""
         self._as_engine(f"kill -KILL {self._inspect(service, '{{.State.Pid}}')}")
 
     def freeze(self, service: str) -> None:
@@ -146,7 +146,7 @@ class DockerStack:
         self._as_engine(f"kill -STOP $(cat /proc/{init}/task/{init}/children)")
 
     def _inspect(self, service: str, template: str) -> str:
-        container = self.compose("ps", "--all", "--quiet", service).strip()
+        container = self.compose("ps", "--all", "--quiet", service).split()[0]
         return self._succeed(["docker", "inspect", "--format", template, container]).strip()
 
     def _as_engine(self, script: str) -> None:

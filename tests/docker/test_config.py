@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 FILES = ("docker-compose.yaml", "docker-compose.override.yml", "docker", "airflow/airflow.env")
 ONCE = {"postgres-init", "warehouse-init", "kafka-init", "minio-init", "airflow-init"}
 COMMANDS = {"paylake"}
+CLUSTER = {"spark-master", "spark-worker"}
 GIGABYTE = 10**9
 
 
@@ -100,7 +101,7 @@ def test_each_secret_is_needed(project: Project, tmp_path: Path) -> None:
 
 
 def test_nothing_of_the_astro_cli_is_merged_in(servers: dict[str, dict[str, Any]], config: dict[str, Any]) -> None:
-    assert set(servers) == set(SERVERS)
+    assert set(servers) == {*SERVERS, *CLUSTER}
     assert config["volumes"].keys() >= {"minio_data", "postgres_data", "kafka_data"}
 
 
@@ -135,7 +136,7 @@ def test_every_server_starts_after_what_it_needs_does_its_work(config: dict[str,
 def test_memory_and_logs_are_bounded(config: dict[str, Any], servers: dict[str, dict[str, Any]]) -> None:
     limits = {name: int(service["mem_limit"]) for name, service in config["services"].items()}
     commands = max(limits[name] for name in COMMANDS)
-    assert sum(limits[name] for name in servers) + commands <= 8 * GIGABYTE
+    assert sum(limits[name] for name in servers.keys() - CLUSTER) + commands <= 8 * GIGABYTE
     # Airflow begins when all of them have ended.
     assert sum(limits[name] for name in ONCE | {"kafka", "minio", "postgres", "pgadmin"}) <= 8 * GIGABYTE
     for name, service in config["services"].items():
@@ -198,3 +199,14 @@ def test_a_managed_service_takes_the_place_of_ours(project: Project) -> None:
     services = set(answer.stdout.split())
     assert "minio" in services
     assert not services & {"kafka", "postgres", "postgres-init"}
+
+
+def test_a_cluster_is_there_when_it_is_asked_for_and_knows_no_secrets(project: Project, config: dict[str, Any]) -> None:
+    usual = project.compose("config", "--services").stdout.split()
+    asked = project.compose("config", "--services", COMPOSE_PROFILES="kafka,minio,postgres,cluster").stdout.split()
+    assert set(asked) - set(usual) == CLUSTER
+    assert config["services"]["spark-worker"]["deploy"]["replicas"] == 2
+    known = env_file.read(project.folder / ".env")
+    for name in CLUSTER:
+        text = json.dumps(config["services"][name])
+        assert not [variable for variable in env_file.PASSWORDS if known[variable] in text], name
