@@ -100,7 +100,7 @@ def fed(stream: Stream) -> Iterator[None]:
     stop = Event()
 
     def feed() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.5):  # the pace
             stream.produce(50)
 
     with ThreadPoolExecutor(1) as pool:
