@@ -103,10 +103,12 @@ def test_variables_are_set_for_the_block_only(monkeypatch: pytest.MonkeyPatch) -
 SPARK: dict[str, Any] = {"conn_type": "spark", "extra": {"deploy-mode": "client"}}
 
 
-@pytest.mark.parametrize("host", ["local[*]", "yarn"])
-def test_spark_where_it_needs_no_address_gets_no_settings(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", json.dumps(SPARK | {"host": host}))
-    assert hooks.spark_connection() == (host, {})
+@pytest.mark.parametrize(
+    "place",
+    [{"host": "local[*]"}, {"host": "yarn"}, {"host": "spark://master:7077", "extra": {"deploy-mode": "cluster"}}],
+)
+def test_spark_that_needs_no_address_gets_no_settings(monkeypatch: pytest.MonkeyPatch, place: dict[str, Any]) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", json.dumps(SPARK | place))
     assert submitted_with(monkeypatch) == dict(SHORT_JOB)
 
 

@@ -73,9 +73,10 @@ def warehouse_dsn(conn_id: str = WAREHOUSE_CONN_ID) -> str:
 
 
 class SparkConnection(NamedTuple):
-    """Spark's master, as ``spark-submit`` takes it, and settings of Spark for what is submitted to it."""
+    """Spark's master, as ``spark-submit`` takes it; whether drivers run there, too; settings for what is submitted."""
 
     master: str
+    holds_drivers: bool
     conf: dict[str, str]
 
 
@@ -84,7 +85,8 @@ def spark_connection(conn_id: str = SPARK_CONN_ID) -> SparkConnection:
     from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 
     hook = SparkSubmitHook(conn_id=conn_id)
-    return SparkConnection(hook._connection["master"], hook.get_connection(conn_id).extra_dejson.get("conf", {}))
+    resolved, extra = hook._connection, hook.get_connection(conn_id).extra_dejson
+    return SparkConnection(resolved["master"], resolved["deploy_mode"] == "cluster", extra.get("conf", {}))
 
 
 def stack_environment() -> dict[str, str]:

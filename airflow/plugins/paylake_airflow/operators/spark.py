@@ -56,7 +56,8 @@ class SparkJobOperator(SparkSubmitOperator):
         """Submit and wait for the end; the job's output goes to the task's log."""
         die_with_parent()
         connection = hooks.spark_connection()
-        self.conf = {**_cluster_conf(connection.master), **(self.conf or {}), **connection.conf}
+        ours = {} if connection.holds_drivers else _cluster_conf(connection.master)
+        self.conf = {**ours, **(self.conf or {}), **connection.conf}
         with hooks.environment({**hooks.stack_environment(), **_driver_environment()}):
             super().execute(context)
 
