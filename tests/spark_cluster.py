@@ -18,13 +18,12 @@ import requests
 from tests.servers import wait_until
 from tests.stack import command_line, parent
 
-REPOSITORY = Path(__file__).parents[1]
 HOST = "127.0.0.1"
 WORKERS = 2
 CORES = 2
 MEMORY = "1200m"
 START_SECONDS = 60.0
-# What the machine of a master or a worker has of its own: programs and modules, but nothing of where the stores are.
+# What the machine of a master or a worker has of its own: programs, but neither our code nor where the stores are.
 KNOWN = ("JAVA_HOME", "SPARK_HOME", "SPARK_LOCAL_IP")
 
 
@@ -86,7 +85,7 @@ class Cluster:
 
 @contextmanager
 def spark_cluster(folder: Path) -> Iterator[Cluster]:
-    """Start a cluster whose processes know nothing of the stores; its end takes all of them along."""
+    """Start a cluster whose processes know nothing of us; its end takes all of them along."""
     with ExitStack() as members:
         port, web = _free_port(), _free_port()
         address = ["--host", HOST, "--port", str(port), "--webui-port", str(web)]
@@ -112,7 +111,6 @@ def _member(folder: Path, daemon: str, options: list[str], web: int) -> Iterator
     environment = {
         **{name: os.environ[name] for name in KNOWN},
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "PYTHONPATH": str(REPOSITORY),
         "SPARK_CONF_DIR": str(folder / "conf"),
         "SPARK_LOCAL_DIRS": str(folder / "scratch"),
         "SPARK_DAEMON_MEMORY": "256m",

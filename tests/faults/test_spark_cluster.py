@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from include.domains import ACCOUNTS, DOMAINS, MERCHANTS, PROFILES, REFERENCE_DOMAINS
 from include.settings import Settings
 from tests.books import assert_balanced, begin_anew, remove_checkpoint
-from tests.fraud_stream import WAIT_SECONDS, Stream
+from tests.fraud_stream import REPOSITORY, WAIT_SECONDS, Stream
 from tests.servers import wait_until
 from tests.silver import World, load_gold
 from tests.spark_cluster import Cluster, Member, spark_cluster
@@ -33,9 +34,16 @@ def cluster(settings: Settings, tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def options(cluster: Cluster) -> list[str]:
-    """The master, and a share for each application that leaves room for another one."""
-    return ["--master", cluster.url, "--conf", "spark.cores.max=2", "--conf", "spark.executor.memory=512m"]
+def options(cluster: Cluster, tmp_path: Path) -> list[str]:
+    """The master, a share for each application that leaves room for another one, and our code for the executors."""
+    code = shutil.make_archive(str(tmp_path / "include"), "gztar", REPOSITORY, "include")
+    conf = {
+        "spark.cores.max": "2",
+        "spark.executor.memory": "512m",
+        "spark.archives": f"{code}#paylake",
+        "spark.executorEnv.PYTHONPATH": "paylake",
+    }
+    return ["--master", cluster.url, *(word for item in conf.items() for word in ("--conf", "=".join(item)))]
 
 
 @pytest.fixture
@@ -77,7 +85,7 @@ def test_a_worker_is_lost_under_both_and_every_layer_is_filled(
             wait_until(lambda: len(alive(cluster)) == 1, "the master knows that a worker is lost", WAIT_SECONDS)
         stream.settle()
         driver.stop()
-    # What the first job could not take along.
+    # What the first job had no time left to take along.
     others = [worlds[domain.name] for domain in (MERCHANTS, ACCOUNTS)]
     for world, job in [(world, world.submit()) for world in others]:
         world.report_of(job)
