@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from include.local import airflow, clients, kafka, minio, postgres
+from include.local.class_archive import use_class_archive
 from include.local.first_data import follow, release_dags
 from include.local.jars import ensure_jars
 from include.local.layout import Stack
@@ -73,6 +74,12 @@ def spark_steps(start: Start) -> list[Step]:
     return [
         Step("spark-jars", "Spark's jars", lambda task: ensure_jars(stack, "spark", java, task)),
         Step("airflow-files", "Airflow's configuration", lambda task: airflow.prepare(stack, secrets)),
+        Step(
+            "class-archive",
+            "Spark's classes",
+            lambda task: use_class_archive(stack, java, task),
+            after=("spark-jars", "airflow-files"),
+        ),
     ]
 
 

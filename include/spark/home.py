@@ -13,8 +13,10 @@ import sys
 from pathlib import Path
 
 LOCALHOST = "127.0.0.1"
-SHORT_JOB = {"spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+SHORT_JOB = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 """Settings for a job of seconds: it ends before what the JVM's second compiler makes has paid for its making."""
+QUIETLY = "-Xlog:cds=off -Xlog:cds+dynamic=off"
+"""Has the JVM say nothing of its archive of classes, for it says it where jobs print their results."""
 LOGGING = Path(__file__).with_name("log4j2.properties")
 
 
@@ -30,12 +32,15 @@ def pyspark_home() -> Path:
     return Path(spec.origin).parent
 
 
-def make_spark_home(folder: Path, jars: Path, scratch: Path) -> None:
-    """Make ``home`` (SPARK_HOME) and ``conf`` (SPARK_CONF_DIR) in the folder; ``scratch`` is for Spark's own files."""
-    _make_home(folder / "home")
-    conf = folder / "conf"
+def make_spark_home(folder: Path, jars: Path, scratch: Path, classes: Path | None = None) -> None:
+    """Make ``home`` (SPARK_HOME) and ``conf`` (SPARK_CONF_DIR) in the folder; ``scratch`` is for Spark's own files.
+
+    ``classes`` is the JVM's archive of Spark's classes, if there is one (``include.local.class_archive``).
+    """
+    home, conf = folder / "home", folder / "conf"
+    _make_home(home)
     conf.mkdir(parents=True, exist_ok=True)
-    (conf / "spark-defaults.conf").write_text(_defaults(jars, scratch))
+    (conf / "spark-defaults.conf").write_text(_defaults(home, jars, scratch, classes))
     shutil.copyfile(LOGGING, conf / "log4j2.properties")
 
 
@@ -52,9 +57,9 @@ def _make_home(home: Path) -> None:
         link.symlink_to(pyspark_home() / name)
 
 
-def _defaults(jars: Path, scratch: Path) -> str:
+def _defaults(home: Path, jars: Path, scratch: Path, classes: Path | None) -> str:
     values = {
-        "spark.driver.extraClassPath": f"{jars}/*",
+        "spark.driver.extraClassPath": _class_path(home / "jars", jars),
         "spark.executor.extraClassPath": f"{jars}/*",
         "spark.driver.host": LOCALHOST,
         "spark.driver.bindAddress": LOCALHOST,
@@ -63,7 +68,19 @@ def _defaults(jars: Path, scratch: Path) -> str:
         "spark.sql.warehouse.dir": scratch / "warehouse",
         "spark.ui.enabled": "false",
     }
+    if classes:
+        # Left alone by a JVM that it does not fit.
+        values["spark.driver.defaultJavaOptions"] = f'-XX:SharedArchiveFile="{classes}" {QUIETLY}'
     return "".join(f"{name} {value}\n" for name, value in values.items())
+
+
+def _class_path(own: Path, connectors: Path) -> str:
+    """All jars, also Spark's own, which spark-submit adds behind its folder of settings if they were not there before.
+
+    For the JVM takes no archive of classes whose path has a folder with files between the jars. The jar of slf4j is
+    named because spark-submit adds it once more under its own name.
+    """
+    return ":".join([*map(str, own.glob("slf4j-api-*.jar")), f"{connectors}/*", f"{own}/*"])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ connections: the JVM's with the configuration, the Python workers' as variables 
 
 from __future__ import annotations
 
+from typing import TypeAlias
 from urllib.parse import quote
 
 import psycopg
@@ -17,6 +18,8 @@ from pyspark.sql import SparkSession
 from include.domains import BUCKET_PREFIX, CHECKPOINTS_BUCKET, SILVER_BUCKET
 from include.settings import Settings
 from include.spark.bronze_source import BronzeDataSource
+
+Configuration: TypeAlias = dict[str, bool | float | int | str | None]
 
 CATALOG = "lake"
 CATALOG_SCHEMA = "lake_catalog"
@@ -46,8 +49,9 @@ _COMMITTERS = {
 # there already: it only logs a warning.
 
 
-def spark_session(app_name: str, settings: Settings) -> SparkSession:
-    """The session of this process, with the ``bronze`` data source and the Iceberg catalog ``lake``.
+def spark_session(app_name: str, settings: Settings, *, source: bool = True) -> SparkSession:
+    """The session of this process, with the Iceberg catalog ``lake`` and, unless ``source`` is False, the data source
+    ``bronze``, for which Spark starts two Python processes.
 
     Creates the catalog's schema in the warehouse database when it is missing.
 
@@ -55,14 +59,17 @@ def spark_session(app_name: str, settings: Settings) -> SparkSession:
         psycopg.OperationalError: the warehouse database cannot be reached.
     """
     create_catalog_schema(settings)
-    builder = SparkSession.builder.appName(app_name)
-    for key, value in {**_SPARK, **_COMMITTERS, **_s3a(settings), **_catalog(settings)}.items():
-        builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    spark = SparkSession.builder.appName(app_name).config(map=configuration(settings)).getOrCreate()
     # Not spark.executorEnv: a cluster's manager keeps and shows that, with what it knows of an application.
     spark.sparkContext.environment.update(settings.as_environment(), PAYLAKE_BUCKET_PREFIX=BUCKET_PREFIX)
-    spark.dataSource.register(BronzeDataSource)
+    if source:
+        spark.dataSource.register(BronzeDataSource)
     return spark
+
+
+def configuration(settings: Settings) -> Configuration:
+    """A session's settings in Spark's names."""
+    return {**_SPARK, **_COMMITTERS, **_s3a(settings), **_catalog(settings)}
 
 
 def create_catalog_schema(settings: Settings) -> None:

@@ -94,7 +94,7 @@ def run(domain: Domain, settings: Settings, limit: RejectedLimit) -> SilverRepor
         end = position | bronze.end_positions()
         done: list[Done] = []
         if end != position or landing.in_hand(lock, domain.name) or stray_files(settings, domain):
-            spark = spark_session(f"silver {domain.name}", settings)
+            spark = spark_session(f"silver {domain.name}", settings, source=False)
             done = Intake(spark, domain, settings, lock, bronze, limit).up_to(position, end)
             state = silver_state(settings, domain)
     return SilverReport(
@@ -127,7 +127,7 @@ def take_along(domain: Domain, settings: Settings, limit: RejectedLimit) -> Done
         end = position | bronze.end_positions()
         if end == position:
             return None
-        spark = spark_session(f"silver {domain.name}", settings)
+        spark = spark_session(f"silver {domain.name}", settings, source=False)
         return Intake(spark, domain, settings, lock, bronze, limit).once(position, end)
 
 

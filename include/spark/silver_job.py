@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
@@ -41,6 +42,10 @@ log = logging.getLogger("paylake.silver")
 _Rank: TypeAlias = tuple[tuple[bool, Any], ...]
 _NONE: _Rank = ()
 """Less than the rank of any row."""
+_NAMED_KEYS = 100
+"""So many keys are named in a query; more are joined, which takes a job of its own."""
+_FEW_ROWS = 100_000
+"""On so many rows a query runs sooner as it is; with more it is worth compiling."""
 _ROWS_AT_ONCE = 100
 """So many rejected records are made Python objects at once: each may be a megabyte."""
 
@@ -109,11 +114,9 @@ class SilverJob:
         ``struck`` (ranges of one offset) it is known that nothing can be done with them, and why.
         """
         state = self.take_over()
+        self._compile_queries(state.rows > _FEW_ROWS)
         start = state.position
         end = {topic: {**start.get(topic, {}), **end.get(topic, {})} for topic in {**start, **end}}
-        gained = self._table.evolve()
-        if gained:
-            log.warning("%s: new columns %s", self._domain.name, ", ".join(gained))
         ranges = offset_ranges(start, end)
         unread = [Span(part.topic_id, part.partition, part.start, part.end - 1) for part in ranges]
         waiting = lock_waiting(self._lock, unread)
@@ -122,7 +125,13 @@ class SilverJob:
         again = [one for one in asked if one.offset < start.get(one.topic_id, {}).get(one.partition, 0)]
         returning = set(map(Coordinates.of, again))
 
-        records = self._new(ranges, struck, generations)
+        with ThreadPoolExecutor(1) as pool:
+            # The first look at the table and the start of Spark's workers take a second each.
+            reading = pool.submit(self._new, ranges, struck, generations)
+            gained = self._table.evolve()
+            records = reading.result()
+        if gained:
+            log.warning("%s: new columns %s", self._domain.name, ", ".join(gained))
         tally = _tally(records)
         if tally.records:
             self._quarantine(with_outcome(records, REJECTED), tally, limit)
@@ -152,6 +161,11 @@ class SilverJob:
         landing.land(self._lock, self._domain.name, self._table.branch)
         self._tidy()
         return Done(tally, len(landed), len(changes))
+
+    def _compile_queries(self, worth_it: bool) -> None:
+        """Whether Spark makes Java of a query, and compiles that, which takes longer than to run it on few rows."""
+        self._spark.conf.set("spark.sql.codegen.wholeStage", worth_it)
+        self._spark.conf.set("spark.sql.codegen.factoryMode", "FALLBACK" if worth_it else "NO_CODEGEN")
 
     def _create_table(self) -> SilverState:
         self._table.create(Book({}, 0, 0, 0, 0, (self._domain.contract.version,)))
@@ -215,12 +229,19 @@ class SilverJob:
                 newest[identity] = rank, place
         if not newest:
             return valid, 0
-        schema = StructType([table_schema(self._domain)[key]])
-        wanted = self._frame(pa.table({key: list(newest)}, to_arrow_schema(schema)), schema)
-        found = current.join(F.broadcast(wanted), key, "left_semi").select(key, *order).toArrow()
+        found = self._held(current, list(newest)).select(key, *order).toArrow()
         held = dict(zip(found[key].to_pylist(), _ranks(found, order), strict=True))
         places = {identity: place for identity, (rank, place) in newest.items() if rank > held.get(identity, _NONE)}
         return valid.take(pa.array(places.values(), pa.int64())), len(places.keys() & held.keys())
+
+    def _held(self, current: DataFrame, wanted: Sequence[Any]) -> DataFrame:
+        """The rows of ``current`` with these keys."""
+        key = self._domain.key
+        if len(wanted) <= _NAMED_KEYS:
+            return current.where(F.col(key).isin(*wanted))
+        schema = StructType([table_schema(self._domain)[key]])
+        frame = self._frame(pa.table({key: wanted}, to_arrow_schema(schema)), schema)
+        return current.join(F.broadcast(frame), key, "left_semi")
 
     def _rows(self, changes: pa.Table, version: int) -> DataFrame:
         """The changes as rows of the table."""
