@@ -126,11 +126,18 @@ class BronzeLog:
         born = ((self._born(topic_id), topic_id) for topic_id in self.topic_ids())
         return [topic_id for _, topic_id in sorted((moment, topic_id) for moment, topic_id in born if moment)]
 
-    def end_positions(self) -> Positions:
-        """Where each partition of each topic ends; those without an object are left out."""
+    def end_positions(self, known: Positions | None = None) -> Positions:
+        """Where each partition of each topic ends; those without an object are left out.
+
+        ``known`` are places up to which bronze is known to reach; from there on it costs little, see `end_offset`.
+        """
         found: Positions = {}
         for topic_id in self.topic_ids():
-            ends = {partition: self.end_offset(topic_id, partition) for partition in self.partitions(topic_id)}
+            reached = (known or {}).get(topic_id, {})
+            ends = {
+                partition: self.end_offset(topic_id, partition, reached.get(partition, 0))
+                for partition in self.partitions(topic_id)
+            }
             if ends := {partition: end for partition, end in ends.items() if end}:
                 found[topic_id] = ends
         return found
@@ -139,8 +146,13 @@ class BronzeLog:
         """The offset after the last one that is covered; 0 when there is no object.
 
         ``known`` is a place up to which the chain is known to reach (the start or end of an object): looking from
-        there costs one listing and one HEAD when little came after it.
+        there costs one HEAD when nothing came after it, and a few when little did.
         """
+        for _ in range(_FOLLOWED if known else 0):
+            following = self._following(topic_id, partition, known)
+            if following is None:
+                return known
+            known = following[0]
         last = self._last_start(topic_id, partition, known)
         return known if last is None else self.index(topic_id, partition, last).end
 
@@ -209,18 +221,13 @@ class BronzeLog:
         """
         end, size = start, 0
         for _ in range(_FOLLOWED):
-            key = self._key(topic_id, partition, end)
-            try:
-                answer = self._s3.head_object(Bucket=BRONZE_BUCKET, Key=key)
-            except ClientError as error:
-                if is_missing(error):
-                    return end
-                raise
-            following = decode_index(key, answer["Metadata"], answer["LastModified"]).end
-            size += answer["ContentLength"]
-            if end > start and (following > limit or size > max_bytes):
+            following = self._following(topic_id, partition, end)
+            if following is None:
                 return end
-            end = following
+            size += following[1]
+            if end > start and (following[0] > limit or size > max_bytes):
+                return end
+            end = following[0]
         return self.step(topic_id, partition, start, limit, max_bytes)
 
     def aligned(self, topic_id: str, partition: int, offset: int) -> int:
@@ -327,6 +334,17 @@ class BronzeLog:
             if len(objects) > 1 or not more:
                 return _Page(objects, more)
             start_after = entries[-1]["Key"]
+
+    def _following(self, topic_id: str, partition: int, start: int) -> tuple[int, int] | None:
+        """End and size of the object that begins at ``start``; None where there is none."""
+        key = self._key(topic_id, partition, start)
+        try:
+            answer = self._s3.head_object(Bucket=BRONZE_BUCKET, Key=key)
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise
+        return decode_index(key, answer["Metadata"], answer["LastModified"]).end, answer["ContentLength"]
 
     def _last_start(self, topic_id: str, partition: int, known: int) -> int | None:
         """Start of the last object that begins at ``known`` or later, found without listing all in between.

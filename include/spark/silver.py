@@ -91,7 +91,7 @@ def run(domain: Domain, settings: Settings, limit: RejectedLimit) -> SilverRepor
         bronze = BronzeLog(s3_client(settings), domain)
         state = silver_state(settings, domain)
         position = state.position if state else {}
-        end = position | bronze.end_positions()
+        end = position | bronze.end_positions(position)
         done: list[Done] = []
         if end != position or landing.in_hand(lock, domain.name) or stray_files(settings, domain):
             spark = spark_session(f"silver {domain.name}", settings, source=False)
@@ -124,7 +124,7 @@ def take_along(domain: Domain, settings: Settings, limit: RejectedLimit) -> Done
         bronze = BronzeLog(s3_client(settings), domain)
         state = silver_state(settings, domain)
         position = state.position if state else {}
-        end = position | bronze.end_positions()
+        end = position | bronze.end_positions(position)
         if end == position:
             return None
         spark = spark_session(f"silver {domain.name}", settings, source=False)

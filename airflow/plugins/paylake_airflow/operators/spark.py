@@ -169,7 +169,8 @@ def _is_behind(domain: Domain, settings: Settings) -> bool:
         if landing.in_hand(connection, domain.name):
             return True
     state = _silver_state(domain, settings)
-    return BronzeLog(hooks.lake_s3(), domain).end_positions() != (state.position if state else {})
+    position = state.position if state else {}
+    return BronzeLog(hooks.lake_s3(), domain).end_positions(position) != position
 
 
 def _silver_state(domain: Domain, settings: Settings) -> SilverState | None:
