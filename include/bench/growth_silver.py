@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from include.bench.figures import Figure, Peer
-from include.bench.submit import JOBS, OWN_JOBS, SHORT, BenchError, result_of
+from include.bench.submit import JOBS, OWN_JOBS, BenchError, result_of
 from include.bench.traffic import send_reference
 from include.domains import MERCHANTS
 from include.generators.records import Record, iso
@@ -53,7 +53,7 @@ def _increment(settings: Settings, rows: int, numbers: Iterator[int]) -> float:
 
 
 def _run() -> int:
-    return int(json.loads(result_of(JOBS / "silver.py", MERCHANTS.name, options=SHORT))["changed"])
+    return int(json.loads(result_of(JOBS / "silver.py", MERCHANTS.name))["changed"])
 
 
 def _merchant(number: int) -> Record:

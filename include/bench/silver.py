@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from include.bench.figures import Figure, Peer, by_turns
-from include.bench.submit import JOBS, OWN_JOBS, SHORT, BenchError, result_of
+from include.bench.submit import JOBS, OWN_JOBS, BenchError, result_of
 from include.bench.traffic import send_reference
 from include.domains import MERCHANTS
 from include.generators.population import DEFAULT_SEED, DEFAULT_USERS, Population
@@ -52,11 +52,11 @@ def silver(settings: Settings, rounds: int) -> list[Figure]:
 
 
 def _run() -> int:
-    report = json.loads(result_of(JOBS / "silver.py", MERCHANTS.name, options=SHORT))
+    report = json.loads(result_of(JOBS / "silver.py", MERCHANTS.name))
     return int(report["changed"])
 
 
 def _seconds(application: Path) -> float:
     began = time.monotonic()
-    result_of(application, options=SHORT)
+    result_of(application)
     return time.monotonic() - began

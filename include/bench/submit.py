@@ -15,13 +15,12 @@ from include.local.jars import ensure_jars
 from include.local.java import find_java
 from include.local.layout import locate
 from include.local.steps import Runner, Step
-from include.spark.home import SHORT_JOB
 
 CLONE = Path(__file__).parents[2]
 JOBS = CLONE / "include" / "spark"
 OWN_JOBS = Path(__file__).parent / "jobs"
-SHORT = tuple(part for name, value in SHORT_JOB.items() for part in ("--conf", f"{name}={value}"))
-"""The options of a job of seconds."""
+SPARKS_OWN_JVM = ("--conf", "spark.driver.extraJavaOptions=-XX:+UseG1GC")
+"""Options of a peer that does its work in the JVM: what Java does by itself, not what our drivers do."""
 SECONDS = 900.0
 """How long a job may take."""
 

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from psycopg import Connection, sql
 
 from include.bench.figures import Figure, Peer
-from include.bench.submit import JOBS, SECONDS, SHORT, BenchError, in_environment, result_of
+from include.bench.submit import JOBS, SECONDS, BenchError, in_environment, result_of
 from include.bench.traffic import take_in
 from include.bench.whole import Whole
 from include.domains import ACCOUNTS, MERCHANTS, PROFILES, REFERENCE_DOMAINS, Domain
@@ -101,7 +101,7 @@ def _steps(settings: Settings) -> float:
         _in_process(take_in, settings, domain)
     first, *others = REFERENCE_DOMAINS
     began = time.monotonic()
-    result_of(JOBS / "silver.py", first, "--along", *others, options=SHORT)
+    result_of(JOBS / "silver.py", first, "--along", *others)
     seconds = time.monotonic() - began
     for domain in REFERENCE_DOMAINS.values():
         _in_process(load_gold, settings, domain)

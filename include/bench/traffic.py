@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from faker import Faker
 
 from include.bench.figures import Figure, Peer, by_turns
-from include.bench.submit import OWN_JOBS, rate_of, with_jars
+from include.bench.submit import OWN_JOBS, SPARKS_OWN_JVM, rate_of, with_jars
 from include.domains import BRONZE_BUCKET, TRANSACTIONS, Domain
 from include.fraud.rules import load_rules
 from include.generators.population import DEFAULT_MERCHANTS, DEFAULT_SEED, DEFAULT_USERS, Population
@@ -78,7 +78,7 @@ def bronze(settings: Settings, rounds: int) -> list[Figure]:
             "bronze": lambda: _ingest_anew(settings, s3),
             "consumed": lambda: _consume(settings),
             "put": lambda: _put(s3, objects),
-            "spark": lambda: rate_of(OWN_JOBS / "kafka_to_json.py", options=jars),
+            "spark": lambda: rate_of(OWN_JOBS / "kafka_to_json.py", options=(*jars, *SPARKS_OWN_JVM)),
         },
     )
     slower = min(measured["consumed"], measured["put"], key=statistics.median)

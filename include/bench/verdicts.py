@@ -8,7 +8,7 @@ from psycopg import Connection
 
 from include.bench.figures import Figure, Peer, by_turns
 from include.bench.stream import CHECKPOINT, begin_anew, forget_checkpoint
-from include.bench.submit import JOBS, OWN_JOBS, SECONDS, BenchError, rate_of, running
+from include.bench.submit import JOBS, OWN_JOBS, SECONDS, SPARKS_OWN_JVM, BenchError, rate_of, running
 from include.bench.traffic import RECORDS, produce, take_in
 from include.domains import TRANSACTIONS
 from include.settings import Settings
@@ -31,7 +31,7 @@ def verdicts(settings: Settings, rounds: int) -> list[Figure]:
         {
             "judged": lambda: _judge(settings, records),
             "no sink": lambda: _without_sink(settings),
-            "jdbc": lambda: rate_of(OWN_JOBS / "jdbc_append.py"),
+            "jdbc": lambda: rate_of(OWN_JOBS / "jdbc_append.py", options=SPARKS_OWN_JVM),
         },
     )
     peers = (

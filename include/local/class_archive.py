@@ -14,7 +14,7 @@ from include.local.java import Java
 from include.local.layout import Stack, locked
 from include.local.processes import own_environment
 from include.local.steps import Task
-from include.spark.home import QUIETLY, SHORT_JOB, make_spark_home, pyspark_home
+from include.spark.home import QUIETLY, make_spark_home, pyspark_home
 
 JOB = Path(__file__).parents[1] / "spark" / "class_archive_job.py"
 
@@ -64,10 +64,10 @@ def _make(stack: Stack, java: Java, archive: Path, task: Task, lock: int) -> Non
     new.unlink(missing_ok=True)
     environment = own_environment(stack.stack_id) | program_environment(stack, java)
     # Settings that are no part of the class path: the JVM archives nothing beside a folder with files.
-    options = {**SHORT_JOB, "spark.driver.defaultJavaOptions": f'-XX:ArchiveClassesAtExit="{new}" {QUIETLY}'}
+    options = f'spark.driver.defaultJavaOptions=-XX:ArchiveClassesAtExit="{new}" {QUIETLY}'
     command: list[str | Path] = ["nice", "-n", "19", Path(sys.executable).with_name("spark-submit")]
     command += ["--properties-file", stack.spark / "conf" / "spark-defaults.conf"]
-    command += [part for name, value in options.items() for part in ("--conf", f"{name}={value}")]
+    command += ["--conf", options]
     environment["SPARK_CONF_DIR"] = str(stack.spark / "none")
     task.command([*command, JOB], environment=environment, keep=(lock,))
     if not new.exists():

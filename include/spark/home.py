@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 
 LOCALHOST = "127.0.0.1"
-SHORT_JOB = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
-"""Settings for a job of seconds: it ends before what the JVM's second compiler makes has paid for its making."""
+DRIVER_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""Options of the drivers' JVMs. They plan and pass bytes on, the work is done in Python and PostgreSQL: what the second
+compiler makes does not pay for its making, not in the first minutes of a stream either."""
 QUIETLY = "-Xlog:cds=off -Xlog:cds+dynamic=off"
 """Has the JVM say nothing of its archive of classes, for it says it where jobs print their results."""
 LOGGING = Path(__file__).with_name("log4j2.properties")
@@ -64,6 +65,7 @@ def _defaults(home: Path, jars: Path, scratch: Path, classes: Path | None) -> st
         "spark.driver.host": LOCALHOST,
         "spark.driver.bindAddress": LOCALHOST,
         "spark.driver.memory": "1g",
+        "spark.driver.extraJavaOptions": DRIVER_JVM,
         "spark.local.dir": scratch / "local",
         "spark.sql.warehouse.dir": scratch / "warehouse",
         "spark.ui.enabled": "false",

@@ -11,7 +11,6 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from psycopg.conninfo import conninfo_to_dict
 
 from include.settings import MissingSettingError, Settings
-from include.spark.home import SHORT_JOB
 from paylake_airflow import hooks
 from paylake_airflow.operators import spark
 
@@ -109,7 +108,7 @@ SPARK: dict[str, Any] = {"conn_type": "spark", "extra": {"deploy-mode": "client"
 )
 def test_spark_that_needs_no_address_gets_no_settings(monkeypatch: pytest.MonkeyPatch, place: dict[str, Any]) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", json.dumps(SPARK | place))
-    assert submitted_with(monkeypatch) == dict(SHORT_JOB)
+    assert submitted_with(monkeypatch) == {}
 
 
 @pytest.mark.parametrize(
@@ -118,7 +117,7 @@ def test_spark_that_needs_no_address_gets_no_settings(monkeypatch: pytest.Monkey
 def test_a_cluster_is_its_connection_alone(monkeypatch: pytest.MonkeyPatch, place: dict[str, Any]) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", json.dumps(SPARK | place))
     address = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-    assert submitted_with(monkeypatch) == {**address, "spark.cores.max": "2", **SHORT_JOB}
+    assert submitted_with(monkeypatch) == {**address, "spark.cores.max": "2"}
 
 
 def test_the_connections_settings_win(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +132,7 @@ def submitted_with(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     submitted: list[dict[str, str]] = []
     monkeypatch.setattr(SparkSubmitOperator, "execute", lambda self, _: submitted.append(self.conf))
     monkeypatch.setattr(spark, "die_with_parent", lambda: None)
-    spark.SparkJobOperator(task_id="clean", job="silver", conf=dict(SHORT_JOB)).execute({})
+    spark.SparkJobOperator(task_id="clean", job="silver").execute({})
     return submitted[0]
 
 

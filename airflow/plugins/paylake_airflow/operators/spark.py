@@ -17,7 +17,6 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, Ai
 import include
 from include.domains import REFERENCE_DOMAINS, Domain
 from include.lifetime import die_with_parent
-from include.spark.home import SHORT_JOB
 from paylake_airflow import assets, hooks
 from paylake_airflow.behind import behind
 from paylake_airflow.events import Told, announce_and_note, last_told
@@ -114,7 +113,7 @@ class SilverOperator(SparkJobOperator):
     """
 
     def __init__(self, *, domain: str, others: Mapping[str, str], **kwargs: Any) -> None:
-        super().__init__(job="silver", application_args=[domain], conf=dict(SHORT_JOB), **kwargs)
+        super().__init__(job="silver", application_args=[domain], **kwargs)
         self.domain = domain
         self.others = dict(others)
 
