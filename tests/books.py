@@ -65,10 +65,10 @@ def remove_objects(s3: S3Client, bucket: str, prefix: str) -> None:
             s3.delete_object(Bucket=bucket, Key=entry["Key"])
 
 
-def judge_all(settings: Settings) -> None:
+def judge_all(settings: Settings, domain: Domain = TRANSACTIONS) -> None:
     """Give all transactions in bronze their place: what the fraud stream does, with its own code, but without Spark.
 
-    Goes on where it ended the last time.
+    Goes on where it ended the last time. ``domain`` may have another contract than theirs.
     """
     bronze = BronzeLog(s3_client(settings), TRANSACTIONS)
     with connect(settings.warehouse_dsn) as conn:
@@ -83,7 +83,7 @@ def judge_all(settings: Settings) -> None:
                 start = known.get(topic_id, {}).get(partition, 0)
                 records = list(bronze.read(topic_id, partition, start, end))
                 for first in range(0, len(records), BATCH_RECORDS):
-                    parts = [classify_records(TRANSACTIONS, records[first : first + BATCH_RECORDS])]
+                    parts = [classify_records(domain, records[first : first + BATCH_RECORDS])]
                     sink.write(Batch(CHECKPOINT_ID, batch_id, parts.copy))
                     batch_id += 1
     finally:

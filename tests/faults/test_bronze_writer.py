@@ -21,6 +21,8 @@ from tests.bronze import Moment, TransactionsTopic, Writer, await_condition, dra
 pytestmark = pytest.mark.integration
 
 QUICK = Limits(flush_records=200, flush_seconds=0.02, check_seconds=0.2)
+# What two partitions have is too much at once, so several are written in one flush.
+CROWDED = Limits(flush_records=10_000, flush_seconds=5.0, check_seconds=0.2, buffer_bytes=400_000)
 KILLS: dict[Moment | None, int] = {Moment.BEFORE_PUT: 15, Moment.AFTER_PUT: 15, Moment.MID_BATCH: 15, None: 15}
 
 
@@ -43,7 +45,8 @@ def test_a_writer_killed_sixty_times_at_the_worst_moments_loses_and_doubles_noth
     for moment in plan:
         topic.produce(500 if moment is Moment.MID_BATCH else 100)  # 500: more than one object of each partition
         before = topic.log.end_positions()
-        with Writer(TRANSACTIONS, settings, QUICK, moment) as writer:
+        limits = CROWDED if moment is Moment.MID_BATCH else QUICK
+        with Writer(TRANSACTIONS, settings, limits, moment) as writer:
             if moment is None:
                 time.sleep(chance.uniform(0, 0.6))  # the moment is the point of the test
                 assert writer.alive

@@ -19,12 +19,10 @@ from include.lake.catalog import SilverState, silver_state
 from include.local import airflow, clients
 from include.local.java import find_java
 from include.local.secrets import load_secrets
-from include.quality import classify
 from include.settings import Settings
 from include.spark.silver import SilverReport
 from include.warehouse.connect import connect
 from paylake_airflow.operators.spark import SilverTold, _is_behind, _silver_extra, silver_told
-from tests import books
 from tests.books import assert_balanced, begin_anew, judge_all
 from tests.bronze import drain
 from tests.quarantine import (
@@ -279,9 +277,7 @@ def transaction(number: int, amount: float) -> bytes:
     return json.dumps(record).encode()
 
 
-def test_transactions_land_once_and_the_books_balance(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_transactions_land_once_and_the_books_balance(settings: Settings, tmp_path: Path) -> None:
     begin_anew(settings, TRANSACTIONS)
     producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
     values = [transaction(number, 10 ** (number % 6)) for number in range(600)]
@@ -290,9 +286,7 @@ def test_transactions_land_once_and_the_books_balance(
     assert producer.flush(60) == 0
     drain(TRANSACTIONS, settings)
     old_contract = stricter(TRANSACTIONS, tmp_path, allow_amounts_up_to_1000)
-    with monkeypatch.context() as patch:
-        patch.setattr(books, "classify", lambda _, record: classify(old_contract, record))
-        judge_all(settings)
+    judge_all(settings, old_contract)
     assert_balanced(settings, TRANSACTIONS)
 
     code, report = redrive(settings, tmp_path, "--domain", "transactions", "--reason", "out_of_range")

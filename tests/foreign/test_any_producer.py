@@ -28,12 +28,10 @@ from include.kafka.topics import ensure_topics
 from include.lake.bronze_log import BronzeLog
 from include.lake.records import BronzeRecord, Original
 from include.lake.s3 import s3_client
-from include.quality import classify
 from include.quarantine.cli import app as quarantine_cli
 from include.settings import Settings
 from include.verify import Report, verify
 from include.warehouse.connect import connect
-from tests import books
 from tests.books import begin_anew, judge_all
 from tests.bronze import drain
 from tests.foreign.clients import (
@@ -161,10 +159,7 @@ def stack_of_before(everything: Everything, worker: ProcessPoolExecutor) -> None
     for domain in (MERCHANTS, TRANSACTIONS):
         drain(domain, everything.settings)
     worker.submit(run_silver, stricter(MERCHANTS, everything.home, require_city), everything.settings).result()
-    strict = stricter(TRANSACTIONS, everything.home, allow_amounts_up_to_1000)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(books, "classify", lambda _, record: classify(strict, record))
-        judge_all(everything.settings)
+    judge_all(everything.settings, stricter(TRANSACTIONS, everything.home, allow_amounts_up_to_1000))
     # In rows of before it is not noted when a record came.
     with connect(everything.settings.warehouse_dsn) as conn:
         conn.execute("UPDATE ops.quarantine SET taken_ms = NULL")
