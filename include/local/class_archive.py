@@ -14,7 +14,7 @@ from include.local.java import Java
 from include.local.layout import Stack, locked
 from include.local.processes import own_environment
 from include.local.steps import Task
-from include.spark.home import QUIETLY, make_spark_home, pyspark_home
+from include.spark.home import QUIETLY, class_path, make_spark_home, pyspark_home
 
 JOB = Path(__file__).parents[1] / "spark" / "class_archive_job.py"
 
@@ -22,7 +22,7 @@ JOB = Path(__file__).parents[1] / "spark" / "class_archive_job.py"
 def archive_file(stack: Stack, java: Java) -> Path:
     """Where the archive for this Java and these jars is, or will be."""
     made_of = [java.program, pyspark_home() / "jars", jar_folder(stack, "spark")]
-    text = "".join(f"{path} {path.stat().st_mtime_ns}\n" for path in made_of) + JOB.read_text()
+    text = "".join(f"{path} {path.stat().st_mtime_ns}\n" for path in made_of) + JOB.read_text() + class_path(made_of[2])
     return stack.cache / "classes" / f"spark-{hashlib.sha256(text.encode()).hexdigest()[:12]}.jsa"
 
 
@@ -69,6 +69,8 @@ def _make(stack: Stack, java: Java, archive: Path, task: Task, lock: int) -> Non
     command += ["--properties-file", stack.spark / "conf" / "spark-defaults.conf"]
     command += ["--conf", options]
     environment["SPARK_CONF_DIR"] = str(stack.spark / "none")
+    # The JVM would look for every jar of this path, also for those by the links of this stack's home.
+    environment["SPARK_HOME"] = str(pyspark_home())
     task.command([*command, JOB], environment=environment, keep=(lock,))
     if not new.exists():
         raise StackError(f"{java.program} makes no archive of classes.")

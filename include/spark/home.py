@@ -41,7 +41,7 @@ def make_spark_home(folder: Path, jars: Path, scratch: Path, classes: Path | Non
     home, conf = folder / "home", folder / "conf"
     _make_home(home)
     conf.mkdir(parents=True, exist_ok=True)
-    (conf / "spark-defaults.conf").write_text(_defaults(home, jars, scratch, classes))
+    (conf / "spark-defaults.conf").write_text(_defaults(jars, scratch, classes))
     shutil.copyfile(LOGGING, conf / "log4j2.properties")
 
 
@@ -58,9 +58,9 @@ def _make_home(home: Path) -> None:
         link.symlink_to(pyspark_home() / name)
 
 
-def _defaults(home: Path, jars: Path, scratch: Path, classes: Path | None) -> str:
+def _defaults(jars: Path, scratch: Path, classes: Path | None) -> str:
     values = {
-        "spark.driver.extraClassPath": _class_path(home / "jars", jars),
+        "spark.driver.extraClassPath": class_path(jars),
         "spark.executor.extraClassPath": f"{jars}/*",
         "spark.driver.host": LOCALHOST,
         "spark.driver.bindAddress": LOCALHOST,
@@ -76,12 +76,14 @@ def _defaults(home: Path, jars: Path, scratch: Path, classes: Path | None) -> st
     return "".join(f"{name} {value}\n" for name, value in values.items())
 
 
-def _class_path(own: Path, connectors: Path) -> str:
+def class_path(connectors: Path) -> str:
     """All jars, also Spark's own, which spark-submit adds behind its folder of settings if they were not there before.
 
-    For the JVM takes no archive of classes whose path has a folder with files between the jars. The jar of slf4j is
-    named because spark-submit adds it once more under its own name.
+    For the JVM takes no archive of classes whose path has a folder with files between the jars, or other names for
+    them: so they are named where they are, not by the links of a home. The jar of slf4j is named because spark-submit
+    adds it once more under its own name.
     """
+    own = pyspark_home() / "jars"
     return ":".join([*map(str, own.glob("slf4j-api-*.jar")), f"{connectors}/*", f"{own}/*"])
 
 

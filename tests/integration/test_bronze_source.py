@@ -279,7 +279,8 @@ def test_no_task_of_a_stream_asks_for_a_listing(
     )
     query.processAllAvailable()
     query.stop()
-    assert (sum(batches), len(batches)) == (60, 3)
+    assert sum(batches) == 60
+    assert len(batches) > 1
     # Each object once: also a micro-batch that begins where the one before it ended knows its first object's name.
     assert asked.read_text().split() == ["GetObject"] * 6
 
