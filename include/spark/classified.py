@@ -58,12 +58,16 @@ def as_classified(domain: Domain, outcomes: pa.RecordBatch, generations: Sequenc
     """Outcomes with the columns of `classified_schema`; ``outcomes`` has those of ``outcome_schema``.
 
     Only rejected records keep their bytes.
+
+    Raises:
+        KeyError: a record is of a topic that is none of the ``generations``.
     """
+    numbers = {topic_id: number for number, topic_id in enumerate(generations)}
     own = {
         "bronze_topic_id": outcomes["topic_id"],
         "bronze_partition": outcomes["partition"],
         "bronze_offset": outcomes["offset"],
-        "bronze_generation": pc.index_in(outcomes["topic_id"], pa.array(generations, pa.string())),
+        "bronze_generation": pa.array([numbers[one] for one in outcomes["topic_id"].to_pylist()], pa.int32()),
         "bronze_taken_ms": outcomes["taken_ms"],
         "kafka_timestamp_ms": outcomes["timestamp_ms"],
         "raw": pc.if_else(pc.equal(outcomes[OUTCOME], REJECTED), outcomes["value"], None),

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pytest
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from include.domains import ACCOUNTS, REFERENCE_DOMAINS
@@ -23,7 +24,9 @@ ACCOUNT = {
 MIDNIGHT_MS = int(datetime(2026, 2, 1, tzinfo=UTC).timestamp() * 1000)
 
 
-def classified(values: list[bytes | None], timestamps_ms: list[int]) -> pa.RecordBatch:
+def classified(
+    values: list[bytes | None], timestamps_ms: list[int], generations: tuple[str, ...] = ("first", "second")
+) -> pa.RecordBatch:
     batch = pa.RecordBatch.from_arrays(
         [
             pa.array(["second"] * len(values), pa.string()),
@@ -35,7 +38,7 @@ def classified(values: list[bytes | None], timestamps_ms: list[int]) -> pa.Recor
         ],
         names=SCHEMA.fieldNames(),
     )
-    (out,) = batch_classifier(ACCOUNTS, ["first", "second"])([batch])
+    (out,) = batch_classifier(ACCOUNTS, generations)([batch])
     return out
 
 
@@ -52,6 +55,11 @@ def test_each_record_comes_out_once_with_its_coordinates() -> None:
     assert rejected["kafka_timestamp_ms"] == 123
     assert [reason["code"] for reason in json.loads(rejected["reasons"])] == ["not_utf8"]
     assert (tombstone["outcome"], tombstone["raw"], tombstone["reasons"]) == ("tombstone", None, None)
+
+
+def test_a_record_of_a_topic_that_nobody_knows_is_no_row_without_a_generation() -> None:
+    with pytest.raises(KeyError, match="second"):
+        classified([json.dumps(ACCOUNT).encode()], [123], ("first", "third"))
 
 
 def test_any_timestamp_of_kafkas_comes_through() -> None:
