@@ -22,10 +22,12 @@ from include.lake.bronze_log import BrokenChainError, BronzeLog
 from include.lake.objects import object_key
 from include.lake.s3 import s3_client
 from include.settings import Settings
+from include.spark.bronze_batches import BatchPlanner
 from tests.bronze import (
     MANY,
     Kafka,
     OwnDomain,
+    any_topic_id,
     assert_books_balance,
     await_condition,
     bronze_records,
@@ -297,3 +299,19 @@ def test_places_in_a_long_chain_are_found_without_listing_it(
     s3.delete_object(Bucket=BRONZE_BUCKET, Key=object_key(domain.bronze_folder, "id", 0, 798))
     with pytest.raises(BrokenChainError, match=r"0798\.json"):
         list(log.read("id", 0, 790, 805))
+
+
+def test_a_stream_that_follows_the_chain_notices_within_a_minute_that_an_object_is_missing(settings: Settings) -> None:
+    s3, domain, topic_id = s3_client(settings), own_domain(), any_topic_id()
+    put_chain(s3, domain, topic_id, 0, [0], 7)
+    log, now = BronzeLog(s3, domain), 0.0
+    planner = BatchPlanner(log, {}, MANY, MANY, clock=lambda: now)
+    assert planner.next_end() == {topic_id: {0: 7}}
+    put_chain(s3, domain, topic_id, 0, [14, 21], 28)  # and none at 7
+    now = 59.0
+    assert planner.next_end() == {topic_id: {0: 7}}
+    now = 61.0
+    end = planner.next_end()[topic_id][0]
+    assert end > 14
+    with pytest.raises(BrokenChainError, match=r"07\.json"):
+        list(log.read(topic_id, 0, 7, end))
