@@ -16,11 +16,11 @@ from include.fraud.sink import Batch, Sink
 from include.kafka.topics import ensure_topics, reset_topics
 from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_client
-from include.quality.columns import classify_records
 from include.settings import Settings
 from include.verify import Report, verify
 from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
+from tests.fraud import judged
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -76,14 +76,15 @@ def judge_all(settings: Settings, domain: Domain = TRANSACTIONS) -> None:
         lease = acquire(conn, "a test")
     known = entry.positions if entry else {}
     batch_id = entry.batch_id + 1 if entry else 0
-    sink = Sink(settings.warehouse_dsn, lease, load_rules(), lambda *_: False, Event())
+    rules = load_rules()
+    sink = Sink(settings.warehouse_dsn, lease, rules, lambda *_: False, Event())
     try:
         for topic_id, partitions in bronze.end_positions().items():
             for partition, end in partitions.items():
                 start = known.get(topic_id, {}).get(partition, 0)
                 records = list(bronze.read(topic_id, partition, start, end))
                 for first in range(0, len(records), BATCH_RECORDS):
-                    parts = [classify_records(domain, records[first : first + BATCH_RECORDS])]
+                    parts = [judged(records[first : first + BATCH_RECORDS], domain, rules)]
                     sink.write(Batch(CHECKPOINT_ID, batch_id, parts.copy))
                     batch_id += 1
     finally:

@@ -145,19 +145,22 @@ class Rules(_Strict):
             )
         return self
 
-    def verdict(self, row: Mapping[str, Any], merchant_risk: str | None) -> tuple[Fired, ...]:
-        """Every rule that fires for a cleaned transaction; none means it is genuine.
+    def of_transaction(self, row: Mapping[str, Any]) -> tuple[Fired, ...]:
+        """The rules that fire for a cleaned transaction, whatever is known of its merchant.
 
-        ``row`` has the columns of the transactions contract, its amount a Decimal. ``merchant_risk`` is the risk level
-        that MERCHANTS has for the row's merchant, None if it has none.
+        ``row`` has the columns of the transactions contract, its amount a Decimal.
         """
-        fired = (
-            self._high_online_amount(row),
-            self._suspicious_merchant(row, merchant_risk),
-            self._risky_location(row),
-            self._huge_amount(row),
-        )
+        fired = (self._high_online_amount(row), self._risky_location(row), self._huge_amount(row))
         return tuple(one for one in fired if one is not None)
+
+    def of_merchant(self, merchant: str, risk: str | None) -> Fired | None:
+        """The rule about merchants, if it fires for this one; ``risk`` is what MERCHANTS states, None if nothing."""
+        listed, risky = merchant in self.suspicious_merchant.merchants, risk in self.suspicious_merchant.risk_levels
+        if not listed and not risky:
+            return None
+        why = " and ".join(["is listed"] * listed + [f"has risk level {risk}"] * risky)
+        values = {"merchant_id": merchant, "listed": "yes" if listed else "no", "risk_level": risk or "unknown"}
+        return Fired("suspicious_merchant", f"merchant {merchant} {why}", values)
 
     def _high_online_amount(self, row: Mapping[str, Any]) -> Fired | None:
         amount, limit = row.get("amount"), self.high_online_amount.above
@@ -172,17 +175,6 @@ class Rules(_Strict):
             return None
         values = {"amount": _plain(amount), "limit": _plain(limit)}
         return Fired("huge_amount", f"amount {_plain(amount)} is above {_plain(limit)}", values)
-
-    def _suspicious_merchant(self, row: Mapping[str, Any], risk: str | None) -> Fired | None:
-        merchant = row.get("merchant_id")
-        if merchant is None:
-            return None
-        listed, risky = merchant in self.suspicious_merchant.merchants, risk in self.suspicious_merchant.risk_levels
-        if not listed and not risky:
-            return None
-        why = " and ".join(["is listed"] * listed + [f"has risk level {risk}"] * risky)
-        values = {"merchant_id": merchant, "listed": "yes" if listed else "no", "risk_level": risk or "unknown"}
-        return Fired("suspicious_merchant", f"merchant {merchant} {why}", values)
 
     def _risky_location(self, row: Mapping[str, Any]) -> Fired | None:
         location = row.get("location")

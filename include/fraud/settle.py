@@ -20,6 +20,7 @@ from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from include.domains import TRANSACTIONS
+from include.fraud.judged import judge
 from include.fraud.rules import Rules
 from include.fraud.staged import staged_columns, written
 from include.quality import Rejected
@@ -72,10 +73,10 @@ def open_staging(conn: psycopg.Connection) -> None:
 def settle(conn: psycopg.Connection, outcomes: pa.Table, rules: Rules) -> Settled:
     """Write every record to the one place where it belongs, within the caller's transaction.
 
-    ``outcomes`` has the columns of ``outcome_schema``. Of several records with one ``txn_id`` the first that was ever
-    settled has it; the others are duplicates. Settling a record again changes nothing, unless it waits in quarantine
-    and keeps its contract now: then it lands, and is marked as done there. Merchants are judged by the risk that
-    MERCHANTS states in this very transaction.
+    ``outcomes`` has the columns of `JUDGED_SCHEMA`, judged by these rules. Of several records with one ``txn_id`` the
+    first that was ever settled has it; the others are duplicates. Settling a record again changes nothing, unless it
+    waits in quarantine and keeps its contract now: then it lands, and is marked as done there. Merchants are judged by
+    the risk that MERCHANTS states in this very transaction.
     """
     read = spans(outcomes)
     waiting = quarantine.lock_waiting(conn, (Span(*partition, *ends) for partition, ends in read.items()))
@@ -123,7 +124,7 @@ def settle_apart(
     def refuse(part: pa.Table, error: Exception) -> Settled:
         refused = Rejected((unprocessable(error),))
         outcomes = outcome_batch(TRANSACTIONS, ((record, refused) for record in bronze_records(part)))
-        return take(pa.Table.from_batches([outcomes]))
+        return take(pa.Table.from_batches([judge(outcomes, rules)]))
 
     return together(isolate(_in_order(outcomes), take, halves_of, refuse))
 

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 class Batch:
     """One micro-batch; ``checkpoint_id`` is the streaming query's id, which lives in its checkpoint.
 
-    ``parts`` gives what became of its records, as tables with ``outcome_schema``; each of its calls gives the same.
+    ``parts`` gives what became of its records, as tables with `JUDGED_SCHEMA`; each of its calls gives the same.
     """
 
     checkpoint_id: str

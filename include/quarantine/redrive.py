@@ -19,6 +19,7 @@ import psycopg
 import pyarrow as pa
 
 from include.domains import DOMAINS, TRANSACTIONS, Domain
+from include.fraud.judged import judge
 from include.fraud.rules import Rules
 from include.fraud.settle import open_staging, settle_apart
 from include.lake.records import BronzeRecord
@@ -187,7 +188,7 @@ class Redrive:
 
     def _settle(self, found: Redriven, valid: Sequence[_Judged]) -> list[dict[str, Any]]:
         waiting = {Coordinates.of(record) for record, _ in valid}
-        outcomes = pa.Table.from_batches([outcome_batch(TRANSACTIONS, valid)])
+        outcomes = pa.Table.from_batches([judge(outcome_batch(TRANSACTIONS, valid), self._rules)])
         settled = settle_apart(self._conn, outcomes, self._rules, waiting)
         found.refused[TRANSACTIONS.name] += settled.counts.quarantined
         found.landed[TRANSACTIONS.name] += settled.counts.records - settled.counts.quarantined

@@ -1,18 +1,21 @@
-"""Transactions in ranges of bronze: read and classified by Spark's workers, collected by the driver as columns."""
+"""Transactions in ranges of bronze: read, classified and judged by Spark's workers, collected as columns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from include.domains import TRANSACTIONS
+from include.fraud.judged import JUDGED_SCHEMA, judge
+from include.fraud.rules import Rules
 from include.lake.bronze_log import BronzeLog
 from include.quality import Rejected
-from include.quality.columns import classify_batch, outcome_batch, outcome_schema
+from include.quality.columns import classify_batch, outcome_batch
 from include.quality.isolate import isolate, lies_in_records, try_twice, unprocessable
 from include.spark.bronze_source import OffsetRange, halved, read_range, readable, tasks_for
 
@@ -23,12 +26,13 @@ PART_OFFSETS = 20_000
 class RangeCollector:
     """Collects what lies in ranges of bronze; a record that makes that fail comes as rejected, ``unprocessable``."""
 
-    def __init__(self, spark: SparkSession, bronze: BronzeLog) -> None:
+    def __init__(self, spark: SparkSession, bronze: BronzeLog, rules: Rules) -> None:
         self._spark = spark
         self._bronze = bronze
+        self._rules = rules
 
     def parts(self, ranges: Sequence[OffsetRange]) -> Iterator[pa.Table]:
-        """What becomes of the records of the ranges, range by range in order, as tables with ``outcome_schema``.
+        """What becomes of the records of the ranges, range by range in order, as tables with `JUDGED_SCHEMA`.
 
         The first part is collected at once, each other one while its caller is busy with the one before.
         """
@@ -54,27 +58,29 @@ class RangeCollector:
 
     def _take(self, ranges: Sequence[OffsetRange]) -> pa.Table:
         # No DataFrame: to plan one takes longer than all else that is done for a small batch.
-        chunks = self._spark.sparkContext.parallelize(ranges, tasks_for(ranges)).mapPartitions(classified).collect()
+        of_ranges = self._spark.sparkContext.parallelize(ranges, tasks_for(ranges))
+        chunks = of_ranges.mapPartitions(partial(judged, self._rules)).collect()
         tables = [pa.ipc.open_stream(chunk).read_all() for chunk in chunks]
-        return pa.concat_tables([outcome_schema(TRANSACTIONS).empty_table(), *tables])
+        return pa.concat_tables([JUDGED_SCHEMA.empty_table(), *tables])
 
     def _refuse(self, ranges: Sequence[OffsetRange], error: Exception) -> pa.Table:
         outcome = Rejected((unprocessable(error),))
         records = (record for one in ranges for record in readable(self._bronze, one))
-        return pa.Table.from_batches([outcome_batch(TRANSACTIONS, ((record, outcome) for record in records))])
+        refused = outcome_batch(TRANSACTIONS, ((record, outcome) for record in records))
+        return pa.Table.from_batches([judge(refused, self._rules)])
 
 
-def classified(ranges: Iterable[OffsetRange]) -> Iterator[bytes]:
-    """What becomes of the records in the ranges: tables with ``outcome_schema``, each an Arrow stream.
+def judged(rules: Rules, ranges: Iterable[OffsetRange]) -> Iterator[bytes]:
+    """What becomes of the records in the ranges: tables with `JUDGED_SCHEMA`, each an Arrow stream.
 
     As bytes, because the JVM would take columns apart into rows, and make columns of these again for the driver.
     """
     for one in ranges:
         for batch in read_range(TRANSACTIONS, one):
             chunk = pa.BufferOutputStream()
-            with pa.ipc.new_stream(chunk, outcome_schema(TRANSACTIONS)) as stream:
+            with pa.ipc.new_stream(chunk, JUDGED_SCHEMA) as stream:
                 for outcomes in classify_batch(TRANSACTIONS, batch):
-                    stream.write_batch(outcomes)
+                    stream.write_batch(judge(outcomes, rules))
             yield chunk.getvalue().to_pybytes()
 
 

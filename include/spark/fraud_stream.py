@@ -2,9 +2,9 @@
 
     spark-submit include/spark/fraud_stream.py
 
-The workers classify (see ``include/spark/collector.py``), the driver writes: each micro-batch goes into the warehouse
-in one transaction (see ``include/fraud/sink.py``, which also states what is promised). Spark's checkpoint only says
-where to go on.
+The workers classify and judge (see ``include/spark/collector.py``), the driver writes, and asks the rule that needs
+MERCHANTS: each micro-batch goes into the warehouse in one transaction (see ``include/fraud/sink.py``, which also states
+what is promised). Spark's checkpoint only says where to go on.
 
 SIGTERM to this process (the JVM's child) ends the stream in order, with code 0. The end of the JVM, however it comes
 about, ends this process.
@@ -67,7 +67,7 @@ class BatchWriter:
         self.failure: BaseException | None = None
 
     def __call__(self, frame: DataFrame, batch_id: int) -> None:
-        """Classify, write and show one micro-batch."""
+        """Have one micro-batch judged, write it, and show its frauds."""
         try:
             self._write(frame, batch_id)
         except BaseException as error:
@@ -136,7 +136,7 @@ def run(settings: Settings, rules: Rules, options: argparse.Namespace, stop: Eve
     writer = BatchWriter(
         sink,
         Progress(),
-        RangeCollector(spark, bronze),
+        RangeCollector(spark, bronze, rules),
         lambda batch_id: offset_ranges(*batch_positions(s3, options.checkpoint, batch_id)),
     )
     query = start_query(spark, writer, options)

@@ -42,7 +42,7 @@ log = logging.getLogger("paylake.silver")
 _Rank: TypeAlias = tuple[tuple[bool, Any], ...]
 _NONE: _Rank = ()
 """Less than the rank of any row."""
-_NAMED_KEYS = 100
+_NAMED_KEYS = 1_000
 """So many keys are named in a query; more are joined, which takes a job of its own."""
 _FEW_ROWS = 100_000
 """On so many rows a query runs sooner as it is; with more it is worth compiling."""

@@ -135,11 +135,16 @@ class SilverTable:
 
         Of the ``changed`` rows ``replaced`` come in place of one with the same key in ``current``.
         ``files`` is the number of the table's data files. Without changes only the book is written.
+
+        Rows that are replaced may lie in any file: as many as there are files would have nearly all of these written
+        anew by a MERGE, which sorts and joins what it writes.
         """
-        if changed and files > MAX_FILES:
+        if changed and (files > MAX_FILES or replaced >= files > 0):
             untouched = current.join(changes, self._domain.key, "left_anti")
+            rows = untouched.unionByName(changes)
             # The hint makes files of a good size, and one where that is enough.
-            self._writer(untouched.unionByName(changes).hint("rebalance"), book).overwrite(F.lit(True))
+            rows = rows.hint("rebalance") if files > MAX_FILES else rows
+            self._writer(rows, book).overwrite(F.lit(True))
         elif replaced:
             self._merge(changes, book)
         else:

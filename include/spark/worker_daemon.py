@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 _ARCHIVES = ("spark-core_", "pyspark.zip", "py4j-")
 """How the names of those begin that Spark puts on the path by itself."""
-_NEEDED = ("pandas", "pyarrow.pandas_compat", "pyarrow.compute", "include.spark.classified")
+_NEEDED = ("pandas", "pyarrow.pandas_compat", "pyarrow.compute", "include.spark.classified", "include.spark.collector")
 
 
 def prepare_worker() -> None:

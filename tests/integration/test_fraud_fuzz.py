@@ -13,15 +13,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from include.domains import TRANSACTIONS
 from include.fraud.lease import acquire
 from include.fraud.rules import RULES_FILE, load_rules
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
-from include.quality.columns import classify_records
 from include.settings import Settings
 from include.warehouse.connect import connect
-from tests.fraud import warehouse_template
+from tests.fraud import judged, warehouse_template
 from tests.wild import json_values
 
 pytestmark = pytest.mark.integration
@@ -48,9 +46,7 @@ class Wild:
 
     def write(self, values: list[bytes | None]) -> None:
         batch = [self._record(value) for value in values]
-        counts = self.sink.write(
-            Batch("fuzz", next(self._batch_ids), lambda: [classify_records(TRANSACTIONS, batch)])
-        ).counts
+        counts = self.sink.write(Batch("fuzz", next(self._batch_ids), lambda: [judged(batch)])).counts
         assert counts is not None
         assert counts.records == len(values)
         self.written += batch

@@ -13,17 +13,15 @@ import pyarrow as pa
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from include.domains import TRANSACTIONS
 from include.fraud.checkpoint import CheckpointError
 from include.fraud.lease import APPLICATION_NAME, Lease, StaleLeaseError, acquire, hold
 from include.fraud.rules import RULES_FILE, Rules, load_rules
 from include.fraud.settle import Counts
 from include.fraud.sink import Batch, Sink, Written
 from include.lake.records import BronzeRecord
-from include.quality.columns import classify_records
 from include.settings import Settings
 from include.warehouse.connect import connect
-from tests.fraud import warehouse_copy, warehouse_template
+from tests.fraud import judged, warehouse_copy, warehouse_template
 
 pytestmark = pytest.mark.integration
 
@@ -94,7 +92,7 @@ def record(offset: int, value: dict[str, Any] | bytes | None, partition: int = 0
 
 
 def batch(batch_id: int, *records: BronzeRecord, checkpoint: str = "checkpoint-1") -> Batch:
-    return Batch(checkpoint, batch_id, lambda: [classify_records(TRANSACTIONS, records)])
+    return Batch(checkpoint, batch_id, lambda: [judged(records)])
 
 
 TABLES = (
@@ -258,10 +256,8 @@ def test_a_txn_id_that_comes_again_in_another_unicode_form_says_the_same(conn: p
 
 
 def test_a_batch_in_parts_is_written_whole_or_not_at_all(conn: psycopg.Connection, sink: Sink) -> None:
-    first = classify_records(TRANSACTIONS, [record(0, body("T0001", amount=200_000)), record(1, b"x"), record(2, None)])
-    second = classify_records(
-        TRANSACTIONS, [record(0, body("T0001"), partition=1), record(1, body("T0002"), partition=1)]
-    )
+    first = judged([record(0, body("T0001", amount=200_000)), record(1, b"x"), record(2, None)])
+    second = judged([record(0, body("T0001"), partition=1), record(1, body("T0002"), partition=1)])
     before = contents(conn)
 
     def broken() -> Iterator[pa.Table]:

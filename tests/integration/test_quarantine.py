@@ -22,13 +22,12 @@ from include.fraud.rules import RULES_FILE, load_rules
 from include.fraud.settle import Counts, open_staging, settle_locked
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
-from include.quality.columns import classify_records
 from include.settings import Settings
 from include.warehouse import quarantine
 from include.warehouse.connect import connect
 from include.warehouse.quarantine import Coordinates, QuarantineRow
 from include.warehouse.summary import layer_rows
-from tests.fraud import warehouse_copy, warehouse_template
+from tests.fraud import judged, warehouse_copy, warehouse_template
 from tests.quarantine import allow_amounts_up_to_1000, redrive, run_quarantine, start_quarantine, stricter
 from tests.servers import wait_until
 
@@ -88,7 +87,7 @@ def judge(settings: Settings, domain: Domain, *records: BronzeRecord, checkpoint
         lease = acquire(conn, "test")
     sink = Sink(settings.warehouse_dsn, lease, load_rules(RULES_FILE), lambda *_: False, Event(), patience=30)
     try:
-        batch = Batch(checkpoint, 0, lambda: [classify_records(domain, records)])
+        batch = Batch(checkpoint, 0, lambda: [judged(records, domain)])
         return sink.write(batch).counts
     finally:
         sink.close()
@@ -346,8 +345,7 @@ def test_a_redrive_and_a_stream_that_reads_again_do_not_give_one_record_two_plac
         with connect(own.warehouse_dsn) as landing, landing.transaction():
             open_staging(landing)
             assert quarantine.take_waiting(landing, [Coordinates.of(again)]) == [again]
-            valid = classify_records(TRANSACTIONS, [again])
-            settle_locked(landing, valid, load_rules(RULES_FILE), [Coordinates.of(again)])
+            settle_locked(landing, judged([again]), load_rules(RULES_FILE), [Coordinates.of(again)])
             # This one still knows the old contract, and refuses the record.
             stream = pool.submit(judge, own, old_contract, again, checkpoint="another")
             wait_until(lambda: conn.execute(waits).fetchone() is not None, "the stream to meet the redrive")

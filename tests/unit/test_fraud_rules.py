@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from include.cleaning.places import normal_place
 from include.fraud.rules import RULE_NAMES, RULES_FILE, RULES_VARIABLE, Rules, RulesError, load_rules
+from tests.fraud import verdict
 
 SMALLEST = Decimal("0.0001")
 
@@ -30,11 +31,11 @@ def row(**changes: Any) -> dict[str, Any]:
 
 
 def names(rules: Rules, risk: str | None = None, **changes: Any) -> list[str]:
-    return [fired.rule for fired in rules.verdict(row(**changes), risk)]
+    return [fired.rule for fired in verdict(rules, row(**changes), risk)]
 
 
 def test_an_ordinary_payment_is_genuine(rules: Rules) -> None:
-    assert rules.verdict(row(), "Low") == ()
+    assert verdict(rules, row(), "Low") == ()
 
 
 @pytest.mark.parametrize(
@@ -71,11 +72,10 @@ def test_both_limits_are_exact(above: Decimal, more: Decimal) -> None:
         ("M9999", None, True),
         ("M9999", "Low", True),
         ("M9999", "High", True),
-        (None, None, False),
     ],
 )
 def test_a_merchant_is_suspicious_when_listed_or_of_high_risk(
-    rules: Rules, merchant: str | None, risk: str | None, fires: bool
+    rules: Rules, merchant: str, risk: str | None, fires: bool
 ) -> None:
     assert names(rules, risk, merchant_id=merchant) == (["suspicious_merchant"] if fires else [])
 
@@ -134,24 +134,24 @@ def test_composed_and_decomposed_letters_are_the_same_place() -> None:
 
 @given(
     amount=st.one_of(st.none(), st.decimals("0.0001", "999999999999999.9999", places=4)),
-    merchant=st.sampled_from(["M0001", "M0666", "M9999", None]),
+    merchant=st.sampled_from(["M0001", "M0666", "M9999"]),
     risk=st.sampled_from(["Low", "Medium", "High", "", None]),
     channel=st.sampled_from(["Online", "ATM", "POS", None]),
     location=st.one_of(st.none(), st.text(), st.sampled_from(["Tehran", "Berlin"])),
 )
 def test_every_rule_that_should_fire_is_returned_and_no_other(
-    amount: Decimal | None, merchant: str | None, risk: str | None, channel: str | None, location: str | None
+    amount: Decimal | None, merchant: str, risk: str | None, channel: str | None, location: str | None
 ) -> None:
     rules = load_rules(RULES_FILE)
     expected = {
         "high_online_amount": amount is not None and channel == "Online" and amount > 30000,
         "huge_amount": amount is not None and amount > 100000,
-        "suspicious_merchant": merchant in ("M0666", "M9999") or (merchant is not None and risk == "High"),
+        "suspicious_merchant": merchant in ("M0666", "M9999") or risk == "High",
         "risky_location": location is not None
         and normal_place(location) in {normal_place(city) for city in rules.risky_location.names},
     }
-    fired = rules.verdict(
-        row(amount=amount, merchant_id=merchant, channel=channel, location=location), merchant_risk=risk
+    fired = verdict(
+        rules, row(amount=amount, merchant_id=merchant, channel=channel, location=location), merchant_risk=risk
     )
     assert {one.rule for one in fired} == {name for name, fires in expected.items() if fires}
     assert set(expected) == set(RULE_NAMES)
@@ -164,7 +164,7 @@ def test_every_rule_that_should_fire_is_returned_and_no_other(
 
 
 def test_evidence_holds_the_values_as_exact_text(rules: Rules) -> None:
-    fired = rules.verdict(row(channel="Online", amount=Decimal("123456789012345.6789"), merchant_id="M0666"), "High")
+    fired = verdict(rules, row(channel="Online", amount=Decimal("123456789012345.6789"), merchant_id="M0666"), "High")
     assert [one.as_json() for one in fired] == [
         {
             "rule": "high_online_amount",

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.domains import TRANSACTIONS
 from include.fraud.rules import RULES_FILE, Rules, load_rules
 from include.fraud.staged import staged_columns, written
 from include.lake.records import BronzeRecord
-from include.quality.columns import VALID, classify_records, with_outcome
+from include.quality.columns import VALID, with_outcome
+from tests.fraud import judged, verdict
 
 ARRIVED_MS = 1_769_947_200_000
 AMOUNTS = ("0.0001", "29999.9999", "30000", "30000.0001", "100000", "100000.0001", "999999999999999.9999")
@@ -45,7 +45,7 @@ def valid(bodies: list[dict[str, str]]) -> pa.Table:
         for number, one in enumerate(bodies)
         for body in [{"txn_id": f"T{number}", "user_id": "U1", "timestamp": "2026-01-31 13:45:00", **one}]
     ]
-    table = with_outcome(classify_records(TRANSACTIONS, records), VALID)
+    table = with_outcome(judged(records), VALID)
     assert table.num_rows == len(bodies)
     return table
 
@@ -58,7 +58,7 @@ def test_each_has_the_verdict_that_the_rules_give_it(bodies: list[dict[str, str]
     staged = staged_columns(table, rules, risks).to_pylist()
     assert [row["place"] for row in staged] == list(range(len(bodies)))
     for row, source in zip(staged, table.to_pylist(), strict=True):
-        fired = rules.verdict(source, risks.get(source["merchant_id"]))
+        fired = verdict(rules, source, risks.get(source["merchant_id"]))
         assert row["verdict"] == ("fraud" if fired else "genuine")
         assert row["reasons"] == "{" + ",".join(one.rule for one in fired) + "}"
         assert json.loads(row["evidence"]) == [one.as_json() for one in fired]

@@ -23,6 +23,7 @@ from include.generators.scenarios import SCENARIO_NAMES
 from include.generators.transactions import Transaction, TransactionSource
 from include.lake.records import BronzeRecord
 from include.quality.classify import Valid, classify
+from tests.fraud import verdict
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 RULES = load_rules()
@@ -62,7 +63,7 @@ def fired(population: Population, transaction: Transaction) -> set[str]:
     record = transaction.record
     number = int(str(record["merchant_id"])[1:])
     risk = population.merchants[number - 1].risk_level if number <= population.merchant_count else None
-    return {rule.rule for rule in RULES.verdict(record, risk)}
+    return {rule.rule for rule in verdict(RULES, record, risk)}
 
 
 @given(st.integers(0, 2**31), st.integers(1, 40), st.integers(10, 40), st.floats(0, 0.5))

@@ -16,12 +16,12 @@ from include.quality.plain import PlainReader
 
 # The package shows the function under the module's name.
 classify = import_module("include.quality.classify")
-decode_line, classify_record, open_record, decode_plain, verdict = (
+decode_line, classify_record, open_record, decode_plain, of_transaction = (
     objects.decode_line,
     classify._classify,
     classify.open_record,
     PlainReader._decoded,
-    Rules.verdict,
+    Rules.of_transaction,
 )
 
 
@@ -60,15 +60,15 @@ def classified(domain: Any, record: Any) -> Any:
     return outcome
 
 
-def judged(rules: Rules, row: Any, merchant_risk: str | None) -> Any:
+def judged(rules: Rules, row: Any) -> Any:
     """Strikes while the rules are asked."""
     if row["location"] == "STRIKE-RULES":
         raise ArithmeticError("struck by a rule")
-    return verdict(rules, row, merchant_risk)
+    return of_transaction(rules, row)
 
 
 objects.decode_line = read
 classify.open_record = opened
 PlainReader._decoded = decoded  # type: ignore[method-assign]
 classify._classify = classified
-Rules.verdict = judged  # type: ignore[method-assign]
+Rules.of_transaction = judged  # type: ignore[method-assign]
