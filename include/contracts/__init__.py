@@ -1,5 +1,7 @@
 """The data contracts (ODCS 3.1, one YAML file per domain) and their loader."""
 
-from include.contracts.contract import Contract, ContractError, Field, load_contract
+from include.contracts.contract import Contract, load_contract
+from include.contracts.field import Field
+from include.contracts.source import ContractError
 
 __all__ = ["Contract", "ContractError", "Field", "load_contract"]

@@ -3,54 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
-from open_data_contract_standard.model import (
-    CustomProperty,
-    OpenDataContractStandard,
-    SchemaObject,
-    SchemaProperty,
-)
+from open_data_contract_standard.model import SchemaObject
+
+from include.cleaning import CLEANERS
+from include.contracts import source
+from include.contracts.field import Field, FieldReader, custom_value
+from include.contracts.source import ContractError, Source
 
 CONTRACTS_FOLDER = Path(__file__).parent
-LOGICAL_TYPES = frozenset({"string", "integer", "number", "boolean", "date", "time", "timestamp"})
 ENVELOPES = frozenset({"schema_registry", "connect", "debezium"})
 """What records may be wrapped in, and a contract may ask to be taken off."""
-
-
-class ContractError(ValueError):
-    """A contract file says something that Paylake cannot honour."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of a record or one column of a table, as its contract states it.
-
-    ``physical_type`` is the PostgreSQL type. ``minimum``, ``maximum`` and ``exclusive_minimum`` are in the field's own
-    unit; ``min_length`` and ``max_length`` count characters. ``derived_from`` names the record's fields that a column
-    is computed from and is empty where the column is the record's field of the same name. ``placeholder_is_missing``: a
-    text such as ``N/A`` counts as no value.
-    """
-
-    name: str
-    logical_type: str
-    physical_type: str
-    description: str
-    required: bool
-    primary_key: bool
-    personal: bool
-    pattern: str | None
-    min_length: int | None
-    max_length: int | None
-    minimum: Decimal | None
-    maximum: Decimal | None
-    exclusive_minimum: Decimal | None
-    valid_values: tuple[str, ...]
-    placeholder_is_missing: bool
-    derived_from: tuple[str, ...]
-    references: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,107 +51,96 @@ class Contract:
 
 @cache
 def load_contract(file_name: str) -> Contract:
-    """Read ``include/contracts/<file_name>``.
+    """Read ``include/contracts/<file_name>``, or the file of that name anywhere else if it is an absolute path.
 
     Raises:
-        ContractError: the file lacks a part that Paylake needs, or says what Paylake does not know; the message names
-            the file and the part.
+        ContractError: the file cannot be read, lacks a part that Paylake needs, or says what Paylake does not know or
+            what cannot be meant; the message names the file, the line and the part.
     """
-    document = OpenDataContractStandard.from_file(str(CONTRACTS_FOLDER / file_name))
-    by_physical_type = {schema.physicalType: schema for schema in document.schema_ or []}
     try:
-        topic, table = by_physical_type["topic"], by_physical_type["table"]
-    except KeyError as missing:
-        raise ContractError(f"{file_name}: no schema object with physicalType {missing}") from None
-    record = _fields(file_name, topic)
-    if sum(field.primary_key for field in record) != 1:
-        raise ContractError(f"{file_name}: the record needs exactly one primaryKey")
-    purpose = document.description.purpose if document.description else None
-    return Contract(
-        id=_need(file_name, "id", document.id),
-        version=_need(file_name, "version", document.version),
-        name=_need(file_name, "name", document.name),
-        description=_need(file_name, "description.purpose", purpose),
-        topic=_need(file_name, "physicalName of the topic", topic.physicalName),
-        table=_need(file_name, "physicalName of the table", table.physicalName),
-        table_description=_need(file_name, "description of the table", table.description),
-        record=record,
-        columns=_fields(file_name, table),
-        unwrap=_unwrap(f"{file_name}, {topic.name}", topic),
-    )
+        text = (CONTRACTS_FOLDER / file_name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(f"{file_name}: {error}") from error
+    return _Reader(Source(file_name, text)).contract()
 
 
-def _need(file_name: str, what: str, value: str | None) -> str:
-    if not value:
-        raise ContractError(f"{file_name}: no {what}")
-    return value
+class _Reader:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._document = source.document
+        schemas = self._document.schema_ or []
+        self._places = {schema.physicalType: number for number, schema in enumerate(schemas)}
 
+    def contract(self) -> Contract:
+        topic, table = self._object("topic"), self._object("table")
+        document = self._document
+        record = self._fields(topic)
+        if sum(field.primary_key for field in record) != 1:
+            raise self._error("the record needs exactly one primaryKey", topic)
+        columns = self._fields(table)
+        by_name = {field.name: field for field in record}
+        for number, column in enumerate(columns):
+            self._check_column(table, number, column, by_name)
+        return Contract(
+            id=self._need("id", document.id),
+            version=self._need("version", document.version),
+            name=self._need("name", document.name),
+            description=self._need("purpose", document.description.purpose if document.description else None),
+            topic=self._need("physicalName of the topic", topic.physicalName),
+            table=self._need("physicalName of the table", table.physicalName),
+            table_description=self._need("description of the table", table.description),
+            record=record,
+            columns=columns,
+            unwrap=self._unwrap(topic),
+        )
 
-def _fields(file_name: str, schema: SchemaObject) -> tuple[Field, ...]:
-    return tuple(_field(f"{file_name}, {schema.name}", prop) for prop in schema.properties or [])
+    def _object(self, physical_type: str) -> SchemaObject:
+        if physical_type not in self._places:
+            raise self._source.error(f"no schema object with physicalType '{physical_type}'", ("schema",))
+        return (self._document.schema_ or [])[self._places[physical_type]]
 
+    def _where(self, schema: SchemaObject, *part: str | int) -> source.Path:
+        return ("schema", self._places[schema.physicalType], *part)
 
-def _field(where: str, prop: SchemaProperty) -> Field:
-    name = _need(where, "name of a property", prop.name)
-    where = f"{where}.{name}"
-    logical_type = _need(where, "logicalType", prop.logicalType)
-    if logical_type not in LOGICAL_TYPES:
-        raise ContractError(f"{where}: logicalType {logical_type} is none of {', '.join(sorted(LOGICAL_TYPES))}")
-    options = prop.logicalTypeOptions or {}
-    sources = prop.transformSourceObjects or []
-    return Field(
-        name=name,
-        logical_type=logical_type,
-        physical_type=_need(where, "physicalType", prop.physicalType),
-        description=_need(where, "description", prop.description),
-        required=bool(prop.required),
-        primary_key=bool(prop.primaryKey),
-        personal=prop.classification == "personal",
-        pattern=options.get("pattern"),
-        min_length=options.get("minLength"),
-        max_length=options.get("maxLength"),
-        minimum=_decimal(options.get("minimum")),
-        maximum=_decimal(options.get("maximum")),
-        exclusive_minimum=_decimal(options.get("exclusiveMinimum")),
-        valid_values=_valid_values(where, prop),
-        placeholder_is_missing=_placeholder_is_missing(where, prop),
-        derived_from=tuple(source.removeprefix("record.") for source in sources),
-        references=next((str(relation.to) for relation in prop.relationships or []), None),
-    )
+    def _error(self, message: str, schema: SchemaObject, *part: str | int) -> ContractError:
+        return self._source.error(message, self._where(schema, *part))
 
+    def _need(self, what: str, value: str | None) -> str:
+        if not value:
+            raise self._source.error(f"no {what}")
+        return value
 
-def _decimal(value: int | float | None) -> Decimal | None:
-    return None if value is None else Decimal(str(value))
+    def _fields(self, schema: SchemaObject) -> tuple[Field, ...]:
+        found: dict[str, Field] = {}
+        for number, prop in enumerate(schema.properties or []):
+            where = self._where(schema, "properties", number)
+            field = FieldReader(self._source, where, prop).field()
+            if field.name in found:
+                raise self._source.error(f"{field.name} is there twice", where)
+            found[field.name] = field
+        return tuple(found.values())
 
+    def _check_column(self, table: SchemaObject, number: int, column: Field, record: dict[str, Field]) -> None:
+        """Make sure that the record can fill the column."""
+        transform = column.transform
+        of = record.get(transform.source if transform else column.name)
+        part = ("properties", number)
+        if of is None:
+            missing = f"the record has no {transform.source}" if transform else "nothing in the record makes it"
+            raise self._error(f"{column.name}: {missing}", table, *part)
+        takes = CLEANERS[transform.cleaner].takes if transform else column.logical_type
+        if of.logical_type != takes:
+            wanted = f"{transform.cleaner} takes {takes}" if transform else f"the column {takes}"
+            raise self._error(f"{column.name}: {of.name} is of type {of.logical_type}, {wanted}", table, *part)
 
-def _valid_values(where: str, prop: SchemaProperty) -> tuple[str, ...]:
-    values: tuple[str, ...] = ()
-    for rule in prop.quality or []:
-        if rule.metric != "invalidValues" or rule.mustBe != 0:
-            raise ContractError(f"{where}: the only quality rule known is metric invalidValues, mustBe 0")
-        values += tuple((rule.arguments or {}).get("validValues", ()))
-    return values
-
-
-def _unwrap(where: str, topic: SchemaObject) -> frozenset[str]:
-    words = _custom(topic.customProperties, "unwrap")
-    known = ", ".join(sorted(ENVELOPES))
-    if words is None:
-        return frozenset()
-    if not isinstance(words, list):
-        raise ContractError(f"{where}: unwrap is {words!r}; it must be a list of {known}")
-    for word in words:
-        if not isinstance(word, str) or word not in ENVELOPES:
-            raise ContractError(f"{where}: unwrap names {word!r}, which is none of {known}")
-    return frozenset(words)
-
-
-def _placeholder_is_missing(where: str, prop: SchemaProperty) -> bool:
-    value = _custom(prop.customProperties, "placeholders")
-    if value not in (None, "missing"):
-        raise ContractError(f"{where}: placeholders is {value!r}; it can only be missing")
-    return value is not None
-
-
-def _custom(properties: list[CustomProperty] | None, name: str) -> object:
-    return next((one.value for one in properties or [] if one.property == name), None)
+    def _unwrap(self, topic: SchemaObject) -> frozenset[str]:
+        words = custom_value(topic.customProperties, "unwrap")
+        known = ", ".join(sorted(ENVELOPES))
+        if words is None:
+            return frozenset()
+        if not isinstance(words, list):
+            raise self._error(f"unwrap is {words!r}; it must be a list of {known}", topic, "customProperties")
+        for word in words:
+            if not isinstance(word, str) or word not in ENVELOPES:
+                raise self._error(f"unwrap names {word!r}, which is none of {known}", topic, "customProperties")
+        return frozenset(words)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from include.contracts.contract import Field
+from include.contracts import Field
 from include.domains import DOMAINS, Domain
 
 

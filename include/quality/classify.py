@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from include.cleaning import CLEANERS, CleaningError
+from include.cleaning import CLEANERS, Cleaner, CleaningError
 from include.cleaning.text import shown
-from include.cleaning.timestamps import timestamp_columns
-from include.contracts import Contract, ContractError, Field
+from include.contracts import Contract, Field
 from include.domains import Domain
 from include.lake.unreadable import is_note
 from include.quality.envelopes import open_record
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 FUTURE_TOLERANCE = timedelta(hours=24)
 """How far a record's own times may lie after the moment it came."""
 
-Cleaner = Callable[[Any], Mapping[str, object]]
+Maker = Callable[[Any], Mapping[str, object]]
+"""Makes columns of the typed value of a field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,8 @@ class _Step:
     name: str
     required: bool
     check: Check
-    cleaner: Cleaner | None
-    is_timestamp: bool
+    makers: tuple[Maker, ...]
+    lies_behind: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,12 @@ class _Plan:
                 continue
             try:
                 typed = step.check(value)
-                if step.is_timestamp and typed > latest:
+                if step.lies_behind and typed > latest:
                     reasons.append(Reason(step.name, "in_the_future", _future_message(typed)))
                 made[step.name] = typed
-                if step.cleaner and typed is not None:
-                    made.update(step.cleaner(typed))
+                if typed is not None:
+                    for make in step.makers:
+                        made.update(make(typed))
             except InvalidValueError as error:
                 reasons += error.reasons(step.name)
             except CleaningError as error:
@@ -147,11 +148,20 @@ def _plan(domain: Domain) -> _Plan:
 
 
 def _step(contract: Contract, field: Field) -> _Step:
-    derived = [column.name for column in contract.columns if field.name in column.derived_from]
-    is_timestamp = field.logical_type == "timestamp"
-    cleaner: Cleaner | None = CLEANERS.get(field.name)
-    if is_timestamp and derived:
-        cleaner = timestamp_columns
-    if derived and cleaner is None:
-        raise ContractError(f"{contract.name}: nothing makes {', '.join(derived)} from {field.name}")
-    return _Step(field.name, field.required, check_for(field), cleaner, is_timestamp)
+    parts: dict[str, dict[str, str]] = {}
+    for column in contract.columns:
+        if column.transform and column.transform.source == field.name:
+            parts.setdefault(column.transform.cleaner, {})[column.name] = column.transform.part
+    makers = tuple(_maker(CLEANERS[cleaner], of_columns) for cleaner, of_columns in parts.items())
+    lies_behind = field.logical_type == "timestamp" and not field.may_lie_ahead
+    return _Step(field.name, field.required, check_for(field), makers, lies_behind)
+
+
+def _maker(cleaner: Cleaner, parts: Mapping[str, str]) -> Maker:
+    """Makes the columns that are the keys of ``parts``, each of the part that is its value."""
+
+    def make(value: Any) -> dict[str, object]:
+        made = cleaner.make(value)
+        return {column: made[part] for column, part in parts.items()}
+
+    return make

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cache
@@ -12,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.contracts import ContractError, Field
+from include.contracts import Field
 from include.domains import Domain
 from include.lake.records import BronzeRecord
 from include.quality.classify import Outcome, Rejected, Tombstone, Valid, classify
@@ -51,18 +50,11 @@ def outcome_schema(domain: Domain) -> pa.Schema:
 
 
 def arrow_type(field: Field) -> pa.DataType:
-    """The Arrow type of a contract's column; times of day are text, ``HH:MM:SS[.ffffff]``: Spark has no type for them.
-
-    Raises:
-        ContractError: the contract's types do not go together.
-    """
+    """The Arrow type of a column; times of day are text, ``HH:MM:SS[.ffffff]``, for Spark has no type for them."""
     if field.logical_type == "integer":
         return pa.int64() if field.physical_type == "bigint" else pa.int32()
     if field.logical_type == "number":
-        shape = re.fullmatch(r"numeric\((\d+),(\d+)\)", field.physical_type)
-        if not shape:
-            raise ContractError(f"{field.name}: a number is stored as numeric(p,s), not as {field.physical_type}")
-        return pa.decimal128(int(shape[1]), int(shape[2]))
+        return pa.decimal128(*field.precision_and_scale)
     return _TYPES[field.logical_type]
 
 

@@ -9,8 +9,7 @@ very check that ``classify`` asks of them; and if its numbers and timestamps are
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import attrgetter
@@ -20,7 +19,6 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.cleaning import CLEANERS
 from include.contracts import Contract, Field
 from include.domains import Domain
 from include.quality.classify import FUTURE_TOLERANCE
@@ -86,22 +84,45 @@ class PlainReader:
         if field.logical_type == "number":
             return {field.name: _numbers(field, texts)}
         if field.logical_type == "timestamp":
-            return _moments(
-                field, texts, taken_ms, any(field.name in one.derived_from for one in self._contract.columns)
-            )
+            return self._moments(field, texts, taken_ms)
         check = self._checks[field.name]
         typed = {text: _checked(check, text) for text in set(texts)}
         return {field.name: pa.array([typed[text] for text in texts], pa.string())}
+
+    def _moments(self, field: Field, texts: Sequence[str], taken_ms: pa.Int64Array) -> dict[str, pa.Array]:
+        written = _matching(pa.array(texts, pa.string()), _MOMENT)
+        moments = pc.utf8_rtrim(written, "Z").cast(pa.timestamp("us"))
+        # A millisecond that is only just begun is left to ``classify``.
+        told_ms = pc.subtract(moments.cast(pa.timestamp("ms"), safe=False).cast(pa.int64()), _TOLERANCE_MS)
+        in_time = pc.and_(pc.less(told_ms, taken_ms), pc.less(taken_ms, _LAST_CLOCK_MS))
+        moments = pc.if_else(in_time, moments, None)
+        made = {
+            column.name: _PARTS[column.transform.part](moments)
+            for column in self._contract.columns
+            if column.transform and column.transform.source == field.name
+        }
+        return {field.name: moments.view(pa.timestamp("us", "UTC"))} | made
+
+
+_PARTS: Mapping[str, Callable[[pa.Array], pa.Array]] = {
+    "date": lambda moments: moments.cast(pa.date32()),
+    "time": lambda moments: pc.replace_substring(moments.cast(pa.time64("us")).cast(pa.string()), ".000000", ""),
+    "month": lambda moments: pc.month(moments).cast(pa.int32()),
+    "year": lambda moments: pc.year(moments).cast(pa.int32()),
+}
+"""What the cleaner ``timestamp`` makes of a moment, of columns."""
 
 
 @cache
 def plain_reader(domain: Domain) -> PlainReader | None:
     """The reader for a domain's contract; None for a contract that asks for more than such a reader knows."""
+    contract = domain.contract
     known = all(
-        field.required and field.logical_type in ("string", "number", "timestamp") and field.name not in CLEANERS
-        for field in domain.contract.record
+        field.required and field.logical_type in ("string", "number", "timestamp") and not field.may_lie_ahead
+        for field in contract.record
     )
-    return PlainReader(domain.contract) if known else None
+    made = {column.transform.cleaner for column in contract.columns if column.transform}
+    return PlainReader(contract) if known and made <= {"timestamp"} else None
 
 
 def _checked(check: Check, text: str) -> str | None:
@@ -113,7 +134,7 @@ def _checked(check: Check, text: str) -> str | None:
 
 
 def _numbers(field: Field, tokens: Sequence[msgspec.Raw]) -> pa.Decimal128Array:
-    precision, scale = map(int, re.findall("[0-9]+", field.physical_type))
+    precision, scale = field.precision_and_scale
     pattern = rf"^-?(?:0|[1-9][0-9]{{0,{precision - scale - 1}}})(?:\.[0-9]{{1,{scale}}})?$"
     written = _matching(pa.array(map(bytes, tokens), pa.binary()), pattern)
     numbers = written.cast(pa.string()).cast(pa.decimal128(precision, scale))
@@ -122,25 +143,6 @@ def _numbers(field: Field, tokens: Sequence[msgspec.Raw]) -> pa.Decimal128Array:
         if bound is not None:
             numbers = pc.if_else(keeps(numbers, pa.scalar(bound)), numbers, None)
     return numbers
-
-
-def _moments(field: Field, texts: Sequence[str], taken_ms: pa.Int64Array, derive: bool) -> dict[str, pa.Array]:
-    written = _matching(pa.array(texts, pa.string()), _MOMENT)
-    moments = pc.utf8_rtrim(written, "Z").cast(pa.timestamp("us"))
-    # A millisecond that is only just begun is left to ``classify``.
-    told_ms = pc.subtract(moments.cast(pa.timestamp("ms"), safe=False).cast(pa.int64()), _TOLERANCE_MS)
-    in_time = pc.and_(pc.less(told_ms, taken_ms), pc.less(taken_ms, _LAST_CLOCK_MS))
-    moments = pc.if_else(in_time, moments, None)
-    columns = {field.name: moments.view(pa.timestamp("us", "UTC"))}
-    if derive:
-        clock = moments.cast(pa.time64("us")).cast(pa.string())
-        columns |= {
-            "date": moments.cast(pa.date32()),
-            "time": pc.replace_substring(clock, ".000000", ""),
-            "month": pc.month(moments).cast(pa.int32()),
-            "year": pc.year(moments).cast(pa.int32()),
-        }
-    return columns
 
 
 def _matching(written: pa.Array, pattern: str) -> pa.Array:

@@ -11,7 +11,8 @@ from typing import Any
 from include.cleaning.placeholders import is_placeholder
 from include.cleaning.text import LONGEST_DECOMPOSITION, composed, forbidden_character, shown, tidy
 from include.cleaning.timestamps import EARLIEST_YEAR, parse_timestamp
-from include.contracts import ContractError, Field
+from include.contracts import Field
+from include.contracts.field import INTEGER_BITS, MAX_TEXT_CHARACTERS
 from include.quality.parse import Number
 from include.quality.reason import Reason
 
@@ -19,8 +20,6 @@ Check = Callable[[object], Any]
 """Takes a value that is not null, gives the typed value (None for a text that stands for none) or raises
 `InvalidValueError`."""
 
-MAX_TEXT_CHARACTERS = 500
-"""Longest text, in characters; a contract may ask for less."""
 MAX_RAW_CHARACTERS = 10_000
 """Longest text that is looked at at all, with spaces and what cannot be seen."""
 
@@ -28,7 +27,6 @@ MAX_NUMBER_CHARACTERS = 100
 """Longest number, in characters, that is looked at; money has at most 20 digits."""
 
 _DECIMAL = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
-_INTEGER_BITS = {"smallint": 16, "integer": 32, "bigint": 64}
 _EXACT = Context(prec=2 * MAX_NUMBER_CHARACTERS, traps=[Inexact, InvalidOperation, Overflow])
 
 
@@ -45,11 +43,7 @@ class InvalidValueError(ValueError):
 
 
 def check_for(field: Field) -> Check:
-    """The check that ``field`` asks for; making it costs, calling it does not.
-
-    Raises:
-        ContractError: the field's types or options do not go together.
-    """
+    """The check that ``field`` asks for; making it costs, calling it does not."""
     makers: dict[str, Callable[[Field], Check]] = {
         "string": _string,
         "integer": _integer,
@@ -65,8 +59,6 @@ def check_for(field: Field) -> Check:
 def _string(field: Field) -> Check:
     pattern = re.compile(field.pattern) if field.pattern else None
     shortest, longest = field.min_length or 0, field.max_length or MAX_TEXT_CHARACTERS
-    if longest > MAX_TEXT_CHARACTERS:
-        raise ContractError(f"{field.name}: maxLength {longest} is above {MAX_TEXT_CHARACTERS}")
     exact = frozenset(field.valid_values)
     canonical = {value.casefold(): value for value in field.valid_values}
     allowed = ", ".join(field.valid_values)
@@ -103,10 +95,7 @@ def _string(field: Field) -> Check:
 
 
 def _integer(field: Field) -> Check:
-    try:
-        bits = _INTEGER_BITS[field.physical_type]
-    except KeyError:
-        raise ContractError(f"{field.name}: no integer is stored as {field.physical_type}") from None
+    bits = INTEGER_BITS[field.physical_type]
     lowest, highest = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     within = _range(field)
 
@@ -125,10 +114,8 @@ def _integer(field: Field) -> Check:
 
 
 def _number(field: Field) -> Check:
-    shape = re.fullmatch(r"numeric\(([0-9]+),([0-9]+)\)", field.physical_type)
-    if not shape:
-        raise ContractError(f"{field.name}: a number is stored as numeric(p,s), not as {field.physical_type}")
-    scale, integer_digits = int(shape[2]), int(shape[1]) - int(shape[2])
+    precision, scale = field.precision_and_scale
+    integer_digits = precision - scale
     unit, limit = Decimal(1).scaleb(-scale), Decimal(10) ** integer_digits
     within = _range(field)
 

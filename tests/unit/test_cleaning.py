@@ -183,9 +183,8 @@ def test_any_text_is_a_country_or_not(text: str) -> None:
 
 
 def test_countries_do_not_load_pandas() -> None:
-    program = (
-        "import sys; from include.cleaning import CLEANERS; CLEANERS['country']('UK'); print('pandas' in sys.modules)"
-    )
+    clean = "from include.cleaning import CLEANERS; CLEANERS['country'].make('UK')"
+    program = f"import sys; {clean}; print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == ("False", "")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from include.contracts import ContractError, contract, load_contract
 from include.contracts.dictionary import data_dictionary
 from include.domains import DOMAINS
-from include.quality.values import MAX_TEXT_CHARACTERS, check_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,47 +58,101 @@ def test_placeholders_count_as_missing_where_people_write_names_and_places() -> 
     }
 
 
-def test_no_text_is_longer_than_what_is_looked_at() -> None:
-    longest = {field.max_length or 0 for domain in DOMAINS.values() for field in domain.contract.record}
-    assert max(longest) <= MAX_TEXT_CHARACTERS
-    field = next(field for field in DOMAINS["profiles"].contract.record if field.name == "name")
-    with pytest.raises(ContractError, match="name: maxLength 501 is above 500"):
-        check_for(replace(field, max_length=MAX_TEXT_CHARACTERS + 1))
-
-
-def test_no_money_is_a_float() -> None:
-    for domain in DOMAINS.values():
-        for field in (*domain.contract.record, *domain.contract.columns):
-            if field.logical_type == "number":
-                assert field.physical_type.startswith("numeric("), (domain.name, field.name)
-
-
 def test_the_data_dictionary_in_docs_is_what_the_contracts_say() -> None:
     assert (ROOT / "docs" / "data-dictionary.md").read_text(encoding="utf-8") == data_dictionary()
 
 
+NUMERIC = "physicalType: numeric(19,4)"
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "complaint"),
+    ("file", "old", "new", "complaint"),
     [
-        ("physicalType: topic", "physicalType: file", "physicalType 'topic'"),
-        ("primaryKey: true", "primaryKey: false", "exactly one primaryKey"),
-        ("logicalType: integer", "logicalType: array", "logicalType array"),
-        ("metric: invalidValues", "metric: nullValues", "account_type"),
-        ("value: []", "value: [connect, avro]", "'avro', which is none of connect, debezium, schema_registry"),
-        ("value: []", "value: connect", "must be a list"),
-        ("value: []", "value: [[connect]]", "which is none of"),
-        ("value: missing", "value: welcome", "placeholders is 'welcome'"),
+        ("user_profiles", "physicalType: topic", "physicalType: file", "no schema object with physicalType 'topic'"),
+        ("user_profiles", "primaryKey: true", "primaryKey: false", "exactly one primaryKey"),
+        ("user_profiles", "logicalType: integer", "logicalType: array", "credit_score: logicalType array is none of"),
+        ("user_profiles", "metric: invalidValues", "metric: nullValues", "account_type: the only quality rule"),
+        ("user_profiles", "[Savings, Current]", "[Savings, 2]", "account_type: validValues are texts"),
+        ("user_profiles", "value: []", "value: [connect, avro]", "'avro', which is none of connect, debezium"),
+        ("user_profiles", "value: []", "value: connect", "must be a list"),
+        ("user_profiles", "value: []", "value: [[connect]]", "which is none of"),
+        ("user_profiles", "value: missing", "value: welcome", "name: placeholders is 'welcome'"),
+        (
+            "user_profiles",
+            "maxLength: 200",
+            "maxLength: 501",
+            "name: maxLength 501 is no number of characters up to 500",
+        ),
+        (
+            "user_profiles",
+            "minLength: 1, maxLength: 200",
+            "minLength: 9, maxLength: 8",
+            "no text has 9 to 8 characters",
+        ),
+        ("user_profiles", '"^U[0-9]+$"', '"^U[0-9+$"', "user_id: pattern"),
+        ("user_profiles", "minimum: 300", "minimum: 900", "credit_score: no value is from 900 to 850"),
+        ("user_profiles", "minimum: 300", "minimum: low", "credit_score: minimum 'low' is no number"),
+        ("user_profiles", "minimum: 300", "least: 300", "credit_score: least: no option of type integer"),
+        ("user_profiles", "Logic: name.title", "Logic: name.rank", "title: transformLogic name.rank is none of"),
+        (
+            "user_profiles",
+            "Logic: name.title",
+            "Logic: timestamp.year",
+            "timestamp.year is of type integer, not string",
+        ),
+        ("user_profiles", "[record.name]", "[record.nick]", "title: the record has no nick"),
+        ("user_profiles", "[record.name]", "[record.name, record.email]", "title: is made of one field"),
+        (
+            "user_profiles",
+            "[record.name]",
+            "[record.credit_score]",
+            "credit_score is of type integer, name takes string",
+        ),
+        (
+            "user_profiles",
+            "      - *status",
+            "      - {<<: *status, name: state}",
+            "state: nothing in the record makes it",
+        ),
+        ("user_profiles", "      - *status", "      - *name", "name is there twice"),
+        ("user_profiles", "version: 1", "version: [1", "expected"),
+        ("user_profiles", "schema:", "schema: {}\nother:", "schema: Input should be a valid list"),
+        ("account_balances", NUMERIC, "physicalType: double precision", "not stored as double precision.*no float"),
+        (
+            "account_balances",
+            NUMERIC,
+            f"{NUMERIC}\n        logicalTypeOptions: {{maxLength: 3}}",
+            "no option of type number",
+        ),
+        (
+            "account_balances",
+            NUMERIC,
+            f"{NUMERIC}\n        customProperties: [{{property: future, value: allowed}}]",
+            "future is said of type number, not of timestamp",
+        ),
     ],
 )
-def test_a_contract_that_cannot_be_honoured_is_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, complaint: str
+def test_a_contract_that_cannot_be_honoured_is_refused_by_file_line_and_part(
+    tmp_path: Path, file: str, old: str, new: str, complaint: str
 ) -> None:
-    text = (contract.CONTRACTS_FOLDER / "user_profiles.odcs.yaml").read_text(encoding="utf-8")
+    text = (contract.CONTRACTS_FOLDER / f"{file}.odcs.yaml").read_text(encoding="utf-8")
     assert old in text
-    (tmp_path / "broken.odcs.yaml").write_text(text.replace(old, new), encoding="utf-8")
-    monkeypatch.setattr(contract, "CONTRACTS_FOLDER", tmp_path)
-    load_contract.cache_clear()
-    with pytest.raises(ContractError, match=complaint) as refused:
-        load_contract("broken.odcs.yaml")
-    assert "broken.odcs.yaml" in str(refused.value)
-    load_contract.cache_clear()
+    broken = tmp_path / "broken.odcs.yaml"
+    broken.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ContractError, match=rf"broken.odcs.yaml:[0-9]+: .*{complaint}"):
+        load_contract(str(broken))
+
+
+def test_the_line_of_a_broken_contract_is_that_of_the_word_that_is_wrong(tmp_path: Path) -> None:
+    lines = (contract.CONTRACTS_FOLDER / "user_profiles.odcs.yaml").read_text(encoding="utf-8").splitlines()
+    wrong = next(number for number, line in enumerate(lines) if "minimum: 300" in line)
+    lines[wrong] = lines[wrong].replace("300", "low")
+    broken = tmp_path / "broken.odcs.yaml"
+    broken.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(ContractError, match=rf"broken.odcs.yaml:{wrong + 1}: credit_score"):
+        load_contract(str(broken))
+
+
+def test_a_contract_that_is_not_there_is_named() -> None:
+    with pytest.raises(ContractError, match=r"nowhere\.odcs\.yaml"):
+        load_contract("nowhere.odcs.yaml")
