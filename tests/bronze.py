@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from include.domains import BRONZE_BUCKET, TRANSACTIONS, Domain
+from include.domains import BRONZE_BUCKET, TRANSACTIONS, Domain, Kind
 from include.ingest import IngestError, IngestReport, Limits, ingest
 from include.kafka.topics import TOPICS, end_offsets, topic_id
 from include.lake.bronze_log import BronzeLog
@@ -57,6 +57,7 @@ def own_domain() -> OwnDomain:
     name = f"bronze-test-{uuid.uuid4().hex[:12]}"
     return OwnDomain(
         name=name,
+        kind=Kind.EVENT,
         contract_file=TRANSACTIONS.contract_file,
         bronze_folder=f"{name}-folder",
         silver_folder=None,

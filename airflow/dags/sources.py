@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Param
 
-from include.domains import REFERENCE_DOMAINS, TRANSACTIONS
+from include.domains import GENERATED_REFERENCE, TRANSACTIONS, Generator
 from include.generators.population import DEFAULT_MERCHANTS, DEFAULT_SEED, DEFAULT_USERS
 from paylake_airflow import assets, defaults
 from paylake_airflow.operators.traffic import ProduceReferenceOperator, ProduceTransactionsOperator
@@ -39,17 +39,17 @@ POPULATION: dict[str, Any] = {
 COMMON: dict[str, Any] = {"tags": [assets.KAFKA], **defaults.ONE_AT_A_TIME}
 
 with DAG(
-    dag_id="generate_reference",
+    dag_id=Generator.REFERENCE,
     schedule="@once",
     default_args=defaults.BATCH,
     doc_md=REFERENCE,
     params={**POPULATION, "dirt_share": share(0.05, "Share of records with dirt")},
     **COMMON,
 ):
-    ProduceReferenceOperator(task_id="produce", outlets=[assets.topic(domain) for domain in REFERENCE_DOMAINS.values()])
+    ProduceReferenceOperator(task_id="produce", outlets=[assets.topic(domain) for domain in GENERATED_REFERENCE])
 
 with DAG(
-    dag_id="generate_transactions",
+    dag_id=Generator.TRANSACTIONS,
     schedule="@continuous",
     start_date=defaults.STREAM_START,
     default_args=defaults.STREAM,

@@ -27,8 +27,9 @@ class Source:
         """
         self.file_name = file_name
         try:
-            self._root = yaml.compose(text, yaml.SafeLoader)
-            content: Any = yaml.safe_load(text)
+            loader = yaml.CSafeLoader(text)
+            self._root = loader.get_single_node()
+            content: Any = loader.construct_document(self._root) if self._root else None
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise ContractError(f"{file_name}:{line}: {error.problem or error}") from error

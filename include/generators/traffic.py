@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from confluent_kafka.admin import AdminClient
 
-from include.domains import REFERENCE_DOMAINS, TRANSACTIONS
+from include.domains import GENERATED_REFERENCE, TRANSACTIONS
 from include.fraud.rules import load_rules
 from include.generators.dirt import BREAKAGES, spoil_reference, spoil_transaction
 from include.generators.pace import turns
@@ -85,7 +85,7 @@ def produce_reference(
     dirty = _share("dirt_share", dirt_share)
     population = Population(seed, users, merchants)
     newest = base or now()
-    _ensure(kafka_config, [domain.topic for domain in REFERENCE_DOMAINS.values()])
+    _ensure(kafka_config, [domain.topic for domain in GENERATED_REFERENCE])
     rng = population.random_for("dirt")
     with _Run(kafka_config) as run:
         for domain, record in reference_records(population, newest):

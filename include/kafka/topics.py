@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition, Uuid
@@ -24,7 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the library
     TopicDescription,
 )
 
-from include.domains import ACCOUNTS, MERCHANTS, PROFILES, TRANSACTIONS
+from include.domains import DOMAINS
 from include.kafka.bounds import MAX_BATCH_BYTES
 
 T = TypeVar("T")
@@ -33,7 +34,6 @@ LABELS_TOPIC = "transaction_labels"
 DEFAULT_TIMEOUT = 30.0
 """Seconds that one call may wait for the broker."""
 
-_WEEK_MS = str(7 * 24 * 60 * 60 * 1000)
 _POLL_SECONDS = 0.1
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -84,19 +84,15 @@ _PROMISED = {
     "message.timestamp.type": "LogAppendTime",
     "max.message.bytes": str(MAX_BATCH_BYTES),
 }
-_CONFIG = {**_PROMISED, "retention.ms": _WEEK_MS}
+
+
+def _spec(name: str, partitions: int, retention: timedelta) -> TopicSpec:
+    return TopicSpec(name, partitions, {**_PROMISED, "retention.ms": str(retention // timedelta(milliseconds=1))})
+
 
 TOPICS: dict[str, TopicSpec] = {
-    spec.name: spec
-    for spec in (
-        TopicSpec(PROFILES.topic, 2, _CONFIG),
-        TopicSpec(MERCHANTS.topic, 2, _CONFIG),
-        TopicSpec(ACCOUNTS.topic, 2, _CONFIG),
-        # The number of partitions is the most that transactions can be read in parallel; adding some later would move
-        # users to other partitions and break their order.
-        TopicSpec(TRANSACTIONS.topic, 4, _CONFIG),
-        TopicSpec(LABELS_TOPIC, 2, _CONFIG),
-    )
+    **{one.topic: _spec(one.topic, one.partitions, one.retention) for one in DOMAINS.values()},
+    LABELS_TOPIC: _spec(LABELS_TOPIC, 2, timedelta(days=7)),
 }
 
 

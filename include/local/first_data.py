@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from include.domains import GENERATED_REFERENCE, Generator
 from include.local import airflow, clients
 from include.local.airflow_api import AirflowApi, AirflowApiError
 from include.local.errors import StackError
@@ -21,10 +22,8 @@ from include.warehouse.summary import layer_rows
 if TYPE_CHECKING:
     from include.local.start import Start
 
-TABLES = ("users", "accounts", "merchants", "fraudtransaction", "genuinetransaction")
-REFERENCE_TABLES = TABLES[:3]
-REFERENCE_DAG = "generate_reference"
-TRAFFIC_DAG = "generate_transactions"
+REFERENCE_TABLES = tuple(domain.table for domain in GENERATED_REFERENCE)
+TABLES = (*REFERENCE_TABLES, "fraudtransaction", "genuinetransaction")
 PARSE_SECONDS = 180.0
 DATA_SECONDS = 900.0
 EVERY_SECONDS = 1.0
@@ -45,7 +44,7 @@ def release_dags(start: Start, task: Task, *, traffic: bool) -> str:
     await_read(api, start.stack.clone / "airflow" / "dags", task)
     marker = start.stack.airflow_home / "released-dags"
     released = set(marker.read_text().split()) if marker.exists() else set()
-    dag_ids = {dag["dag_id"] for dag in api.dags()} - (set() if traffic else {REFERENCE_DAG, TRAFFIC_DAG})
+    dag_ids = {dag["dag_id"] for dag in api.dags()} - (set() if traffic else set(Generator))
     for dag_id in sorted(dag_ids - released):
         task.say(f"unpausing {dag_id}")
         api.unpause(dag_id)
@@ -71,7 +70,7 @@ def _unread(api: AirflowApi, files: set[str]) -> str | None:
 
 
 def follow(api: AirflowApi, settings: Settings, task: Task) -> str:
-    """Wait until all five tables have rows; reference data whose generation failed is generated again.
+    """Wait until each table that we produce data for has rows; reference data that failed is generated again.
 
     Raises:
         StackError: a table is still empty after the limit; it names the DAGs whose runs failed.
@@ -79,7 +78,7 @@ def follow(api: AirflowApi, settings: Settings, task: Task) -> str:
     failures = Failures(api)
     with connect(settings.warehouse_dsn) as connection:
         if not any(_rows(connection)[name] for name in REFERENCE_TABLES) and _failed(api):
-            api.trigger(REFERENCE_DAG)
+            api.trigger(Generator.REFERENCE)
 
         def empty(table: str) -> str | None:
             rows = _rows(connection)
@@ -93,7 +92,7 @@ def follow(api: AirflowApi, settings: Settings, task: Task) -> str:
         for table in TABLES:
             what = f"The first row in {table}"
             task.wait_until(partial(empty, table), seconds=DATA_SECONDS, what=what, every=EVERY_SECONDS)
-    return "all five tables have rows"
+    return f"all {len(TABLES)} tables have rows"
 
 
 def _rows(connection: psycopg.Connection) -> dict[str, int]:
@@ -102,7 +101,7 @@ def _rows(connection: psycopg.Connection) -> dict[str, int]:
 
 
 def _failed(api: AirflowApi) -> bool:
-    runs = api.runs(REFERENCE_DAG)
+    runs = api.runs(Generator.REFERENCE)
     return bool(runs) and runs[0]["state"] == "failed"
 
 

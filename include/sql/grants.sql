@@ -15,7 +15,7 @@ BEGIN
     IF to_regrole('paylake_reader') IS NOT NULL THEN
         GRANT USAGE ON SCHEMA public TO paylake_reader;
         GRANT SELECT ON
-            public.users, public.accounts, public.merchants, public.fraudtransaction, public.genuinetransaction,
+            {domain_tables},
             public.transactions, public.fraud_share_by_day, public.fraud_share_by_country,
             public.fraud_share_by_merchant, public.fraud_share_by_rule, public.balances_by_currency,
             public.orphans, public.quarantine_summary, public.transaction_conflicts

@@ -24,7 +24,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from include.domains import DOMAINS, Domain
+from include.domains import DOMAINS, Domain, Kind
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from include.verify.domain import DomainCheck
@@ -64,7 +64,7 @@ def verify(
     s3 = s3_client(settings)
     checks: list[DomainCheck] = []
     for domain in domains:
-        kind = TransactionsCheck if domain.silver_folder is None else ReferenceCheck
+        kind = ReferenceCheck if domain.kind is Kind.REFERENCE else TransactionsCheck
         checks.append(kind(settings, domain, s3, config, fix_end(config, domain)))
     deadline = started + wait_seconds
     reports = tuple(_checked(check, deadline, wait_seconds) for check in checks)

@@ -84,7 +84,7 @@ def apply_schema(conn: psycopg.Connection) -> None:
             conn.execute(comments(table))
         conn.execute(load_sql("indexes"))
         conn.execute(_views())
-        conn.execute(load_sql("grants"))
+        conn.execute(_grants(tables))
         if differences := _differences(conn, tables):
             raise SchemaError(differences)
         conn.execute(load_sql("record_fingerprint"), {"fingerprint": fingerprint})
@@ -107,7 +107,7 @@ def check_schema(conn: psycopg.Connection) -> None:
 
 
 def _fingerprint(conn: psycopg.Connection, tables: tuple[Table, ...]) -> str:
-    parts = [load_sql("ops"), load_sql("indexes"), load_sql("grants"), _views().as_string(conn)]
+    parts = [load_sql("ops"), load_sql("indexes"), _grants(tables).as_string(conn), _views().as_string(conn)]
     for table in tables:
         parts += [table.name, table_body(table).as_string(conn), comments(table).as_string(conn)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -123,6 +123,11 @@ def _applied_fingerprint(conn: psycopg.Connection) -> str | None:
 def _views() -> Composed:
     columns = SQL(", ").join(Identifier(column.name) for column in contract_columns(TRANSACTIONS.contract))
     return SQL(load_sql("views")).format(contract_columns=columns)
+
+
+def _grants(tables: tuple[Table, ...]) -> Composed:
+    names = SQL(", ").join(Identifier("public", table.name) for table in tables)
+    return SQL(load_sql("grants")).format(domain_tables=names)
 
 
 def _wanted_name(table: Table) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperator
 
-from include.domains import REFERENCE_DOMAINS
+from include.domains import GENERATED_REFERENCE
 from include.lifetime import die_with_parent
 from paylake_airflow import assets, hooks
 from paylake_airflow.events import StreamEnded, announce
@@ -31,7 +31,7 @@ class ProduceReferenceOperator(BaseOperator):
         params = dict(context["params"])
         report = produce_reference(hooks.kafka_config(), **params)
         self.log.info("produced %s", report.as_json())
-        for domain in REFERENCE_DOMAINS.values():
+        for domain in GENERATED_REFERENCE:
             told = {"records": report.records[domain.topic], "seed": params["seed"]}
             announce(context, assets.topic(domain), told)
 
