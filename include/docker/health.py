@@ -12,12 +12,12 @@ from __future__ import annotations
 import http.client
 import os
 import re
-import signal
 import sys
 import time
 import urllib.request
 from pathlib import Path
 
+import psutil
 import psycopg
 
 JOBS = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
@@ -57,18 +57,13 @@ def heartbeat_silence(connection: psycopg.Connection, job: str) -> float | None:
 
 def started() -> float:
     """The Unix time at which the first process of this container started."""
-    ticks = int(Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19])
-    boot = re.search(r"^btime (\d+)$", Path("/proc/stat").read_text(), re.MULTILINE)
-    if boot is None:
-        raise ValueError("/proc/stat does not tell when the machine started")
-    return int(boot.group(1)) + ticks / os.sysconf("SC_CLK_TCK")
+    return psutil.Process(1).create_time()
 
 
 def kill_main_process() -> None:
     """Kill the process that the container's first one, an init that forwards signals, keeps."""
-    children = Path("/proc/1/task/1/children").read_text().split()
-    for pid in children:
-        os.kill(int(pid), signal.SIGKILL)
+    for child in psutil.Process(1).children():
+        child.kill()
 
 
 def database() -> psycopg.Connection:
