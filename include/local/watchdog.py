@@ -110,6 +110,7 @@ def main() -> None:
     """Watch until the end of the process, or of supervisor."""
     die_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of each question
     stack = locate()
     secrets = load_secrets(stack)
     probes = health.probes(stack, secrets)
