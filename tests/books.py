@@ -16,11 +16,11 @@ from include.fraud.sink import Batch, Sink
 from include.kafka.topics import ensure_topics, reset_topics
 from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_client
-from include.quality.columns import classify_records
 from include.settings import Settings
 from include.verify import Report, verify
 from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
+from tests.classified import classify_records
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -50,7 +50,6 @@ class Field:
     valid_values: tuple[str, ...]
     placeholder_is_missing: bool
     derived_from: tuple[str, ...]
-    references: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +150,6 @@ def _field(where: str, prop: SchemaProperty) -> Field:
         valid_values=_valid_values(where, prop),
         placeholder_is_missing=_placeholder_is_missing(where, prop),
         derived_from=tuple(source.removeprefix("record.") for source in sources),
-        references=next((str(relation.to) for relation in prop.relationships or []), None),
     )
 
 

@@ -21,7 +21,6 @@ from include.cleaning.places import countries_of, place
 
 RULES_FILE = Path(__file__).parent / "rules.yaml"
 RULES_VARIABLE = "PAYLAKE_FRAUD_RULES"
-RULE_NAMES = ("high_online_amount", "suspicious_merchant", "risky_location", "huge_amount")
 ONLINE = "Online"
 RISK_LEVELS = frozenset({"Low", "Medium", "High"})
 

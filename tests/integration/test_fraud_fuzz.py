@@ -18,9 +18,9 @@ from include.fraud.lease import acquire
 from include.fraud.rules import RULES_FILE, load_rules
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
-from include.quality.columns import classify_records
 from include.settings import Settings
 from include.warehouse.connect import connect
+from tests.classified import classify_records
 from tests.fraud import warehouse_template
 from tests.wild import json_values
 

@@ -21,9 +21,9 @@ from include.fraud.rules import RULES_FILE, Rules, load_rules
 from include.fraud.settle import Counts
 from include.fraud.sink import Batch, Sink, Written
 from include.lake.records import BronzeRecord
-from include.quality.columns import classify_records
 from include.settings import Settings
 from include.warehouse.connect import connect
+from tests.classified import classify_records
 from tests.fraud import warehouse_copy, warehouse_template
 from tests.servers import wait_until
 

@@ -22,12 +22,12 @@ from include.fraud.rules import RULES_FILE, load_rules
 from include.fraud.settle import Counts, open_staging, settle_locked
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
-from include.quality.columns import classify_records
 from include.settings import Settings
 from include.warehouse import quarantine
 from include.warehouse.connect import connect
 from include.warehouse.quarantine import Coordinates, QuarantineRow
 from include.warehouse.summary import layer_rows
+from tests.classified import classify_records
 from tests.fraud import warehouse_copy, warehouse_template
 from tests.quarantine import allow_amounts_up_to_1000, redrive, run_quarantine, start_quarantine, stricter
 from tests.servers import wait_until
