@@ -20,15 +20,13 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from include.liveness import HUNG_SECONDS, START_SECONDS
+
 JOBS = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
 API_SERVER = "api-server"
 API_SERVER_URL = "http://127.0.0.1:8080/api/v2/monitor/health"
 LATE_SECONDS = 30.0
 """A sign of life older than this is a problem; each process gives one every few seconds."""
-HUNG_SECONDS = 60.0
-"""A process that gave its last sign of life longer ago is killed."""
-START_SECONDS = 300.0
-"""So is one that has given none for so long: until then it may be starting, on a machine that is busy."""
 WAIT_SECONDS = 5
 ANSWERED = Path("/tmp/paylake-answered")  # noqa: S108 (of this container alone)
 AWAY = Path("/tmp/paylake-database-away")  # noqa: S108 (of this container alone)

@@ -37,6 +37,7 @@ from include.quality.isolate import lies_in_records, try_twice
 from include.retries import tell
 from include.warehouse.connect import connect
 
+PATIENCE_SECONDS = 300.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
 
@@ -77,7 +78,13 @@ class Sink:
     """
 
     def __init__(
-        self, dsn: str, lease: Lease, rules: Rules, has_records: ledger.HasRecords, stop: Event, patience: float = 300.0
+        self,
+        dsn: str,
+        lease: Lease,
+        rules: Rules,
+        has_records: ledger.HasRecords,
+        stop: Event,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._dsn = dsn
         self._lease = lease

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from include.liveness import HUNG_SECONDS, START_SECONDS
 from include.local.layout import locate
 from include.local.ports import Ports
 from include.local.processes import Process
 from include.local.supervisor import Supervisor
-from include.local.watchdog import API_SERVER, EVERY_SECONDS, HUNG_SECONDS, START_SECONDS, Watchdog
+from include.local.watchdog import API_SERVER, EVERY_SECONDS, Watchdog
 from tests.processes import alive
 from tests.servers import wait_until
 
