@@ -40,7 +40,6 @@ class Condition:
     pid: int
     started: float
     spawned: float
-    reason: str
 
     @property
     def running(self) -> bool:
@@ -80,7 +79,6 @@ class Supervisor:
                 pid=info["pid"],
                 started=float(info["start"]) if info["pid"] else 0.0,
                 spawned=float(info["start"]),
-                reason=info["spawnerr"],
             )
             for info in self._call("getAllProcessInfo")
         )
