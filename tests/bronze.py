@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import multiprocessing
-import os
 import random
-import signal
 import threading
 import time
 import uuid
@@ -20,10 +18,10 @@ from datetime import UTC, datetime
 from enum import Enum
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+import psutil
 from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -177,7 +175,7 @@ class Writer:
         self._process.start()
         theirs.close()
         assert self._process.pid is not None
-        self._folder = Path("/proc") / str(self._process.pid)
+        self._seen = psutil.Process(self._process.pid)
 
     def __enter__(self) -> Self:
         return self
@@ -195,11 +193,11 @@ class Writer:
 
     def pause(self) -> None:
         """SIGSTOP: all its threads stand still, its connections stay open."""
-        self._signal(signal.SIGSTOP)
-        await_condition(lambda: self._status("State").startswith("T"), "the writer to stand still")
+        self._seen.suspend()
+        await_condition(lambda: self._seen.status() == psutil.STATUS_STOPPED, "the writer to stand still")
 
     def wake(self) -> None:
-        self._signal(signal.SIGCONT)
+        self._seen.resume()
 
     def arrived(self) -> str:
         """The name of the object the chosen moment is about; for ``MID_BATCH`` the one that is not sent."""
@@ -220,21 +218,11 @@ class Writer:
 
     def memory(self) -> int:
         """Bytes of memory it has now."""
-        return 1024 * int(self._status("VmRSS").split()[0])
+        return int(self._seen.memory_info().rss)
 
     def _heard(self) -> Any:
         assert self._connection.poll(60), "the writer said nothing for 60 s"
         return self._connection.recv()
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process.pid is not None
-        os.kill(self._process.pid, number)
-
-    def _status(self, name: str) -> str:
-        for line in (self._folder / "status").read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return line.partition(":")[2].strip()
-        raise AssertionError(f"the writer's process has no {name}")
 
 
 def _follow(

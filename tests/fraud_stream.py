@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
 from confluent_kafka import Producer
 
 from include.domains import CHECKPOINTS_BUCKET, TRANSACTIONS
@@ -23,6 +24,7 @@ from include.spark.fraud_stream import EXIT_REFUSED
 from include.warehouse.connect import connect
 from tests.books import remove_checkpoint
 from tests.bronze import drain
+from tests.processes import command_line
 from tests.servers import wait_until
 from tests.warehouse import checksum
 
@@ -65,14 +67,9 @@ class Driver:
 
     def python_pid(self) -> int:
         """The process id of the Python driver."""
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-                command = (process / "cmdline").read_bytes()
-            except OSError:  # it ended while we looked
-                continue
-            if parent == self.jvm.pid and APPLICATION.name.encode() in command:
-                return int(process.name)
+        for child in psutil.Process(self.jvm.pid).children():
+            if APPLICATION.name in command_line(child.pid):
+                return child.pid
         raise AssertionError(f"no Python driver under process {self.jvm.pid}:\n{self.output()[-3000:]}")
 
     def kill(self) -> None:
@@ -80,7 +77,7 @@ class Driver:
         pid = self.python_pid()
         self.jvm.kill()
         self.jvm.wait()
-        wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the orphaned driver is gone")
+        wait_until(lambda: not psutil.pid_exists(pid), "the orphaned driver is gone")
 
     def stop(self) -> None:
         """Have it end in order."""

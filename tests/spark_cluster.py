@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 
+from tests.processes import command_line, parent
 from tests.servers import wait_until
-from tests.stack import command_line, parent
 
 HOST = "127.0.0.1"
 WORKERS = 2
@@ -51,8 +52,7 @@ class Member:
 
     def command_lines(self) -> dict[int, str]:
         """Its processes and those of its executors."""
-        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        found = {pid: command_line(pid) for pid in pids if _session(pid) == self.process.pid}
+        found = {pid: command_line(pid) for pid in psutil.pids() if _session(pid) == self.process.pid}
         return {pid: line for pid, line in found.items() if line}
 
     def computes_for(self, application: str) -> bool:

@@ -27,6 +27,7 @@ from include.local.processes import Process
 from include.local.supervisor import Supervisor
 from include.settings import Settings
 from tests.ports import free_port_base
+from tests.processes import command_line
 
 PAYLAKE = Path(__file__).parents[1] / "paylake"
 DRIVER = "include/spark/fraud_stream.py"
@@ -124,36 +125,12 @@ class Stack:
 
     def command_lines(self) -> dict[int, str]:
         """Every process of the stack, whoever keeps it, with its command line."""
-        found = {pid: command_line(pid) for pid in find(self.layout)}
+        found = {process.pid: command_line(process.pid) for process in find(self.layout)}
         return {pid: line for pid, line in found.items() if line}
 
     def drivers(self) -> list[int]:
         """The JVM of each driver of the fraud stream; its parent is the task."""
         return [pid for pid, line in self.command_lines().items() if "SparkSubmit" in line and DRIVER in line]
-
-
-def parent(pid: int) -> int:
-    """The parent of a process, 0 when it is gone."""
-    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return int(fields[1]) if fields else 0
-
-
-def command_line(pid: int) -> str:
-    """The command line of a process, empty when it is gone."""
-    return _read(f"/proc/{pid}/cmdline").replace("\0", " ")
-
-
-def resident_megabytes(pid: int) -> float:
-    """The memory a process has now, 0 when it is gone."""
-    lines = [line for line in _read(f"/proc/{pid}/status").splitlines() if line.startswith("VmRSS:")]
-    return int(lines[0].split()[1]) / 1024 if lines else 0.0
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
 
 
 class Traffic:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, TriggerRule, chain
 
+from include import pools
 from include.domains import REFERENCE_DOMAINS
 from paylake_airflow import assets, defaults
 from paylake_airflow.operators.spark import RequireAcceptanceOperator, SilverOperator
@@ -36,7 +37,7 @@ for domain in REFERENCE_DOMAINS.values():
                 task_id="clean",
                 domain=domain.name,
                 others={other: f"silver_{other}" for other in REFERENCE_DOMAINS if other != domain.name},
-                pool=defaults.SPARK_POOL,
+                pool=pools.SPARK_BATCH,
                 inlets=[assets.bronze(domain)],
                 outlets=[assets.silver(domain)],
             ),

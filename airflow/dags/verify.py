@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, chain
 
+from include import pools
 from include.domains import DOMAINS, REFERENCE_DOMAINS
 from paylake_airflow import assets, defaults
 from paylake_airflow.operators.verify import RequireBalanceOperator, VerifyOperator
@@ -29,7 +30,7 @@ with DAG(
         **defaults.BATCH,
         "retries": 0,
         "execution_timeout": timedelta(hours=2),
-        "pool": defaults.VERIFICATION_POOL,
+        "pool": pools.VERIFICATION,
     },
     tags=[assets.CHECKS],
     doc_md=DOC,

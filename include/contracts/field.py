@@ -69,7 +69,6 @@ class Field:
     placeholder_is_missing: bool
     may_lie_ahead: bool
     transform: Transform | None
-    references: str | None
 
     @property
     def precision_and_scale(self) -> tuple[int, int]:
@@ -116,7 +115,6 @@ class FieldReader:
             placeholder_is_missing=self._custom("placeholders", "missing", "string", logical_type),
             may_lie_ahead=self._custom("future", "allowed", "timestamp", logical_type),
             transform=self._transform(logical_type),
-            references=next((str(relation.to) for relation in prop.relationships or []), None),
         )
         self._check_bounds(found)
         return found

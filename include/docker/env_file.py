@@ -30,6 +30,8 @@ HEADER = """\
 # Another name for containers and volumes, when several clones run: COMPOSE_PROJECT_NAME=paylake
 
 """
+PROCESSORS = 2
+"""So many of the host's processors Spark uses in a container: each is a Python worker, and memory is limited."""
 _SAFE = re.compile(r"[A-Za-z0-9._~-]+")
 
 
@@ -80,7 +82,9 @@ VARIABLES: dict[str, Callable[[], str]] = {
         password="${WAREHOUSE_PASSWORD}",  # noqa: S106 (a reference)
         schema="warehouse",
     ),
-    "AIRFLOW_CONN_SPARK_DEFAULT": _connection(conn_type="spark", host="local[2]", extra={"deploy-mode": "client"}),
+    "AIRFLOW_CONN_SPARK_DEFAULT": _connection(
+        conn_type="spark", host=f"local[{PROCESSORS}]", extra={"deploy-mode": "client"}
+    ),
 }
 
 

@@ -12,23 +12,21 @@ from __future__ import annotations
 import http.client
 import os
 import re
-import signal
 import sys
 import time
 import urllib.request
 from pathlib import Path
 
+import psutil
 import psycopg
+
+from include.liveness import HUNG_SECONDS, START_SECONDS
 
 JOBS = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
 API_SERVER = "api-server"
 API_SERVER_URL = "http://127.0.0.1:8080/api/v2/monitor/health"
 LATE_SECONDS = 30.0
 """A sign of life older than this is a problem; each process gives one every few seconds."""
-HUNG_SECONDS = 60.0
-"""A process that gave its last sign of life longer ago is killed."""
-START_SECONDS = 300.0
-"""So is one that has given none for so long: until then it may be starting, on a machine that is busy."""
 WAIT_SECONDS = 5
 ANSWERED = Path("/tmp/paylake-answered")  # noqa: S108 (of this container alone)
 AWAY = Path("/tmp/paylake-database-away")  # noqa: S108 (of this container alone)
@@ -57,18 +55,13 @@ def heartbeat_silence(connection: psycopg.Connection, job: str) -> float | None:
 
 def started() -> float:
     """The Unix time at which the first process of this container started."""
-    ticks = int(Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19])
-    boot = re.search(r"^btime (\d+)$", Path("/proc/stat").read_text(), re.MULTILINE)
-    if boot is None:
-        raise ValueError("/proc/stat does not tell when the machine started")
-    return int(boot.group(1)) + ticks / os.sysconf("SC_CLK_TCK")
+    return psutil.Process(1).create_time()
 
 
 def kill_main_process() -> None:
     """Kill the process that the container's first one, an init that forwards signals, keeps."""
-    children = Path("/proc/1/task/1/children").read_text().split()
-    for pid in children:
-        os.kill(int(pid), signal.SIGKILL)
+    for child in psutil.Process(1).children():
+        child.kill()
 
 
 def database() -> psycopg.Connection:

@@ -22,6 +22,7 @@ from include.cleaning.places import countries_of, place
 RULES_FILE = Path(__file__).parent / "rules.yaml"
 RULES_VARIABLE = "PAYLAKE_FRAUD_RULES"
 RULE_NAMES = ("high_online_amount", "suspicious_merchant", "risky_location", "huge_amount")
+"""The rules, in the order in which a verdict names those that fired."""
 ONLINE = "Online"
 RISK_LEVELS = frozenset({"Low", "Medium", "High"})
 

@@ -12,7 +12,6 @@ goes to quarantine, and all others get their verdict.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Event
@@ -20,6 +19,14 @@ from typing import Any, TypeAlias
 
 import psycopg
 import pyarrow as pa
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_before_delay,
+    stop_when_event_set,
+    wait_exponential,
+)
 
 from include.fraud import ledger
 from include.fraud.lease import APPLICATION_NAME, Lease, hold
@@ -27,10 +34,12 @@ from include.fraud.rules import Rules
 from include.fraud.settle import Counts, Settled, open_staging, settle, settle_apart, stored_frauds, together
 from include.quality.columns import VALID, with_outcome
 from include.quality.isolate import lies_in_records, try_twice
+from include.retries import tell
 from include.warehouse.connect import connect
 
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 15.0
+PATIENCE_SECONDS = 300.0
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 15.0
 
 Settle: TypeAlias = Callable[[psycopg.Connection, pa.Table, Rules], Settled]
 
@@ -69,7 +78,13 @@ class Sink:
     """
 
     def __init__(
-        self, dsn: str, lease: Lease, rules: Rules, has_records: ledger.HasRecords, stop: Event, patience: float = 300.0
+        self,
+        dsn: str,
+        lease: Lease,
+        rules: Rules,
+        has_records: ledger.HasRecords,
+        stop: Event,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._dsn = dsn
         self._lease = lease
@@ -95,18 +110,15 @@ class Sink:
             return self._write_patiently(batch, settle_apart)
 
     def _write_patiently(self, batch: Batch, settle: Settle) -> Written:
-        deadline = time.monotonic() + self._patience
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                return self._write_once(self._connection(), batch, settle)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                self.close()
-                if time.monotonic() + pause > deadline or self._stop.is_set():
-                    raise
-                log.warning("batch %d: %s; trying again in %.1f s", batch.batch_id, _one_line(error), pause)
-                self._stop.wait(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+        return Retrying(
+            retry=retry_if_exception_type((psycopg.OperationalError, psycopg.InterfaceError)),
+            stop=stop_before_delay(self._patience) | stop_when_event_set(self._stop),
+            wait=wait_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE),
+            sleep=sleep_using_event(self._stop),
+            after=lambda _state: self.close(),
+            before_sleep=tell(log, f"batch {batch.batch_id}"),
+            reraise=True,
+        )(lambda: self._write_once(self._connection(), batch, settle))
 
     def close(self) -> None:
         """Give the connection back; the next batch opens another one."""
@@ -145,7 +157,3 @@ class Sink:
             ledger.check_replay(entry, batch_id, part)
             txn_ids.update(with_outcome(part, VALID)["txn_id"].to_pylist())
         return Written(None, stored_frauds(conn, txn_ids))
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -170,7 +170,6 @@ _SCENARIOS: Mapping[str, Scenario] = {
     "card_testing": Scenario(1, 6, 0, _card_testing),
     "impossible_travel": Scenario(3, 1, 1, _impossible_travel),
 }
-SCENARIO_NAMES = tuple(_SCENARIOS)
 
 
 def _cents(amount: Decimal) -> int:

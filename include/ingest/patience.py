@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as S3ConnectionError
 from confluent_kafka import KafkaError, KafkaException
+from tenacity import RetryError, Retrying, retry_if_exception, stop_before_delay, wait_exponential
 
 from include.ingest.errors import KafkaUnavailableError, S3UnavailableError, StoreFullError
 from include.kafka.topics import TopicTimeoutError
 from include.lake.s3 import status_of
+from include.retries import tell
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -79,7 +81,7 @@ class Patience:
             botocore.exceptions.ClientError: S3 refused what was asked.
         """
         try:
-            return self._outlast(action, (ClientError, BotoCoreError), _s3_passes, S3UnavailableError)
+            return self._outlast("S3", action, _s3_passes, S3UnavailableError)
         except ClientError as error:
             if status_of(error) == _S3_FULL:
                 raise StoreFullError(error.response["Error"]["Code"]) from error
@@ -93,29 +95,28 @@ class Patience:
             StoppedError: told to stop while it was away.
             confluent_kafka.KafkaException: Kafka refused what was asked.
         """
-        return self._outlast(action, (KafkaException, TopicTimeoutError), _kafka_passes, KafkaUnavailableError)
+        return self._outlast("Kafka", action, kafka_passes, KafkaUnavailableError)
 
     def _outlast(
         self,
+        server: str,
         action: Callable[[], T],
-        caught: tuple[type[Exception], ...],
-        passes: Callable[[Exception], bool],
+        passes: Callable[[BaseException], bool],
         unavailable: type[Exception],
     ) -> T:
-        began = time.monotonic()
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return action()
-            except caught as error:
-                if not passes(error):
-                    raise
-                waited = time.monotonic() - began
-                if waited + pause > self._limit:
-                    raise unavailable(f"no answer for {waited:.0f} s: {error}") from error
-                log.warning("will try again in %.1f s: %s", pause, error)
-            self.pause(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        retrying = Retrying(
+            retry=retry_if_exception(passes),
+            stop=stop_before_delay(self._limit),
+            wait=wait_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE),
+            sleep=self.pause,
+            before_sleep=tell(log, server),
+        )
+        try:
+            return retrying(action)
+        except RetryError as gave_up:
+            waited = retrying.statistics["delay_since_first_attempt"]
+            error = gave_up.last_attempt.exception()
+            raise unavailable(f"no answer for {waited:.0f} s: {error}") from error
 
     def pause(self, seconds: float) -> None:
         """Wait.
@@ -132,14 +133,15 @@ class Patience:
         raise StoppedError
 
 
-def _s3_passes(error: Exception) -> bool:
+def _s3_passes(error: BaseException) -> bool:
     if isinstance(error, ClientError):
         status = status_of(error)
         return status in _S3_PASSING or (status >= 500 and status != _S3_FULL)
     return isinstance(error, _S3_AWAY)
 
 
-def _kafka_passes(error: Exception) -> bool:
+def kafka_passes(error: BaseException) -> bool:
+    """Whether an error of a question to Kafka passes by itself."""
     if isinstance(error, KafkaException):
         return kafka_away(error.args[0])
     return isinstance(error, TopicTimeoutError)

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from include.domains import Domain
-from include.ingest.patience import kafka_away
+from include.ingest.patience import kafka_passes
 
 _PAUSE_SECONDS = 0.2
 
@@ -63,11 +64,11 @@ def stuck_partitions(kafka: Mapping[str, Any], domain: Domain, seconds: float) -
 
 def _committed(consumer: Consumer, asked: list[TopicPartition], deadline: float) -> list[TopicPartition]:
     """What the group has committed; a coordinator that is just starting, or moves, is asked again."""
-    while asked:
-        try:
-            return consumer.committed(asked, max(0.1, deadline - time.monotonic()))
-        except KafkaException as error:
-            if not kafka_away(error.args[0]) or time.monotonic() > deadline:
-                raise
-            time.sleep(_PAUSE_SECONDS)
-    return []
+    if not asked:
+        return []
+    return Retrying(
+        retry=retry_if_exception(kafka_passes),
+        stop=stop_after_delay(deadline - time.monotonic()),
+        wait=wait_fixed(_PAUSE_SECONDS),
+        reraise=True,
+    )(lambda: consumer.committed(asked, max(0.1, deadline - time.monotonic())))

@@ -7,7 +7,6 @@ import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 from include.local import clients, kafka, minio, postgres
 from include.local.jars import jar_folder
@@ -17,6 +16,7 @@ from include.local.ports import HOST
 from include.local.processes import Process, own_environment
 from include.local.secrets import Secrets
 from include.local.steps import Task
+from include.pools import pools_for
 from include.spark.home import make_spark_home
 from include.warehouse.databases import WAREHOUSE_OWNER
 
@@ -26,30 +26,6 @@ REJECTED_SHARE = "PAYLAKE_MAX_REJECTED_SHARE"
 """A setting of the user's that reaches the tasks; ``include.quality.limit`` reads it."""
 # The scheduler and the triggerer would each serve their logs to the whole network; here the UI reads them as files.
 FLAGS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
-
-
-class Pool(NamedTuple):
-    """A pool of Airflow's. One that is there already stays as it is, for somebody may have resized it, unless it has
-    ``instead_of`` slots."""
-
-    slots: int
-    description: str
-    instead_of: int | None = None
-
-
-def pools_for(processors: int) -> dict[str, Pool]:
-    """The pools on a machine with so many processors, by name.
-
-    A stream must never wait for a slot that something else holds. So every task is in one of these pools, and together
-    they have no more slots than the executor (``AIRFLOW__CORE__PARALLELISM`` in airflow/airflow.env).
-    """
-    return {
-        "streams": Pool(8, "Tasks that run for as long as the stack does."),
-        "spark_batch": Pool(min(3, max(1, processors // 2)), "Bounded Spark jobs: one for two processors."),
-        "verification": Pool(1, "Whether the books balance: asked once at a time."),
-        # Everything else. Airflow makes it with 128 slots.
-        "default_pool": Pool(4, "Default pool", instead_of=128),
-    }
 
 
 POOLS = pools_for(len(os.sched_getaffinity(0)))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
-import urllib.error
-import urllib.parse
-import urllib.request
+import ssl
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
+
+import httpx
 
 from include.local.errors import StackError
-
-# The stack is on this machine or beside it: a proxy that the environment names must not be asked for it.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class AirflowApiError(StackError):
@@ -31,8 +29,8 @@ class AirflowApi:
     def __init__(self, url: str, username: str, password: str, seconds: float = 30.0) -> None:
         self._url = url
         self._login = {"username": username, "password": password}
-        self._seconds = seconds
         self._token: str | None = None
+        self._seconds = seconds
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ, seconds: float = 30.0) -> AirflowApi:
@@ -61,19 +59,19 @@ class AirflowApi:
 
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler run the DAG."""
-        self._call("PATCH", f"/dags/{urllib.parse.quote(dag_id)}?update_mask=is_paused", {"is_paused": False})
+        self._call("PATCH", f"/dags/{quote(dag_id)}?update_mask=is_paused", {"is_paused": False})
 
     def trigger(self, dag_id: str) -> None:
         """Start a run of the DAG now."""
-        self._call("POST", f"/dags/{urllib.parse.quote(dag_id)}/dagRuns", {"logical_date": None})
+        self._call("POST", f"/dags/{quote(dag_id)}/dagRuns", {"logical_date": None})
 
     def runs(self, dag_id: str, *, limit: int = 50, **filters: str | Sequence[str]) -> list[dict[str, Any]]:
         """The DAG's newest runs, newest first; dag_id ``~`` stands for all DAGs.
 
         ``filters`` are parameters of Airflow's own, such as ``state`` or ``end_date_gte``.
         """
-        query = urllib.parse.urlencode({"limit": limit, "order_by": "-id", **filters}, doseq=True)
-        return list(self._call("GET", f"/dags/{urllib.parse.quote(dag_id)}/dagRuns?{query}")["dag_runs"])
+        parameters = httpx.QueryParams({"limit": limit, "order_by": "-id", **filters})
+        return list(self._call("GET", f"/dags/{quote(dag_id)}/dagRuns?{parameters}")["dag_runs"])
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The tasks of a run, as they are now."""
@@ -81,7 +79,7 @@ class AirflowApi:
 
     def tries(self, dag_id: str, run_id: str, task_id: str) -> list[dict[str, Any]]:
         """Each try of a task that was begun in a run, in no particular order."""
-        path = f"{_run(dag_id, run_id)}/taskInstances/{urllib.parse.quote(task_id, safe='')}/tries"
+        path = f"{_run(dag_id, run_id)}/taskInstances/{quote(task_id, safe='')}/tries"
         return list(self._call("GET", path)["task_instances"])
 
     def ensure_pool(self, name: str, slots: int, description: str, instead_of: int | None = None) -> None:
@@ -90,11 +88,22 @@ class AirflowApi:
         try:
             self._call("POST", "/pools", body)
         except AirflowApiError as error:
-            if error.status != http.client.CONFLICT:
+            if error.status != HTTPStatus.CONFLICT:
                 raise
-            path = f"/pools/{urllib.parse.quote(name)}"
+            path = f"/pools/{quote(name)}"
             if instead_of is not None and self._call("GET", path)["slots"] == instead_of:
                 self._call("PATCH", f"{path}?update_mask=slots", {"slots": slots})
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        # The stack is on this machine or beside it: a proxy that the environment names must not be asked for it. And
+        # who asks seldom gets a new connection, not one that the server is about to close.
+        return httpx.Client(
+            timeout=self._seconds,
+            trust_env=False,
+            verify=ssl.create_default_context(),
+            limits=httpx.Limits(keepalive_expiry=1.0),
+        )
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         if self._token is None:
@@ -102,25 +111,18 @@ class AirflowApi:
         return self._request(method, f"/api/v2{path}", body)
 
     def _request(self, method: str, path: str, body: object = None, *, authenticated: bool = True) -> Any:
-        request = urllib.request.Request(  # noqa: S310 (the address is the stack's own)
-            self._url + path,
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json", "Accept": "application/json"},
-        )
-        if authenticated:
-            request.add_header("Authorization", f"Bearer {self._token}")
+        headers = {"Authorization": f"Bearer {self._token}"} if authenticated else {}
         try:
-            with _OPENER.open(request, timeout=self._seconds) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            text = error.read().decode(errors="replace")[:500]
-            raise AirflowApiError(f"Airflow answered {error.code} to {method} {path}: {text}", error.code) from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise AirflowApiError(f"Airflow does not answer on {self._url}: {reason}") from error
+            answer = self._client.request(method, self._url + path, json=body, headers=headers)
+            if answer.is_error:
+                raise AirflowApiError(
+                    f"Airflow answered {answer.status_code} to {method} {path}: {answer.text[:500]}", answer.status_code
+                )
+            return answer.json()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise AirflowApiError(f"Airflow does not answer on {self._url}: {error}") from error
 
 
 def _run(dag_id: str, run_id: str) -> str:
     # Runs are named after moments, with signs that mean something else in an address.
-    return f"/dags/{urllib.parse.quote(dag_id, safe='')}/dagRuns/{urllib.parse.quote(run_id, safe='')}"
+    return f"/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}"

@@ -8,6 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from include.local.errors import StackError
 from include.local.java import Java, find_java
 from include.local.layout import Stack
@@ -64,10 +66,7 @@ def free_gigabytes(folder: Path) -> float:
 
 def available_memory() -> float:
     """Memory that programs can get without swapping, in gigabytes."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024 / GIGABYTE
-    raise StackError("/proc/meminfo does not tell the available memory; Paylake runs on Linux.")
+    return psutil.virtual_memory().available / GIGABYTE
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 from include.ingest.patience import kafka_away
 from include.local import clients, kafka, postgres
 from include.local.airflow import COMPONENTS, WATCHDOG
-from include.local.airflow_api import AirflowApiError
+from include.local.airflow_api import AirflowApi, AirflowApiError
 from include.local.layout import Stack
 from include.local.secrets import Secrets
 
@@ -35,8 +35,9 @@ def probes(stack: Stack, secrets: Secrets) -> dict[str, Callable[[float], str | 
         "kafka": lambda _: kafka_problem(stack),
         "minio": lambda _: minio_problem(stack, secrets),
     }
+    api = clients.airflow_api(stack, secrets, PROBE_SECONDS)
     airflow: dict[str, Callable[[float], str | None]] = {
-        f"airflow-{component}": _airflow_probe(stack, secrets, component) for component in COMPONENTS
+        f"airflow-{component}": _airflow_probe(api, component) for component in COMPONENTS
     }
     # It serves nobody: whether it runs is all there is to know.
     return stores | airflow | {WATCHDOG: lambda _: None}
@@ -83,10 +84,10 @@ def minio_problem(stack: Stack, secrets: Secrets) -> str | None:
     return None
 
 
-def _airflow_probe(stack: Stack, secrets: Secrets, component: str) -> Callable[[float], str | None]:
+def _airflow_probe(api: AirflowApi, component: str) -> Callable[[float], str | None]:
     def problem(started: float) -> str | None:
         try:
-            report = clients.airflow_api(stack, secrets, PROBE_SECONDS).health()
+            report = api.health()
         except AirflowApiError as error:
             return str(error) if error.status else "the API server does not answer"
         if component == "api-server":

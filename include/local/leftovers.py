@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from pathlib import Path
+from contextlib import suppress
+
+import psutil
 
 from include.local import postgres
 from include.local.errors import StackError
@@ -16,8 +16,8 @@ POLITE_SECONDS = 15.0
 FORCED_SECONDS = 10.0
 
 
-def end_leftovers(stack: Stack) -> list[int]:
-    """End every process of this stack, politely at first; returns the ids of those that were found.
+def end_leftovers(stack: Stack) -> list[psutil.Process]:
+    """End every process of this stack, politely at first; returns those that were found.
 
     To be called when supervisor does not run: whatever is there then is an orphan.
 
@@ -25,9 +25,10 @@ def end_leftovers(stack: Stack) -> list[int]:
         StackError: one of them survives even SIGKILL.
     """
     found = find(stack)
-    for number, limit in ((signal.SIGTERM, POLITE_SECONDS), (signal.SIGKILL, FORCED_SECONDS)):
-        for pid in find(stack):
-            _signal(pid, number)
+    for end, limit in ((psutil.Process.terminate, POLITE_SECONDS), (psutil.Process.kill, FORCED_SECONDS)):
+        for process in find(stack):
+            with suppress(psutil.NoSuchProcess):
+                end(process)
         deadline = time.monotonic() + limit
         while remaining := find(stack):
             if time.monotonic() > deadline:
@@ -35,53 +36,31 @@ def end_leftovers(stack: Stack) -> list[int]:
             time.sleep(0.1)
         else:
             return found
-    raise StackError(f"Processes of the stack in {stack.home} can not be ended: {remaining}.")
+    pids = [process.pid for process in remaining]
+    raise StackError(f"Processes of the stack in {stack.home} can not be ended: {pids}.")
 
 
-def find(stack: Stack) -> list[int]:
-    """The ids of this stack's processes, also of those that supervisor knows nothing of."""
-    mark = f"{STACK_ID_VARIABLE}={stack.stack_id}".encode()
-    mine = _ancestors()
-    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    marked = [pid for pid in pids if pid not in mine and mark in _environment(pid)]
+def find(stack: Stack) -> list[psutil.Process]:
+    """This stack's processes, also those that supervisor knows nothing of."""
+    # A paylake command that a task runs must not end itself.
+    mine = {psutil.Process(), *psutil.Process().parents()}
+    marked = (one for one in psutil.process_iter() if one not in mine and _stack_id(one) == stack.stack_id)
     # PostgreSQL writes its title over its environment; its main process is named in its own file, and ends the others.
-    return sorted({*marked, *_postmaster(stack)})
+    return sorted({*marked, *_postmaster(stack)}, key=lambda process: process.pid)
 
 
-def _environment(pid: int) -> list[bytes]:
+def _stack_id(process: psutil.Process) -> str | None:
     try:
-        if _is_zombie(pid):
-            return []
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except (FileNotFoundError, PermissionError, ProcessLookupError):
-        return []  # it ended meanwhile, or it is another user's
+        return process.environ().get(STACK_ID_VARIABLE)
+    except psutil.Error:
+        return None  # it ended meanwhile, or it is another user's
 
 
-def _is_zombie(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-
-def _postmaster(stack: Stack) -> list[int]:
+def _postmaster(stack: Stack) -> list[psutil.Process]:
     data = postgres.server(stack).data
     try:
-        pid = int((data / "postmaster.pid").read_text().split("\n")[0])
+        process = psutil.Process(int((data / "postmaster.pid").read_text().split("\n")[0]))
         # The file outlives a crash, and its number may belong to anybody by now: only ours works in this folder.
-        return [pid] if os.readlink(f"/proc/{pid}/cwd") == str(data) and not _is_zombie(pid) else []
-    except (FileNotFoundError, PermissionError, ProcessLookupError, ValueError):
+        return [process] if process.cwd() == str(data) else []
+    except (FileNotFoundError, PermissionError, psutil.Error, ValueError):
         return []
-
-
-def _ancestors() -> set[int]:
-    """This process and those that started it: a paylake command that a task runs must not end itself."""
-    pids, pid = set(), os.getpid()
-    while pid > 0:
-        pids.add(pid)
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return pids
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return

@@ -9,9 +9,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from graphlib import TopologicalSorter
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from include.local.errors import CancelledError, StackError
 
@@ -150,16 +153,17 @@ class Task:
 
 
 class Runner:
-    """Runs steps; ``tasks`` tells at any time where each of them is."""
+    """Runs steps; ``tasks`` tells at any time where each of them is, in the order in which they were listed."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
-        names = [step.name for step in steps]
-        for step in steps:
-            if unknown := set(step.after) - set(names[: names.index(step.name)]):
-                raise ValueError(f"step {step.name} comes after {sorted(unknown)}, which must be listed before it")
         self.cancelled = threading.Event()
         self.tasks = {step.name: Task(step, self.cancelled) for step in steps}
-        self._changed = threading.Condition()
+        for step in steps:
+            if unknown := set(step.after) - self.tasks.keys():
+                raise ValueError(f"step {step.name} comes after {sorted(unknown)}, which is no step")
+        self._order = TopologicalSorter({step.name: step.after for step in steps})
+        self._order.prepare()
+        self._done: SimpleQueue[str] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     def run(self, tick: Callable[[], None] = lambda: None) -> None:
@@ -172,13 +176,14 @@ class Runner:
             KeyboardInterrupt: the user pressed Ctrl-C.
         """
         try:
-            while not self._finished():
-                self._start_ready()
+            while self._order.is_active() and not self.cancelled.is_set():
+                for name in self._order.get_ready():
+                    self._start(self.tasks[name])
                 tick()
-                with self._changed:
-                    self._changed.wait(POLL_SECONDS / 2)
+                with suppress(Empty):
+                    self._order.done(self._done.get(timeout=POLL_SECONDS / 2))
         finally:
-            if self._unfinished():
+            if self._order.is_active():
                 self.cancelled.set()
             for thread in self._threads:
                 thread.join()
@@ -188,20 +193,11 @@ class Runner:
             tick()
         self._raise_first()
 
-    def _finished(self) -> bool:
-        return self.cancelled.is_set() or not self._unfinished()
-
-    def _unfinished(self) -> bool:
-        return any(task.state in (State.WAITING, State.RUNNING) for task in self.tasks.values())
-
-    def _start_ready(self) -> None:
-        for task in self.tasks.values():
-            ready = all(self.tasks[name].state is State.DONE for name in task.step.after)
-            if task.state is State.WAITING and ready and not self.cancelled.is_set():
-                task.state, task.started = State.RUNNING, time.monotonic()
-                thread = threading.Thread(target=self._perform, args=(task,), name=task.step.name)
-                self._threads.append(thread)
-                thread.start()
+    def _start(self, task: Task) -> None:
+        task.state, task.started = State.RUNNING, time.monotonic()
+        thread = threading.Thread(target=self._perform, args=(task,), name=task.step.name)
+        self._threads.append(thread)
+        thread.start()
 
     def _perform(self, task: Task) -> None:
         try:
@@ -214,9 +210,9 @@ class Runner:
         else:
             task.message, state = result if isinstance(result, str) else "", State.DONE
         task.seconds = time.monotonic() - task.started
-        with self._changed:
-            task.state = state
-            self._changed.notify_all()
+        task.state = state
+        if state is State.DONE:
+            self._done.put(task.step.name)
 
     def _raise_first(self) -> None:
         failed = [task for task in self.tasks.values() if task.error is not None]

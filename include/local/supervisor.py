@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from include.local.errors import StackError
@@ -39,7 +40,6 @@ class Condition:
     pid: int
     started: float
     spawned: float
-    reason: str
 
     @property
     def running(self) -> bool:
@@ -79,7 +79,6 @@ class Supervisor:
                 pid=info["pid"],
                 started=float(info["start"]) if info["pid"] else 0.0,
                 spawned=float(info["start"]),
-                reason=info["spawnerr"],
             )
             for info in self._call("getAllProcessInfo")
         )
@@ -137,13 +136,14 @@ class Supervisor:
         if not conditions and not self.alive():
             return
         self.stop(list(conditions))
-        pid = self._call("getPID")
+        keeper = psutil.Process(self._call("getPID"))
         self._call("shutdown")
-        deadline = time.monotonic() + START_SECONDS
-        while _exists(pid):
-            if time.monotonic() > deadline:
-                raise StackError(f"supervisord (process {pid}) does not end; see {self._stack.logs}/supervisord.log.")
-            time.sleep(0.05)
+        try:
+            keeper.wait(START_SECONDS)
+        except psutil.TimeoutExpired as error:
+            raise StackError(
+                f"supervisord (process {keeper.pid}) does not end; see {self._stack.logs}/supervisord.log."
+            ) from error
 
     def _start(self) -> None:
         socket = self._stack.supervisor_socket
@@ -240,11 +240,3 @@ def _own_folder(folder: Path) -> None:
     status = folder.lstat()
     if status.st_uid != os.getuid() or folder.is_symlink():
         raise StackError(f"{folder} belongs to another user; remove it, or use a shorter PAYLAKE_HOME.")
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

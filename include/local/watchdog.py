@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from include.lifetime import die_with_parent
+from include.liveness import HUNG_SECONDS, START_SECONDS
 from include.local import health
 from include.local.airflow import COMPONENTS, WATCHDOG
 from include.local.errors import StackError
@@ -25,10 +26,6 @@ from include.local.secrets import load_secrets
 from include.local.supervisor import Condition, Supervisor
 
 EVERY_SECONDS = 5.0
-HUNG_SECONDS = 60.0
-"""How long a process that was well may have a problem, without a break, before it is started anew."""
-START_SECONDS = 300.0
-"""The same for a process that was never well: it may still be starting, on a machine that is busy."""
 API_SERVER = "airflow-api-server"
 
 log = logging.getLogger("watchdog")
@@ -110,6 +107,7 @@ def main() -> None:
     """Watch until the end of the process, or of supervisor."""
     die_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of each question
     stack = locate()
     secrets = load_secrets(stack)
     probes = health.probes(stack, secrets)

@@ -73,12 +73,6 @@ def classify_batch(domain: Domain, records: pa.RecordBatch) -> Iterator[pa.Recor
         yield outcome_batch(domain, ((record, classify(domain, record)) for record in bronze_records(records)))
 
 
-def classify_records(domain: Domain, records: Iterable[BronzeRecord]) -> pa.Table:
-    """Decide what each record is; a table with `outcome_schema`, in another order."""
-    batch = pa.RecordBatch.from_pylist([asdict(record) for record in records], RECORD_SCHEMA)
-    return pa.Table.from_batches(classify_batch(domain, batch), outcome_schema(domain))
-
-
 def outcome_batch(domain: Domain, outcomes: Iterable[tuple[BronzeRecord, Outcome]]) -> pa.RecordBatch:
     """Records, and what was decided about each, as a batch with `outcome_schema`."""
     rows = [{**asdict(record), **_outcome_columns(outcome)} for record, outcome in outcomes]

@@ -30,7 +30,7 @@ from include.fraud.console import fraud_line
 from include.fraud.lease import APPLICATION_NAME, StaleLeaseError, acquire
 from include.fraud.progress import Progress
 from include.fraud.rules import Rules, RulesError, load_rules
-from include.fraud.sink import Batch, Sink
+from include.fraud.sink import PATIENCE_SECONDS, Batch, Sink
 from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_client
 from include.lifetime import die_with_parent, stop_on_signals
@@ -166,7 +166,10 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
         help="longest time between two looks at bronze while little comes (1.0)",
     )
     parser.add_argument(
-        "--patience-seconds", type=float, default=300.0, help="how long to wait for a warehouse that is away (300)"
+        "--patience-seconds",
+        type=float,
+        default=PATIENCE_SECONDS,
+        help="how long to wait for a warehouse that is away (%(default)s)",
     )
     return parser.parse_args(arguments)
 

@@ -18,11 +18,12 @@ one it is behind: what comes in between is counted as waiting, and nothing is mi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from include.domains import DOMAINS, REFERENCE_DOMAINS, TRANSACTIONS, Domain
 from include.fraud.ledger import reached
@@ -134,10 +135,8 @@ def gold(stores: Stores, domain: Domain) -> Delay:
         FileNotFoundError: silver's newest snapshot was replaced again and again while it was counted.
         Whatever a client raises when its store does not answer, or has what it should not have.
     """
-    for _ in range(_TRIES - 1):
-        with suppress(FileNotFoundError):
-            return Delay(_behind_silver(stores, domain))
-    return Delay(_behind_silver(stores, domain))
+    retrying = Retrying(retry=retry_if_exception_type(FileNotFoundError), stop=stop_after_attempt(_TRIES), reraise=True)
+    return Delay(retrying(_behind_silver, stores, domain))
 
 
 def verdicts(stores: Stores) -> Delay:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from include import pools
 from include.domains import DOMAINS, REFERENCE_DOMAINS
 from include.local.airflow_api import AirflowApi
 from include.status.asking import one_line
@@ -23,8 +24,6 @@ FLOW_DAGS = (
     "fraud_stream",
 )
 """The DAGs without which data do not flow; what somebody has paused of the others is his own affair."""
-
-STREAMS_POOL = "streams"
 
 STEADY_SECONDS = 60.0
 """A stream that has run for so long is well, whatever became of its tries before: its run never ends with a success."""
@@ -135,7 +134,7 @@ class _Run:
     @property
     def stream(self) -> bool:
         """Whether it is made to have no end."""
-        return bool(self.tasks) and all(task["pool"] == STREAMS_POOL for task in self.tasks)
+        return bool(self.tasks) and all(task["pool"] == pools.STREAMS for task in self.tasks)
 
     @property
     def steady(self) -> bool:

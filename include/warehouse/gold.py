@@ -22,9 +22,11 @@ import psycopg
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from include.domains import Domain
 from include.lake.catalog import CATALOG, NAMESPACE, SilverState, changed_rows, silver_state
+from include.retries import tell
 from include.settings import Settings
 from include.sql import load_sql
 from include.warehouse.tables import GOLD_COLUMNS
@@ -125,12 +127,12 @@ def load_from(silver: Silver, domain: Domain, conn: psycopg.Connection) -> GoldR
         BrokenContractError: the table refused a row; nothing was changed.
         psycopg.Error: the database refused or was lost; nothing was changed.
     """
-    for plan in range(1, PLANS):
-        try:
-            return _load_once(silver, domain, conn)
-        except (FileNotFoundError, SilverMovedError) as moved:
-            log.warning("%s: plan %s failed because silver moved on: %s", domain.name, plan, moved)
-    return _load_once(silver, domain, conn)
+    return Retrying(
+        retry=retry_if_exception_type((FileNotFoundError, SilverMovedError)),
+        stop=stop_after_attempt(PLANS),
+        before_sleep=tell(log, f"{domain.name}: silver moved on"),
+        reraise=True,
+    )(_load_once, silver, domain, conn)
 
 
 def _load_once(silver: Silver, domain: Domain, conn: psycopg.Connection) -> GoldReport:

@@ -32,7 +32,6 @@ class SchemaError(RuntimeError):
 
     def __init__(self, differences: list[str]) -> None:
         super().__init__("the warehouse differs from the contracts: " + "; ".join(differences))
-        self.differences = differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +87,6 @@ def apply_schema(conn: psycopg.Connection) -> None:
         if differences := _differences(conn, tables):
             raise SchemaError(differences)
         conn.execute(load_sql("record_fingerprint"), {"fingerprint": fingerprint})
-
-
-def check_schema(conn: psycopg.Connection) -> None:
-    """Compare the warehouse with the contracts.
-
-    A column that no contract knows is no difference as long as rows without it can be inserted.
-
-    Raises:
-        SchemaError: naming each table, view, column and constraint that is missing or differs.
-    """
-    tables = domain_tables()
-    with conn.transaction():
-        _create_wanted(conn, tables)
-        differences = _differences(conn, tables)
-    if differences:
-        raise SchemaError(differences)
 
 
 def _fingerprint(conn: psycopg.Connection, tables: tuple[Table, ...]) -> str:

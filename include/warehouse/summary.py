@@ -53,18 +53,14 @@ class LayerRows:
 
 @dataclass(frozen=True, slots=True)
 class FraudEvent:
-    """One fraudulent transaction; ``messages`` are the rules' own words, in the order of ``reasons``."""
+    """One fraudulent transaction; ``messages`` are the words of the rules that fired."""
 
     txn_id: str
     user_id: str
     amount: Decimal
-    merchant_id: str
     channel: str
     location: str
-    timestamp: datetime
-    reasons: list[str]
     messages: list[str]
-    scored_at: datetime
 
 
 def layer_rows(conn: psycopg.Connection) -> list[LayerRows]:

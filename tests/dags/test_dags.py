@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from include.local.airflow import pools_for
+from include.pools import pools_for
 
 ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "airflow" / "dags"

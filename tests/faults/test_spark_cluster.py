@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
+import psutil
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
@@ -16,10 +17,10 @@ from include.domains import ACCOUNTS, DOMAINS, MERCHANTS, PROFILES, REFERENCE_DO
 from include.settings import Settings
 from tests.books import assert_balanced, begin_anew, remove_checkpoint
 from tests.fraud_stream import REPOSITORY, WAIT_SECONDS, Stream
+from tests.processes import command_line
 from tests.servers import wait_until
 from tests.silver import World, load_gold
 from tests.spark_cluster import Cluster, Member, spark_cluster
-from tests.stack import command_line
 from tests.wild import wild_values
 
 pytestmark = pytest.mark.integration
@@ -132,7 +133,7 @@ def alive(cluster: Cluster) -> list[str]:
 
 def command_lines() -> list[str]:
     """Of all processes of this machine."""
-    return [command_line(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [command_line(pid) for pid in psutil.pids()]
 
 
 def secrets(settings: Settings) -> list[str]:

@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 
+import psutil
 import psycopg
 import pytest
 import requests
@@ -21,8 +22,9 @@ from confluent_kafka import Producer
 
 from include.local.leftovers import find
 from tests.books import assert_balanced
+from tests.processes import parent, resident_megabytes
 from tests.servers import wait_until
-from tests.stack import DRIVER, PAYLAKE, Stack, Traffic, parent, resident_megabytes, whole_stack
+from tests.stack import DRIVER, PAYLAKE, Stack, Traffic, whole_stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -232,9 +234,9 @@ def test_after_the_machine_went_down_up_goes_on_where_it_ended(stack: Stack, tra
     traffic.seconds_until_judged(traffic.last(), time.monotonic(), VERDICT_SECONDS)
     os.kill(int((stack.home / "run" / "supervisord.pid").read_text()), signal.SIGKILL)
     while left := find(stack.layout):
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
     begin = time.monotonic()
     up = stack.paylake("up", "--no-traffic")
     assert up.returncode == 0, up.stdout + up.stderr

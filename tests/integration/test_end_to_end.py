@@ -28,7 +28,8 @@ from include.kafka.topics import end_offsets, topic_id
 from include.lake.s3 import s3_client
 from include.local.airflow import POOLS
 from include.settings import Settings
-from tests.stack import Airflow, Stack, Traffic, parent, whole_stack
+from tests.processes import parent
+from tests.stack import Airflow, Stack, Traffic, whole_stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Event, Timer
 from typing import Any
@@ -22,6 +23,7 @@ from include.lake.records import BronzeRecord
 from include.settings import Settings
 from include.warehouse.connect import connect
 from tests.fraud import judged, warehouse_copy, warehouse_template
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -349,6 +351,21 @@ def test_a_database_that_stays_away_is_given_up(lease: Lease, rules: Rules) -> N
     sink = Sink("postgresql://nobody@127.0.0.1:1/nowhere", lease, rules, no_records, Event(), patience=1)
     with pytest.raises(psycopg.OperationalError):
         sink.write(batch(0, *MIXED))
+
+
+def test_who_waits_for_the_database_can_be_stopped(
+    lease: Lease, rules: Rules, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("include.fraud.sink._FIRST_PAUSE", 60.0)  # the next try comes too late for this test
+    monkeypatch.setattr("include.fraud.sink._LONGEST_PAUSE", 60.0)
+    stop = Event()
+    sink = Sink("postgresql://nobody@127.0.0.1:1/nowhere", lease, rules, no_records, stop, patience=600)
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(sink.write, batch(0, *MIXED))
+        wait_until(lambda: "trying again" in caplog.text, "the first try")
+        stop.set()
+        with pytest.raises(psycopg.OperationalError):
+            writing.result(timeout=20)
 
 
 def test_a_failed_batch_leaves_nothing_behind(conn: psycopg.Connection, sink: Sink) -> None:

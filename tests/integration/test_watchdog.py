@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from include.liveness import HUNG_SECONDS, START_SECONDS
 from include.local.layout import locate
 from include.local.ports import Ports
 from include.local.processes import Process
 from include.local.supervisor import Supervisor
-from include.local.watchdog import API_SERVER, EVERY_SECONDS, HUNG_SECONDS, START_SECONDS, Watchdog
+from include.local.watchdog import API_SERVER, EVERY_SECONDS, Watchdog
+from tests.processes import alive
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.integration
@@ -60,13 +62,6 @@ class Watched:
         file = self.folder / name
         wait_until(lambda: file.exists() and file.read_text() != "", f"{name} has a child")
         return int(file.read_text())
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import alive
 from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -96,29 +97,21 @@ def scheduler(tmp_path: Path) -> Iterator[Scheduler]:
     scheduler.process.communicate()
 
 
-def gone(pid: int) -> bool:
-    """Whether a process is gone, or waits for its parent to look at its end."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
 def test_a_killed_process_is_reported_at_the_next_round_and_frees_its_place(scheduler: Scheduler) -> None:
     assert scheduler.call("sync") == "[] 2"
     os.kill(scheduler.pids["obedient"], signal.SIGKILL)
-    wait_until(lambda: gone(scheduler.pids["obedient"]), "its end", 10)
+    wait_until(lambda: not alive(scheduler.pids["obedient"]), "its end", 10)
     assert scheduler.call("sync") == "[('obedient', 'failed')] 1"
 
 
 def test_no_process_outlives_a_killed_scheduler(scheduler: Scheduler) -> None:
-    assert not any(map(gone, scheduler.pids.values()))
+    assert all(map(alive, scheduler.pids.values()))
     scheduler.process.kill()
-    wait_until(lambda: all(map(gone, scheduler.pids.values())), "their end", 10)
+    wait_until(lambda: not any(map(alive, scheduler.pids.values())), "their end", 10)
 
 
 def test_a_scheduler_that_ends_does_not_wait_for_ever(scheduler: Scheduler) -> None:
     assert scheduler.call("end") == "[('obedient', 'success'), ('stubborn', 'failed')] 0"
-    assert all(map(gone, scheduler.pids.values()))
+    assert not any(map(alive, scheduler.pids.values()))
     scheduler.process.communicate(timeout=20)
     assert scheduler.process.returncode == 0

@@ -13,6 +13,7 @@ from threading import Event
 import pytest
 
 from include.lifetime import stop_on_signals
+from tests.processes import alive
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -31,27 +32,18 @@ child.wait()
 """
 
 
-def runs(pid: int) -> bool:
-    """Whether a process exists that is no zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel call is Linux's")
 def test_a_driver_dies_with_its_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child, ready = parent.stdout.readline().split()
         assert ready == "ready"
-        assert runs(int(child))
+        assert alive(int(child))
         parent.kill()
         deadline = time.monotonic() + 10
-        while runs(int(child)) and time.monotonic() < deadline:
+        while alive(int(child)) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert not runs(int(child))
+        assert not alive(int(child))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

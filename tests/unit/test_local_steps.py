@@ -16,6 +16,7 @@ from rich.console import Console
 from include.local.display import shown
 from include.local.errors import StackError
 from include.local.steps import Runner, State, Step, Task
+from tests.processes import alive
 
 
 def step(name: str, action: Callable[[Task], object] = lambda task: None, *after: str) -> Step:
@@ -43,9 +44,17 @@ def test_independent_steps_run_at_the_same_time() -> None:
     assert set(states(runner).values()) == {State.DONE}
 
 
-def test_a_need_must_be_known_before() -> None:
-    with pytest.raises(ValueError, match="must be listed before"):
-        Runner([step("a", lambda task: None, "b"), step("b")])
+def test_a_need_may_be_listed_later() -> None:
+    order: list[str] = []
+    Runner([step("a", lambda task: order.append("a"), "b"), step("b", lambda task: order.append("b"))]).run()
+    assert order == ["b", "a"]
+
+
+def test_a_need_must_be_a_step_and_no_circle() -> None:
+    with pytest.raises(ValueError, match="which is no step"):
+        Runner([step("a", lambda task: None, "b")])
+    with pytest.raises(ValueError, match="cycle"):
+        Runner([step("a", lambda task: None, "b"), step("b", lambda task: None, "a")])
 
 
 def test_a_failure_cancels_what_runs_and_starts_nothing_more() -> None:
@@ -137,14 +146,6 @@ def test_a_cancelled_program_ends_with_all_it_started() -> None:
     while alive(grandchild):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_plain_lines_tell_each_change_once() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import alive
+
 ROOT = Path(__file__).parents[2]
 SUBMIT = ROOT / "include" / "spark" / "bin" / "spark-submit"
 
@@ -39,14 +41,6 @@ die_with_parent()
 print(os.getpid(), flush=True)
 time.sleep(300)
 """
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; one that is dead but not yet buried does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def assert_dies(pid: int) -> None:

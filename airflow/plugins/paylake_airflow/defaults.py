@@ -8,11 +8,9 @@ from typing import Any
 from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable
 from airflow.sdk.definitions.timetables.simple import ContinuousTimetable
 
-OWNER = "paylake"
+from include import pools
 
-STREAMS_POOL = "streams"
-SPARK_POOL = "spark_batch"
-VERIFICATION_POOL = "verification"
+OWNER = "paylake"
 
 # A run looks at what is in the stores now, whatever its date. So there is one at a time, and none is made up for. The
 # runs of a backfill would come on top of that, and could only do the same thing again and again: Airflow refuses it.
@@ -36,7 +34,7 @@ BATCH: dict[str, Any] = {
 # at once, so a stream that cannot start makes a run that failed about once a minute, not one every second.
 STREAM: dict[str, Any] = {
     "owner": OWNER,
-    "pool": STREAMS_POOL,
+    "pool": pools.STREAMS,
     "retries": 8,
     "retry_delay": timedelta(seconds=5),
 }

@@ -15,16 +15,17 @@ import sys
 from collections.abc import Callable
 from urllib.parse import quote
 
+from include.docker.env_file import PROCESSORS
 from include.local import stores
-from include.local.airflow import pools_for
+from include.pools import pools_for
 from include.settings import MissingSettingError
 from include.warehouse.databases import ensure_databases
 from paylake_airflow import hooks
 
 log = logging.getLogger("paylake.prepare")
 
-# A container sees all processors of its host, but its memory is enough for one job beside the stream.
-CONTAINER_POOLS = pools_for(processors=2)
+# Its memory is enough for one job beside the stream.
+CONTAINER_POOLS = pools_for(PROCESSORS)
 
 
 def databases() -> None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -85,22 +87,22 @@ class KafkaEndOffsetsTrigger(BaseEventTrigger):
 
     async def _look(self, admin: AdminClient) -> TopicEnd | None:
         """Where the topic ends, None when there is no such topic; returns when the broker answered."""
-        wait = self.poll_seconds
-        away = False
-        while True:
-            try:
-                # The client blocks: never in the event loop that all triggers share.
-                end = await asyncio.to_thread(topic_end, admin, self.topic)
-            except BrokerAwayError as error:
-                if not away:
-                    self.log.warning("Kafka does not answer about topic %s, trying again: %s", self.topic, error)
-                away = True
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, MAX_WAIT_SECONDS)
-            else:
-                if away:
-                    self.log.info("Kafka answers again about topic %s", self.topic)
-                return end
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(BrokerAwayError),
+            wait=wait_exponential(multiplier=self.poll_seconds, max=MAX_WAIT_SECONDS),
+            sleep=asyncio.sleep,
+            before_sleep=self._tell_once,
+        )
+        # The client blocks: never in the event loop that all triggers share.
+        end: TopicEnd | None = await retrying(partial(asyncio.to_thread, topic_end, admin, self.topic))
+        if retrying.statistics["attempt_number"] > 1:
+            self.log.info("Kafka answers again about topic %s", self.topic)
+        return end
+
+    def _tell_once(self, state: RetryCallState) -> None:
+        if state.attempt_number == 1:
+            error = state.outcome.exception() if state.outcome else None
+            self.log.warning("Kafka does not answer about topic %s, trying again: %s", self.topic, error)
 
     def _admin(self) -> AdminClient:
         from paylake_airflow.hooks import kafka_admin

@@ -14,8 +14,6 @@ from paylake_airflow.behind import behind
 from paylake_airflow.events import announce
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow.sdk import Context
 
 
@@ -26,8 +24,6 @@ class GoldLoadOperator(BaseOperator):
     them ``rows_sent``, ``inserted``, ``updated``, ``seconds`` and ``silver_version``, and how far gold is ``behind``
     silver.
     """
-
-    template_fields: Sequence[str] = ("domain",)
 
     def __init__(self, *, domain: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

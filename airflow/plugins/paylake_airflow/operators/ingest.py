@@ -14,8 +14,6 @@ from paylake_airflow.behind import behind
 from paylake_airflow.events import StreamEnded, Told, announce_and_note, last_told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow.sdk import Context
 
 SECONDS = 30.0
@@ -39,8 +37,6 @@ class IngestOperator(BaseOperator):
     Metadata of the event: ``records``, ``objects``, ``bytes``, ``seconds`` of this run, ``positions``, where each
     partition of each topic now ends in bronze, and how far bronze is ``behind`` Kafka.
     """
-
-    template_fields: Sequence[str] = ("domain",)
 
     def __init__(self, *, domain: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -75,8 +71,6 @@ class IngestOperator(BaseOperator):
 class RequireReadableOperator(BaseOperator):
     """Fail, without another try, while partitions of ``domain``'s topic are stuck."""
 
-    template_fields: Sequence[str] = ("domain",)
-
     def __init__(self, *, domain: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.domain = domain
@@ -93,8 +87,6 @@ class RequireReadableOperator(BaseOperator):
 
 class FollowOperator(BaseOperator):
     """Bring ``domain``'s topic into bronze as it comes, until the task is told to stop."""
-
-    template_fields: Sequence[str] = ("domain",)
 
     def __init__(self, *, domain: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
