@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from include.domains import CHECKPOINTS_BUCKET
@@ -17,6 +18,9 @@ CHECKPOINT = "fraud"
 
 VERSION = b"v1"
 """The first line of each file in the checkpoint's logs; this Spark reads no other."""
+
+TEMPORARY = re.compile(r"\..+\.tmp")
+"""How Spark calls a file of the checkpoint until it is whole."""
 
 UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -66,6 +70,22 @@ def batch_positions(s3: S3Client, name: str, batch_id: int) -> tuple[Positions, 
     """
     before = _offsets(s3, name, batch_id - 1) if batch_id > 0 else {}
     return before, _offsets(s3, name, batch_id)
+
+
+def remove_abandoned(s3: S3Client, before: datetime, name: str = CHECKPOINT) -> int:
+    """Remove what drivers that were killed had begun to write before a moment and left unfinished; how many files.
+
+    Finished ones are Spark's own to remove: it keeps those of the newest hundred batches.
+    """
+    left = [
+        entry["Key"]
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=CHECKPOINTS_BUCKET, Prefix=f"{name}/")
+        for entry in page.get("Contents", [])
+        if TEMPORARY.fullmatch(entry["Key"].rpartition("/")[2]) and entry["LastModified"] < before
+    ]
+    for key in left:
+        s3.delete_object(Bucket=CHECKPOINTS_BUCKET, Key=key)
+    return len(left)
 
 
 def _offsets(s3: S3Client, name: str, batch: int) -> Positions:

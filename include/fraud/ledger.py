@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import psycopg
 import pyarrow as pa
@@ -120,3 +120,11 @@ def enter(
         "end": Jsonb(plain_positions(end)),
     }
     conn.execute(load_sql("enter_batch"), values | asdict(counts))
+
+
+def prune(conn: psycopg.Connection, age: timedelta) -> int:
+    """Delete batches older than ``age``, in a transaction of its own on ``conn`` (in autocommit mode); how many.
+
+    What anybody asks of the ledger stays as it was, for each checkpoint there ever was: `newest_entry` and `reached`.
+    """
+    return conn.execute(load_sql("prune_batches"), {"age": age}).rowcount

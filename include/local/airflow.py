@@ -18,7 +18,7 @@ from include.local.secrets import Secrets
 from include.local.steps import Task
 from include.pools import pools_for
 from include.spark.home import make_spark_home
-from include.warehouse.databases import WAREHOUSE_OWNER
+from include.warehouse.databases import AIRFLOW_OWNER, WAREHOUSE_OWNER
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 WATCHDOG = "airflow-watchdog"
@@ -144,6 +144,14 @@ def _connections(stack: Stack, secrets: Secrets) -> dict[str, dict[str, object]]
             "login": WAREHOUSE_OWNER,
             "password": secrets.warehouse_password,
             "schema": "warehouse",
+        },
+        "airflow_db": {
+            "conn_type": "postgres",
+            "host": HOST,
+            "port": stack.ports.postgres,
+            "login": AIRFLOW_OWNER,
+            "password": secrets.airflow_db_password,
+            "schema": "airflow",
         },
         "spark_default": {"conn_type": "spark", "host": "local[*]", "extra": {"deploy-mode": "client"}},
     }

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from include.local.airflow import program_environment
+from include.local.cache import lock_of, mark_used
 from include.local.errors import StackError
 from include.local.jars import jar_folder
 from include.local.java import Java
@@ -32,7 +33,9 @@ def use_class_archive(stack: Stack, java: Java, task: Task) -> str:
     Spark jobs start without it as well, only later. So where it cannot be made, that is all that is told.
     """
     archive = archive_file(stack, java)
-    with locked(archive.with_suffix(".lock"), wait=True) as lock:
+    entry = archive.with_suffix("")
+    mark_used(entry)
+    with locked(lock_of(entry), wait=True) as lock:
         if not _whole(archive):
             try:
                 _make(stack, java, archive, task, lock)

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from include.local.cache import lock_of, mark_used
 from include.local.errors import StackError
 from include.local.java import Java, proxy_options
 from include.local.layout import Stack, locked
@@ -29,17 +30,21 @@ def ensure_jars(stack: Stack, name: str, java: Java, task: Task) -> Path:
         StackError: a jar can not be fetched, or is not the one that was pinned.
     """
     folder = jar_folder(stack, name)
+    mark_used(folder)
     if folder.is_dir():
         return folder
-    with locked(folder.with_name(folder.name + ".lock"), wait=True) as lock:
+    with locked(lock_of(folder), wait=True) as lock:
         if folder.is_dir():
             return folder
         unfinished = folder.with_name(folder.name + ".part")
         shutil.rmtree(unfinished, ignore_errors=True)
-        _retrieve(stack, name, java, unfinished, task, lock)
+        # Of its own, because Ivy does not lock it. After a failure it saves the next try what was fetched.
+        downloads = folder.with_name(folder.name + ".ivy")
+        _retrieve(name, java, downloads, unfinished, task, lock)
         task.say("checking the hashes")
         verify(name, unfinished)
         os.rename(unfinished, folder)
+        shutil.rmtree(downloads)
     return folder
 
 
@@ -60,11 +65,10 @@ def _pins(name: str) -> Path:
     return PINS / f"{name}.sha256"
 
 
-def _retrieve(stack: Stack, name: str, java: Java, target: Path, task: Task, lock: int) -> None:
+def _retrieve(name: str, java: Java, downloads: Path, target: Path, task: Task, lock: int) -> None:
     ivy = next(pyspark_home().joinpath("jars").glob("ivy-*.jar"))
-    # A cache of its own for each list: Ivy does not lock it, and both are fetched at the same time.
     command: list[str | Path] = [java.program, *proxy_options(), "-jar", ivy, "-ivy", PINS / f"{name}.xml"]
-    command += ["-cache", stack.cache / "ivy" / name]
+    command += ["-cache", downloads]
     # Some artifacts call their jar a bundle. With jar alone Kafka lacks scala-logging and does not start.
     command += ["-types", "jar", "bundle", "-retrieve", f"{target}/{PATTERN}"]
     task.command(command, keep=(lock,), show=_downloading)

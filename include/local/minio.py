@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from include.local.cache import lock_of, mark_used
 from include.local.layout import Stack, locked
 from include.local.ports import HOST
 from include.local.processes import Process
@@ -33,9 +34,10 @@ def ensure_binary(stack: Stack, task: Task) -> Path:
         StackError: the build failed; its last lines are in the message.
     """
     program = binary(stack)
+    mark_used(program.parent)
     if program.exists():
         return program
-    with locked(program.parent.with_name(program.parent.name + ".lock"), wait=True) as lock:
+    with locked(lock_of(program.parent), wait=True) as lock:
         if program.exists():
             return program
         work = stack.cache / "minio-build"

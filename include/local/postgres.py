@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
+from include.local.cache import lock_of, mark_used
 from include.local.errors import StackError
 from include.local.layout import Stack, locked
 from include.local.ports import HOST
@@ -167,10 +168,11 @@ def _copy_binaries(found: Server) -> None:
     if not found.binaries.is_relative_to(OPEN_FOLDER):
         return
     target = found.binaries.parents[2]
+    mark_used(target)
     if target.exists():
         return
     source = _package_folder()
-    with locked(target.with_name(target.name + ".lock"), wait=True):
+    with locked(lock_of(target), wait=True):
         if target.exists():
             return
         unfinished = target.with_name(target.name + ".part")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from include.local import airflow, clients, kafka, minio, postgres
+from include.local.cache import remove_unused
 from include.local.class_archive import use_class_archive
 from include.local.first_data import follow, release_dags
 from include.local.jars import ensure_jars
@@ -79,6 +80,13 @@ def spark_steps(start: Start) -> list[Step]:
             "Spark's classes",
             lambda task: use_class_archive(stack, java, task),
             after=("spark-jars", "airflow-files"),
+        ),
+        # Last, when all that this stack needs is there and marked as used.
+        Step(
+            "cache",
+            "What the cache no longer needs",
+            lambda task: remove_unused(stack.cache, postgres.OPEN_FOLDER),
+            after=("kafka-jars", "minio-build", "postgres-files", "class-archive"),
         ),
     ]
 

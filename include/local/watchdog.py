@@ -5,6 +5,8 @@
 It is a process of the stack itself. Whether a process does its work, it learns as ``./paylake status`` does: the API
 server answers, and reports when each of the others last gave a sign of life. What gives none for too long is killed
 with all its children, and supervisor starts it again. Each decision is logged with its reason.
+
+It also marks what the stack uses of the cache, which other clones share and clean up.
 """
 
 from __future__ import annotations
@@ -12,16 +14,20 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from include.lifetime import die_with_parent
 from include.liveness import HUNG_SECONDS, START_SECONDS
-from include.local import health
+from include.local import health, minio
 from include.local.airflow import COMPONENTS, WATCHDOG
+from include.local.cache import mark_used
 from include.local.errors import StackError
-from include.local.layout import locate
+from include.local.jars import jar_folder
+from include.local.layout import Stack, locate
 from include.local.secrets import load_secrets
 from include.local.supervisor import Condition, Supervisor
 
@@ -103,6 +109,19 @@ def _kill_group(pid: int) -> None:
         log.info("process %d had ended meanwhile", pid)
 
 
+def mark_what_runs(stack: Stack) -> None:
+    """Mark what a running stack uses of the cache.
+
+    Raises:
+        OSError: it cannot be written to.
+    """
+    jars = [jar_folder(stack, name) for name in ("kafka", "spark")]
+    for entry in (Path(sys.prefix).resolve(), *jars, minio.binary(stack).parent):
+        # An environment made by hand lies elsewhere.
+        if entry.is_relative_to(stack.cache):
+            mark_used(entry)
+
+
 def main() -> None:
     """Watch until the end of the process, or of supervisor."""
     die_with_parent()
@@ -120,7 +139,8 @@ def main() -> None:
     while True:
         try:
             watchdog.look()
-        except StackError as error:
+            mark_what_runs(stack)
+        except (StackError, OSError) as error:
             log.warning("could not look: %s", error)
         time.sleep(EVERY_SECONDS)
 

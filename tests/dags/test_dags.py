@@ -25,6 +25,7 @@ SETTINGS = dict(
 STREAMS = {"generate_transactions", "bronze_transactions", "fraud_stream"}
 MANUAL = {"generate_reference", "reset_topics"}
 CHECKS = {"verify_books"}
+UPKEEP = {"retention"}
 BATCHES = {
     f"{layer}_{domain}" for layer in ("bronze", "silver", "gold") for domain in ("profiles", "merchants", "accounts")
 }
@@ -125,7 +126,7 @@ def data_edges(dags: dict[str, Any]) -> set[tuple[str, str]]:
 
 
 def test_there_is_one_dag_per_domain_and_layer_and_one_for_each_other_job(dags: dict[str, Any]) -> None:
-    assert set(dags) == BATCHES | STREAMS | MANUAL | CHECKS
+    assert set(dags) == BATCHES | STREAMS | MANUAL | CHECKS | UPKEEP
 
 
 def test_the_graph_of_the_schedules_is_the_design(dags: dict[str, Any]) -> None:
@@ -194,7 +195,7 @@ def test_every_dag_says_why_it_fires_and_whose_it_is(dags: dict[str, Any]) -> No
 
 
 def test_bounded_tasks_have_a_limit_and_try_again_after_growing_pauses(dags: dict[str, Any]) -> None:
-    for dag_id in BATCHES | MANUAL:
+    for dag_id in BATCHES | MANUAL | UPKEEP:
         for task in dags[dag_id].tasks:
             assert task.execution_timeout is not None, (dag_id, task.task_id)
             if task.task_id not in ("ensure_confirmed", "reset"):

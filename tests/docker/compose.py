@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from include.local.cache import lock_of, mark_used
 from include.local.layout import locate, locked
 from include.local.minio import go_command
 from tests.docker.commands import run
@@ -44,9 +45,10 @@ def ensure_binary() -> Path:
         StackError: the build failed; its last lines are in the message.
     """
     program = locate().cache / f"docker-compose-{VERSION}" / "docker-compose"
+    mark_used(program.parent)
     if program.exists():
         return program
-    with locked(program.parent.with_name(program.parent.name + ".lock"), wait=True):
+    with locked(lock_of(program.parent), wait=True):
         if not program.exists():
             program.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=program.parent, prefix="build-") as folder:

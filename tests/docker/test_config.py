@@ -194,6 +194,17 @@ def test_each_service_gets_only_the_secrets_it_needs(project: Project, config: d
             assert known["PGADMIN_DEFAULT_PASSWORD"] not in text, name
 
 
+def test_only_where_tasks_run_airflows_own_database_is_a_connection(project: Project, config: dict[str, Any]) -> None:
+    known = env_file.read(project.folder / ".env")
+    named = {
+        name: database
+        for name, service in config["services"].items()
+        if (database := (service.get("environment") or {}).get("AIRFLOW_CONN_AIRFLOW_DB"))
+    }
+    password = known["AIRFLOW_DB_PASSWORD"]
+    assert named == {"airflow-scheduler": f"postgresql+psycopg2://airflow:{password}@warehouse:5432/airflow"}
+
+
 def test_a_managed_service_takes_the_place_of_ours(project: Project) -> None:
     answer = project.compose("config", "--services", COMPOSE_PROFILES="minio")
     services = set(answer.stdout.split())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
 from include.domains import CHECKPOINTS_BUCKET
-from include.fraud.checkpoint import CheckpointError, check_checkpoint
+from include.fraud.checkpoint import CheckpointError, check_checkpoint, remove_abandoned
 from include.lake.s3 import s3_client
 from include.settings import Settings
 
@@ -131,4 +132,14 @@ def test_lost_files_that_spark_needs_are_noticed(checkpoint: Checkpoint, lost: t
 def test_lost_files_that_spark_can_do_without_do_no_harm(checkpoint: Checkpoint, lost: str) -> None:
     checkpoint.put(WHOLE)
     checkpoint.remove(lost)
+    checkpoint.check()
+
+
+def test_what_killed_drivers_left_unfinished_is_removed_once_it_is_old(checkpoint: Checkpoint) -> None:
+    left = ["offsets/.11.1b6b9a1e-9d1e-4c1a-8a53-0c8d3a0f6a52.tmp", "commits/.10.c4f4.tmp", ".metadata.77aa.tmp"]
+    checkpoint.put(WHOLE | dict.fromkeys(left, b"v1"))
+    assert remove_abandoned(checkpoint.s3, datetime.now(UTC) - timedelta(hours=1), checkpoint.name) == 0
+    assert remove_abandoned(checkpoint.s3, datetime.now(UTC) + timedelta(hours=1), checkpoint.name) == len(left)
+    listed = checkpoint.s3.list_objects_v2(Bucket=CHECKPOINTS_BUCKET, Prefix=f"{checkpoint.name}/")["Contents"]
+    assert {entry["Key"].removeprefix(f"{checkpoint.name}/") for entry in listed} == set(WHOLE)
     checkpoint.check()

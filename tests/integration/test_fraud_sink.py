@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from threading import Event, Timer
 from typing import Any
 
@@ -16,6 +17,7 @@ from psycopg.sql import SQL, Identifier
 
 from include.fraud.checkpoint import CheckpointError
 from include.fraud.lease import APPLICATION_NAME, Lease, StaleLeaseError, acquire, hold
+from include.fraud.ledger import prune, reached
 from include.fraud.rules import RULES_FILE, Rules, load_rules
 from include.fraud.settle import Counts
 from include.fraud.sink import Batch, Sink, Written
@@ -415,3 +417,28 @@ def test_a_batch_number_used_for_other_records_is_refused(conn: psycopg.Connecti
 def test_an_empty_batch_is_entered(conn: psycopg.Connection, sink: Sink) -> None:
     assert sink.write(batch(0)) == Written(Counts(0, 0, 0, 0, 0, 0), [])
     assert ledger(conn) == [("checkpoint-1", 0, {}, {})]
+
+
+def test_of_old_batches_stay_those_that_somebody_asks_for(conn: psycopg.Connection, sink: Sink) -> None:
+    for number in range(3):
+        sink.write(batch(number, record(number, body(f"T{number}"))))
+        sink.write(batch(number, record(number, body(f"T{number}")), checkpoint="checkpoint-2"))
+    # Without a verdict, so the one before is the newest that has one.
+    for number in (3, 4):
+        sink.write(batch(number, record(number, b"not json")))
+    assert prune(conn, timedelta(hours=1)) == 0, "none is old"
+
+    conn.execute("UPDATE ops.stream_batch SET committed_at = committed_at - interval '1 day'")
+    sink.write(batch(5, record(5, b"not json")))
+    before, rows = reached(conn), contents(conn)
+    assert before.newest_verdict is not None
+    assert prune(conn, timedelta(hours=1)) == 6
+    kept = [("checkpoint-1", 2), ("checkpoint-1", 5), ("checkpoint-2", 2)]
+    assert [row[:2] for row in ledger(conn)] == kept
+    assert reached(conn) == before
+
+    assert sink.write(batch(5, record(5, b"not json"))).counts is None, "still known as a replay"
+    assert sink.write(batch(3, record(3, b"not json"))).counts is None, "also one whose row is gone"
+    with pytest.raises(CheckpointError, match="batch 4 was committed already"):
+        sink.write(batch(4, record(6, body("T6"))))
+    assert contents(conn) == rows

@@ -127,6 +127,11 @@ def test_airflow_is_told_the_executor_that_the_other_ways_use() -> None:
         assert services()[name]["env_file"] == ["airflow/airflow.env", ".env"]
 
 
+def test_tasks_are_told_of_the_database_that_the_cli_keeps_for_airflow() -> None:
+    database = services()["scheduler"]["environment"]["AIRFLOW_CONN_AIRFLOW_DB"]
+    assert database == "postgresql://postgres:postgres@postgres:5432/postgres"
+
+
 def test_nothing_but_what_runs_there_goes_into_the_image() -> None:
     lines = [line for line in (CLONE / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert lines[0] == "*"

@@ -64,6 +64,11 @@ def test_the_warehouse_is_a_uri_that_libpq_reads_back() -> None:
     }
 
 
+def test_airflows_own_database_is_named_as_airflow_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_AIRFLOW_DB", "postgresql+psycopg2://airflow:p~w@db:5433/airflow?sslmode=require")
+    assert hooks.airflow_dsn() == "postgresql://airflow:p~w@db:5433/airflow?sslmode=require"
+
+
 def test_kafka_keeps_every_setting_of_its_connection() -> None:
     assert hooks.kafka_config() == CONNECTIONS["KAFKA_DEFAULT"]["extra"]
 

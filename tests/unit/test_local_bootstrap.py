@@ -62,6 +62,14 @@ def test_a_finished_environment_is_not_made_again(paylake: ModuleType, tmp_path:
     assert len(made) == 1
 
 
+def test_an_environment_that_is_used_is_marked_so(paylake: ModuleType, tmp_path: Path) -> None:
+    for _ in range(2):
+        paylake.ensure(str(tmp_path / "env"), lambda lock: finish(tmp_path / "env"))
+        lock = tmp_path / "env.lock"
+        assert lock.stat().st_mtime > time.time() - 60
+        os.utime(lock, (1, 1))
+
+
 def test_what_was_cut_short_is_made_anew(paylake: ModuleType, tmp_path: Path) -> None:
     folder = tmp_path / "env"
 

@@ -22,6 +22,7 @@ KAFKA_CONN_ID = "kafka_default"
 LAKE_CONN_ID = "lake_s3"
 WAREHOUSE_CONN_ID = "warehouse"
 SPARK_CONN_ID = "spark_default"
+AIRFLOW_DB_CONN_ID = "airflow_db"
 # Each of our consumers has a group of its own.
 _NOT_OPTIONS = ("bootstrap.servers", "group.id")
 
@@ -58,8 +59,17 @@ def lake_s3(conn_id: str = LAKE_CONN_ID) -> S3Client:
     return client
 
 
-def warehouse_dsn(conn_id: str = WAREHOUSE_CONN_ID) -> str:
+def warehouse_dsn() -> str:
     """The warehouse's address and login as a libpq URI, with the connection's extras (``sslmode`` and the like)."""
+    return _postgres_dsn(WAREHOUSE_CONN_ID)
+
+
+def airflow_dsn() -> str:
+    """The same of Airflow's own database."""
+    return _postgres_dsn(AIRFLOW_DB_CONN_ID)
+
+
+def _postgres_dsn(conn_id: str) -> str:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     connection = PostgresHook(postgres_conn_id=conn_id).connection
