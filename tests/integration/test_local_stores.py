@@ -23,6 +23,7 @@ from rich.console import Console
 from include.kafka.topics import TOPICS
 from include.lake.s3 import s3_client
 from include.local import clients, health, postgres
+from include.local.cache import lock_of
 from include.local.errors import StackError
 from include.local.layout import CLONE, Stack, locate
 from include.local.leftovers import find as processes_of
@@ -96,8 +97,14 @@ def test_a_stack_lives_through_its_days(stack: Stack) -> None:
     before = pids(stack)
     assert set(before) == STORES
 
+    unused = stack.cache / "jars" / f"of-no-version-{stack.stack_id}"
+    unused.mkdir()
+    lock_of(unused).touch()
+    os.utime(lock_of(unused), (1, 1))
     start(stack)
     assert pids(stack) == before, "a second start touches nothing"
+    assert not unused.exists(), "but what nobody has used for long"
+    lock_of(unused).unlink()
 
     assert down(stack)
     assert processes_of(stack) == []
