@@ -22,8 +22,8 @@ from include.lake.s3 import s3_client
 from include.quarantine import landing
 from include.settings import Settings
 from include.spark.session import spark_session
-from include.spark.silver import SilverReport, domain_lock
 from include.spark.silver_job import SilverJob
+from include.spark.silver_run import SilverReport, domain_lock
 from include.spark.silver_table import ConflictError, SilverTable
 from tests.silver import run_silver
 

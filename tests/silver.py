@@ -25,8 +25,8 @@ from include.kafka.topics import ensure_topics, reset_topics
 from include.lake.s3 import s3_client
 from include.quality.limit import RejectedLimit
 from include.settings import Settings
-from include.spark import silver
-from include.spark.silver import SilverReport
+from include.spark.session import spark_session
+from include.spark.silver_run import SilverReport, run
 from include.warehouse import gold
 from include.warehouse.connect import connect
 from include.warehouse.gold import GoldReport
@@ -164,9 +164,9 @@ def worker_process() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
-def run_silver(domain: Domain, settings: Settings) -> SilverReport:
-    """A silver run, however many records it rejects."""
-    return silver.run(domain, settings, RejectedLimit(1.0))
+def run_silver(domain: Domain, settings: Settings, limit: float = 1.0) -> SilverReport:
+    """A silver run in this process; with a ``limit`` of 1.0 however many records it rejects."""
+    return run(domain, settings, RejectedLimit(limit), lambda: spark_session("silver-test", settings, source=False))
 
 
 def load_gold(domain: Domain, settings: Settings) -> GoldReport:

@@ -17,7 +17,6 @@ from pyspark.sql import SparkSession
 
 from include.domains import BUCKET_PREFIX, CHECKPOINTS_BUCKET, SILVER_BUCKET
 from include.settings import Settings
-from include.spark.bronze_source import BronzeDataSource
 
 Configuration: TypeAlias = dict[str, bool | float | int | str | None]
 
@@ -63,6 +62,9 @@ def spark_session(app_name: str, settings: Settings, *, source: bool = True) -> 
     # Not spark.executorEnv: a cluster's manager keeps and shows that, with what it knows of an application.
     spark.sparkContext.environment.update(settings.as_environment(), PAYLAKE_BUCKET_PREFIX=BUCKET_PREFIX)
     if source:
+        # Not loaded, with all that it needs, where it is not used.
+        from include.spark.bronze_source import BronzeDataSource
+
         spark.dataSource.register(BronzeDataSource)
     return spark
 

@@ -126,9 +126,10 @@ class SilverJob:
         returning = set(map(Coordinates.of, again))
 
         with ThreadPoolExecutor(1) as pool:
-            # The first look at the table and the start of Spark's workers take a second each.
+            # The first steps at the table and the start of Spark's workers take a second each.
             reading = pool.submit(self._new, ranges, struck, generations)
             gained = self._table.evolve()
+            current = self._table.begin(state.snapshot_id)
             records = reading.result()
         if gained:
             log.warning("%s: new columns %s", self._domain.name, ", ".join(gained))
@@ -141,7 +142,6 @@ class SilverJob:
         landed = _places(valid) & (waiting | returning) if waiting or returning else set()
         returned = len(landed & returning)
 
-        current = self._table.begin(state.snapshot_id)
         version = state.silver_version + (1 if tally.records or returned else 0)
         changes, replaced = self._changes(current, valid)
         book = Book(

@@ -18,16 +18,15 @@ from include.lake.incoming import IncomingRecords
 from include.lake.objects import encode, object_key
 from include.lake.records import IncomingRecord
 from include.lake.s3 import s3_client
-from include.quality.limit import RejectedLimit
 from include.settings import Settings
 from include.spark.session import spark_session
-from include.spark.silver import run
 from include.status import lag
 from include.status.stores import Stores
 from include.warehouse.connect import connect
 from include.warehouse.gold import LakeSilver, load, load_from
 from include.warehouse.schema import apply_schema
 from tests.bronze import any_topic_id
+from tests.silver import run_silver
 
 pytestmark = pytest.mark.integration
 
@@ -54,7 +53,7 @@ class Source:
     def send(self, *users: dict[str, Any]) -> None:
         """Write the records to bronze and let silver take them in."""
         self.put(*users)
-        run(PROFILES, self._settings, RejectedLimit())
+        run_silver(PROFILES, self._settings)
 
     def put(self, *users: dict[str, Any]) -> None:
         """Write the records to bronze."""
@@ -136,7 +135,7 @@ def test_rebuilt_silver_changes_nothing(settings, conn, source):
     before = conn.execute("SELECT * FROM users ORDER BY user_id").fetchall()
     spark_session("drop silver", settings).sql(f"DROP TABLE lake.silver.{PROFILES.name}")
     assert load(PROFILES, conn, settings).rows_sent == 0
-    run(PROFILES, settings, RejectedLimit())
+    run_silver(PROFILES, settings)
     report = load(PROFILES, conn, settings)
     assert (report.inserted, report.updated, report.deleted) == (0, 0, 0)
     assert report.rows_sent == len(before)
@@ -186,7 +185,7 @@ def test_what_waits_for_silver_and_for_gold_is_counted(
     age = lag.silver(stores, PROFILES).lag.seconds
     assert age is not None
     assert age <= time.time() - loaded + 2  # S3 tells whole seconds
-    run(PROFILES, settings, RejectedLimit())
+    run_silver(PROFILES, settings)
     assert waiting() == (0, 2)
 
     source.send(source.user(2, "Rui Dias", timestamp="2026-02-01 13:45:00"))

@@ -21,12 +21,12 @@ from include.quality.limit import RejectedLimit
 from include.settings import Settings
 from include.spark import silver_table
 from include.spark.session import spark_session
-from include.spark.silver import SilverReport, domain_lock, run, take_along
+from include.spark.silver_run import SilverReport, domain_lock, take_along
 from include.spark.silver_schema import table_schema
 from include.spark.silver_table import Book, ConflictError, SilverTable
 from include.warehouse.alarms import Alarm, accept, open_alarms
 from include.warehouse.connect import connect
-from tests.silver import SUBMIT_SECONDS, World, await_condition, merchant, merchants
+from tests.silver import SUBMIT_SECONDS, World, await_condition, merchant, merchants, run_silver
 
 pytestmark = pytest.mark.integration
 
@@ -55,7 +55,7 @@ def world(settings: Settings, tmp_path: Path) -> World:
 
 
 def run_here(world: World, limit: float = 1.0) -> SilverReport:
-    return run(world.domain, world.settings, RejectedLimit(limit))
+    return run_silver(world.domain, world.settings, limit)
 
 
 def state_of(world: World) -> SilverState:
@@ -370,7 +370,7 @@ def test_rubbish_that_drips_raises_the_alarm_too(world: World, spark: SparkSessi
 
 
 def test_a_job_takes_along_what_waits_and_leaves_to_others_what_fails(
-    world: World, settings: Settings, tmp_path: Path
+    world: World, spark: SparkSession, settings: Settings, tmp_path: Path
 ) -> None:
     waiting, broken = World(settings, ACCOUNTS, tmp_path), World(settings, PROFILES, tmp_path)
     for other in (waiting, broken):
@@ -397,8 +397,8 @@ def test_a_job_takes_along_what_waits_and_leaves_to_others_what_fails(
             with domain_lock(settings, ACCOUNTS):
                 if record:
                     waiting.produce(record)
-                assert take_along(ACCOUNTS, settings, RejectedLimit(1.0)) is None
-            done = take_along(ACCOUNTS, settings, RejectedLimit(1.0))
+                assert take_along(ACCOUNTS, settings, RejectedLimit(1.0), spark) is None
+            done = take_along(ACCOUNTS, settings, RejectedLimit(1.0), spark)
             assert (done.changed if done else None) == (1 if record else None)
     finally:
         broken.wipe()

@@ -9,16 +9,14 @@ from pyspark.sql import SparkSession
 
 from include.domains import BRONZE_BUCKET, MERCHANTS, SILVER_BUCKET
 from include.lake.catalog import silver_state
-from include.quality.limit import RejectedLimit
 from include.settings import Settings
 from include.spark.session import spark_session
-from include.spark.silver import run
 from include.spark.silver_table import MAX_FILES, Book, SilverTable
 from include.verify import Report, verify
 from include.warehouse.connect import connect
 from include.warehouse.gold import load
 from tests.books import assert_balanced, begin_anew, remove_objects
-from tests.silver import World, merchant, merchants
+from tests.silver import World, merchant, merchants, run_silver
 
 pytestmark = pytest.mark.integration
 
@@ -44,7 +42,7 @@ def world(settings: Settings, tmp_path_factory: pytest.TempPathFactory, spark: S
 
 def carry_on(world: World) -> None:
     """Bring all of bronze to silver and gold."""
-    run(world.domain, world.settings, RejectedLimit(1.0))
+    run_silver(world.domain, world.settings)
     with connect(world.settings.warehouse_dsn) as conn:
         load(world.domain, conn, world.settings)
 
