@@ -23,6 +23,8 @@ from include.local.secrets import Secrets
 
 Probe = Callable[[], str | None]
 PROBE_SECONDS = 3
+REPORT_SECONDS = 1.0
+"""So long one health report of Airflow stands for all its parts: a look at all of them asks for it once."""
 NO_ANSWER = "no answer"
 # How Airflow's health report calls the processes that write a heartbeat.
 HEARTBEATS = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
@@ -35,9 +37,9 @@ def probes(stack: Stack, secrets: Secrets) -> dict[str, Callable[[float], str | 
         "kafka": lambda _: kafka_problem(stack),
         "minio": lambda _: minio_problem(stack, secrets),
     }
-    api = clients.airflow_api(stack, secrets, PROBE_SECONDS)
+    report = _recent(clients.airflow_api(stack, secrets, PROBE_SECONDS).health)
     airflow: dict[str, Callable[[float], str | None]] = {
-        f"airflow-{component}": _airflow_probe(api, component) for component in COMPONENTS
+        f"airflow-{component}": _airflow_probe(report, component) for component in COMPONENTS
     }
     # It serves nobody: whether it runs is all there is to know.
     return stores | airflow | {WATCHDOG: lambda _: None}
@@ -84,16 +86,29 @@ def minio_problem(stack: Stack, secrets: Secrets) -> str | None:
     return None
 
 
-def _airflow_probe(api: AirflowApi, component: str) -> Callable[[float], str | None]:
+def _recent(ask: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """What ``ask`` says, or said a moment ago. Threads may share it: at worst each of them asks."""
+    said: list[tuple[float, dict[str, Any]]] = []
+
+    def recent() -> dict[str, Any]:
+        now = time.monotonic()
+        if not said or now - said[-1][0] > REPORT_SECONDS:
+            said[:] = [(now, ask())]
+        return said[-1][1]
+
+    return recent
+
+
+def _airflow_probe(report: Callable[[], dict[str, Any]], component: str) -> Callable[[float], str | None]:
     def problem(started: float) -> str | None:
         try:
-            report = api.health()
+            said = report()
         except AirflowApiError as error:
             return str(error) if error.status else "the API server does not answer"
         if component == "api-server":
-            state = report["metadatabase"]["status"]
+            state = said["metadatabase"]["status"]
             return None if state == "healthy" else f"its database is {state}"
-        return heartbeat_problem(report[HEARTBEATS[component]], component, started)
+        return heartbeat_problem(said[HEARTBEATS[component]], component, started)
 
     return problem
 

@@ -4,6 +4,7 @@ task stands a program that sleeps."""
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -115,3 +116,42 @@ def test_a_scheduler_that_ends_does_not_wait_for_ever(scheduler: Scheduler) -> N
     assert not any(map(alive, scheduler.pids.values()))
     scheduler.process.communicate(timeout=20)
     assert scheduler.process.returncode == 0
+
+
+LOADED = """
+import importlib, json, sys
+import airflow.sdk.execution_time.supervisor, airflow.sdk.execution_time.task_runner
+from paylake_airflow.executor import LIBRARIES
+
+def packages():
+    return {name.split(".")[0] for name in sys.modules}
+
+for name in LIBRARIES:
+    importlib.import_module(name)
+before = packages()
+for operators in ("gold", "ingest", "spark"):
+    importlib.import_module(f"paylake_airflow.operators.{operators}")
+# What the operators of these layers import when they run.
+for name in ("ingest", "lake.catalog", "status.asking", "status.lag", "warehouse.alarms", "warehouse.gold"):
+    importlib.import_module(f"include.{name}")
+from pyiceberg.io import load_file_io
+load_file_io({}, "s3://silver")
+print(json.dumps(sorted(packages() - before)))
+"""
+
+
+def test_a_task_of_the_layers_finds_all_libraries_loaded(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED],
+        env={
+            "AIRFLOW_HOME": str(tmp_path),
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'airflow' / 'plugins'}",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [], "each task would load it anew"

@@ -131,10 +131,7 @@ def topic_end(admin: AdminClient, name: str) -> TopicEnd | None:
     from include.kafka import topics
 
     try:
-        topic_id = topics.topic_id(admin, name, timeout=CALL_SECONDS)
-        if topic_id is None:
-            return None
-        return TopicEnd(topic_id, topics.end_offsets(admin, name, timeout=CALL_SECONDS))
+        return TopicEnd(*topics.topic_end(admin, name, timeout=CALL_SECONDS))
     except topics.UnknownTopicError:
         return None
     except topics.TopicTimeoutError as error:
