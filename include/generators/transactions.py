@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeAlias
+from itertools import islice
+from typing import Any, TypeAlias
 
+import msgspec
 import numpy as np
 
 from include.fraud.rules import Rules
@@ -30,10 +31,16 @@ _RISKY_FROM = _DEAR_FROM - _AT_RISKY_MERCHANT
 # Random numbers are drawn for so many transactions at once.
 _DRAWN_AT_ONCE = 4096
 
+# Formats with a width cost more than the rest of a transaction's text.
+_HUNDREDTHS = [f"{number:02d}" for number in range(100)]
+
 KeyAndValue: TypeAlias = tuple[bytes, bytes]
 
+DraftFields: TypeAlias = tuple[User, int, str, str, str, str | None, timedelta]
+"""The fields of a ``Draft``. Most are not made one, which would take as long as all of their JSON."""
 
-class Transaction(NamedTuple):
+
+class Transaction(msgspec.Struct, frozen=True):
     """A transaction and its label as they are sent; ``scenario`` names the fraud, None for a genuine transaction."""
 
     sent: KeyAndValue
@@ -91,8 +98,7 @@ class TransactionSource:
         self._day = 0
         self._whereabouts: dict[str, str] = {}
         self._shops = _shops_by_city_country(population, suspicious)
-        self._drafts: deque[Draft] = deque()  # the rest of a case of fraud
-        self._draws = self._drawn()
+        self._drafts = self._drafted()
 
     def take(self, count: int) -> list[Transaction]:
         """The next ``count`` transactions, all made at this moment."""
@@ -100,33 +106,48 @@ class TransactionSource:
         if self._day != moment.toordinal():
             self._day = moment.toordinal()
             self._whereabouts.clear()
-        # What every transaction of this moment has in common; those of a case may be older.
-        self._moment, self._with_zone, self._without_zone = moment, iso(moment), plain(moment)
-        return [self._next() for _ in range(count)]
+        iso_now, plain_now = iso(moment), plain(moment)
+        made = []
+        for user, cents, merchant_id, channel, location, scenario, age in islice(self._drafts, count):
+            with_zone, without_zone = (iso(moment - age), plain(moment - age)) if age else (iso_now, plain_now)
+            # Cash machines are the older systems: their times have no fractions and no zone.
+            timestamp = without_zone if channel == "ATM" else with_zone
+            txn_id = self.new_id()
+            quoted_id = quoted(txn_id)
+            record = (
+                f'{{"txn_id": {quoted_id}, "user_id": "{user.user_id}",'
+                f' "amount": {cents // 100}.{_HUNDREDTHS[cents % 100]}, "merchant_id": {quoted(merchant_id)},'
+                f' "channel": "{channel}", "location": {quoted(location)}, "timestamp": "{timestamp}"}}'
+            )
+            truth = f'"{scenario}", "is_fraud": true' if scenario else 'null, "is_fraud": false'
+            label = f'{{"txn_id": {quoted_id}, "scenario": {truth}, "timestamp": "{with_zone}"}}'
+            sent, label_sent = (user.user_id.encode(), record.encode()), (txn_id.encode(), label.encode())
+            made.append(Transaction(sent, label_sent, scenario))
+        return made
 
     def new_id(self) -> str:
         """An id that no other transaction of this run has."""
         self._numbers += 1
-        return f"T{self._run_id}-{self._numbers:08d}"
+        return f"T{self._run_id}-{str(self._numbers).zfill(8)}"
 
-    def _next(self) -> Transaction:
-        if self._drafts:
-            return self._made(*self._drafts.popleft())
-        who, kind, cents, channel_number, which = next(self._draws)
-        user = self._users[who]
-        if kind < self._case_share:
-            self._drafts.extend(self._case(user))
-            return self._made(*self._drafts.popleft())
-        location = self._whereabouts.get(user.user_id) or self._locate(user)
-        channel = CHANNELS[channel_number]
-        if kind >= _DEAR_FROM:
-            channel, cents = "Online", self._dear_cents()
-        # Away from home it is a shop of that country; never one that the rules suspect, if there is any other.
-        away = channel != "Online" and location != user.city.city
-        shops = (self._shops.get(location) if away else None) or self._favourites[who]
-        if _RISKY_FROM <= kind < _DEAR_FROM:
-            shops = self._targets.risky_merchants or shops
-        return self._made(user, cents, shops[int(which * len(shops))], channel, location)
+    def _drafted(self) -> Iterator[DraftFields]:
+        """One draft after the other, without end. Each is made when it is asked for: only then the day is known."""
+        users, favourites, case_share = self._users, self._favourites, self._case_share
+        for who, kind, cents, channel_number, which in self._drawn():
+            user = users[who]
+            if kind < case_share:
+                yield from self._case(user)
+                continue
+            location = self._whereabouts.get(user.user_id) or self._locate(user)
+            channel = CHANNELS[channel_number]
+            if kind >= _DEAR_FROM:
+                channel, cents = "Online", self._dear_cents()
+            # Away from home it is a shop of that country; never one that the rules suspect, if there is any other.
+            away = channel != "Online" and location != user.city.city
+            shops = (self._shops.get(location) if away else None) or favourites[who]
+            if _RISKY_FROM <= kind < _DEAR_FROM:
+                shops = self._targets.risky_merchants or shops
+            yield user, cents, shops[int(which * len(shops))], channel, location, None, NO_AGE
 
     def _drawn(self) -> Iterator[tuple[int, float, int, int, float]]:
         """For one transaction after the other: its user, its kind, usual cents, usual channel, and which merchant.
@@ -170,33 +191,6 @@ class TransactionSource:
         if chance < _ABROAD + _AWAY:
             return rng.choice(user.country.cities).city
         return user.city.city
-
-    def _made(
-        self,
-        user: User,
-        cents: int,
-        merchant_id: str,
-        channel: str,
-        location: str,
-        scenario: str | None = None,
-        age: timedelta = NO_AGE,
-    ) -> Transaction:
-        """The transaction with a new id and its time; the arguments are a draft's fields."""
-        with_zone, without_zone = self._with_zone, self._without_zone
-        if age:
-            with_zone, without_zone = iso(self._moment - age), plain(self._moment - age)
-        # Cash machines are the older systems: their times have no fractions and no zone.
-        timestamp = without_zone if channel == "ATM" else with_zone
-        txn_id = self.new_id()
-        quoted_id = quoted(txn_id)
-        record = (
-            f'{{"txn_id": {quoted_id}, "user_id": "{user.user_id}", "amount": {cents // 100}.{cents % 100:02d},'
-            f' "merchant_id": {quoted(merchant_id)}, "channel": "{channel}", "location": {quoted(location)},'
-            f' "timestamp": "{timestamp}"}}'
-        )
-        truth = f'"{scenario}", "is_fraud": true' if scenario else 'null, "is_fraud": false'
-        label = f'{{"txn_id": {quoted_id}, "scenario": {truth}, "timestamp": "{with_zone}"}}'
-        return Transaction((user.user_id.encode(), record.encode()), (txn_id.encode(), label.encode()), scenario)
 
 
 def _favourites(population: Population, user: User, avoided: frozenset[str]) -> Sequence[str]:

@@ -1,10 +1,11 @@
 -- Whether the verdicts are the claims, row for row; then no id has two, because a claim's id is its key. The sums of
--- 64-bit hashes of all rows say so without a join. PostgreSQL's hash of a row is linear in those
--- of its columns, so that two rows could trade columns unseen: it is hashed once more, as a text, because the hash of a
--- bigint has no more than 32 bits of it.
+-- 64-bit hashes of all rows say so without a join. Each column's hash is seeded with that of those before it, so that
+-- two rows that traded a column would be noticed. (PostgreSQL's own hash of a row is linear in those of its columns.)
+-- The offset is the first seed: as such all its bits count, and a bigint's hash has no more than 32 bits of it.
 SELECT given IS NOT DISTINCT FROM claimed
 FROM (
-    SELECT ROW(count(*), sum(hashtextextended(hash_record_extended(ROW(txn_id, verdict, topic, part, record), 0)::text, 0)))
+    SELECT ROW(count(*), sum(hashtextextended(
+        txn_id, hashtextextended(topic, hashint4extended(part, hashtextextended(verdict, record))))))
     FROM (
         SELECT txn_id, 'fraud' AS verdict, bronze_topic_id AS topic, bronze_partition AS part, bronze_offset AS record
         FROM public.fraudtransaction
@@ -13,6 +14,6 @@ FROM (
     ) AS verdicts
 ) AS verdicts (given), (
     SELECT ROW(count(*), sum(hashtextextended(
-        hash_record_extended(ROW(txn_id, verdict, topic_id, partition_id, record_offset), 0)::text, 0)))
+        txn_id, hashtextextended(topic_id, hashint4extended(partition_id, hashtextextended(verdict, record_offset))))))
     FROM ops.transaction_seen
 ) AS claims (claimed)

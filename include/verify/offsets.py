@@ -28,6 +28,9 @@ def contained(wanted: Offsets, there: Offsets) -> NDArray[np.bool_]:
     """For each of ``wanted`` whether it is in ``there``."""
     if not there.size:
         return np.zeros(wanted.size, np.bool_)
+    # So it is where the books balance, and to search takes fifty times as long.
+    if np.array_equal(wanted, there):
+        return np.ones(wanted.size, np.bool_)
     places = np.minimum(np.searchsorted(there, wanted), there.size - 1)
     return np.equal(there[places], wanted)
 

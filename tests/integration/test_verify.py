@@ -205,6 +205,12 @@ def test_an_overlap_and_a_stranger_are_named(mended: Books) -> None:
             {"verdict_without_claim"},
         ),
         (
+            "UPDATE ops.transaction_seen SET verdict = other.verdict FROM ops.transaction_seen AS other"
+            " WHERE (transaction_seen.txn_id, other.txn_id)"
+            " IN (('T0000123', 'T0000120'), ('T0000120', 'T0000123'))",
+            {"verdict_without_claim"},
+        ),
+        (
             "INSERT INTO ops.quarantine"
             " SELECT 'transactions', 'transactions', topic_id, partition_id, record_offset, 0, '', '[{}]', '1'"
             " FROM ops.transaction_seen WHERE txn_id = 'T0000123'",
