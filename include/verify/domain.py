@@ -147,11 +147,11 @@ class DomainCheck(ABC):
                 what = f"behind a transaction that is open for {duration(waiting.seconds)}, and so in no layer"
                 self.find_ranges(waiting.reason, (self.topic.topic_id, one.partition), [held], what)
 
-    def bronze_caught_up(self) -> bool:
-        """Whether bronze has got to the fixed end, or to where it is stuck."""
+    def bronze_caught_up(self, reached: Positions) -> bool:
+        """Whether bronze, which goes up to ``reached``, has got to the fixed end, or to where it is stuck."""
         if self.topic is None:
             return True
-        ends = self.bronze.end_positions().get(self.topic.topic_id, {})
+        ends = reached.get(self.topic.topic_id, {})
         return all(
             ends.get(partition, 0) >= min(end, self._stuck.get(partition, end))
             for partition, end in self.topic.ends.items()

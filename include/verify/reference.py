@@ -44,11 +44,12 @@ class ReferenceCheck(DomainCheck):
 
     def caught_up(self) -> bool:
         """Whether bronze, silver and gold have got to the fixed end."""
-        if not self.bronze_caught_up():
+        ends = self.bronze.end_positions()
+        if not self.bronze_caught_up(ends):
             return False
         state = silver_state(self.settings, self.domain)
         position = state.position if state else {}
-        for topic_id, partitions in self.bronze.end_positions().items():
+        for topic_id, partitions in ends.items():
             for partition, end in partitions.items():
                 wanted = min(end, self.fixed_end((topic_id, partition)))
                 if position.get(topic_id, {}).get(partition, 0) < wanted:

@@ -34,13 +34,14 @@ class TransactionsCheck(DomainCheck):
 
     def caught_up(self) -> bool:
         """Whether bronze, and then the stream, have got to the fixed end."""
-        if not self.bronze_caught_up():
+        ends = self.bronze.end_positions()
+        if not self.bronze_caught_up(ends):
             return False
         with connect(self.settings.warehouse_dsn, "paylake verify") as conn:
             position = reached(conn).positions
         return not any(
             self._waits(topic_id, partition, position.get(topic_id, {}).get(partition, 0), end)
-            for topic_id, partitions in self.bronze.end_positions().items()
+            for topic_id, partitions in ends.items()
             for partition, end in partitions.items()
         )
 
