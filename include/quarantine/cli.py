@@ -32,7 +32,7 @@ from include.lake.records import Original
 from include.lake.s3 import s3_client
 from include.local.airflow_api import AirflowApi
 from include.local.errors import StackError
-from include.quarantine.redrive import Redrive, Redriven, UnknownRecordError
+from include.quarantine.redrive import UNKNOWN_DOMAIN, Redrive, Redriven, UnknownRecordError
 from include.settings import MissingSettingError, Settings
 from include.warehouse import alarms, quarantine
 from include.warehouse.alarms import Alarm
@@ -96,6 +96,7 @@ def list_records(
         raise typer.BadParameter("--waiting, --done and --all exclude one another")
     selection = _selection(domain, reason, field, since, until, done=None if every else done)
     with _connection() as conn:
+        _check_domain(conn, domain)
         summary = quarantine.summarize(conn, selection)
         newest = quarantine.newest(conn, selection, limit)
         raised = alarms.open_alarms(conn, domain)
@@ -183,6 +184,7 @@ def redrive(
         chosen = [_parse(one) for one in coordinates]
     messages = Console(stderr=True, highlight=False)
     with _connection() as conn:
+        _check_domain(conn, domain)
         # A contract that was mended may want other constraints, and without them no row of it would get in.
         apply_schema(conn)
         work = Redrive(conn, chosen, load_rules(), lambda frauds: None if as_json else _print_frauds(frauds))
@@ -213,9 +215,9 @@ def accept(domain: InDomain = None, yes: Yes = False, as_json: AsJson = False) -
     """
     if as_json and not yes:
         raise typer.BadParameter("--json asks no questions: add --yes")
-    _check_domain(domain)
     console = Console(highlight=False)
     with _connection() as conn:
+        _check_domain(conn, domain)
         found = alarms.open_alarms(conn, domain)
         if not as_json:
             _print_alarms(found, console)
@@ -327,12 +329,12 @@ def _selection(
     *,
     done: bool | None,
 ) -> Selection:
-    _check_domain(domain)
     return Selection(domain, reason, field, _utc(since), _utc(until), done)
 
 
-def _check_domain(domain: str | None) -> None:
-    if domain is not None and domain not in DOMAINS:
+def _check_domain(conn: psycopg.Connection, domain: str | None) -> None:
+    """A domain that has left the registry is one as long as quarantine knows it."""
+    if domain is not None and domain not in DOMAINS and not quarantine.knows(conn, domain):
         raise typer.BadParameter(f"there is no domain {domain!r}; there are {', '.join(DOMAINS)}")
 
 
@@ -354,7 +356,10 @@ def _fail(message: str, cause: Exception | None = None, *, code: int = 1) -> NoR
 
 def _original(kept: Kept) -> Original | str:
     """The message in bronze, or why it is not to be had there: the rest of what is known is shown all the same."""
-    log = BronzeLog(s3_client(Settings.from_environment()), DOMAINS[kept.domain])
+    domain = DOMAINS.get(kept.domain)
+    if domain is None:
+        return f"the registry has no domain {kept.domain} any more, so nobody knows where its bronze is"
+    log = BronzeLog(s3_client(Settings.from_environment()), domain)
     try:
         return log.original(*kept.coordinates) or "bronze does not have the record"
     except (BotoCoreError, ClientError, CorruptObjectError) as error:
@@ -422,6 +427,9 @@ def _print_classes(found: Redriven) -> None:
     if found.rejected:
         console.print(f"{found.rejected:,} are still rejected:")
         console.print(_reasons_table(found.by_reason()))
+    for one in (one for one in found.by_reason() if one.code == UNKNOWN_DOMAIN):
+        text = f"The registry has no domain {one.domain} any more: its {one.records:,} records stay here, whole."
+        console.print(Text(printable(text)), soft_wrap=True)
 
 
 def _print_landed(found: Redriven) -> None:
