@@ -1,7 +1,7 @@
 """Give each record of a batch its one place: fraud, genuine, duplicate, quarantine, or nothing for a tombstone.
 
-A record keeps the place it has got, whatever its contract says later; only one that waits in quarantine may move, once,
-into a verdict table or among the duplicates.
+A record keeps the place it has got, whatever its contract says later, also where that reads another ``txn_id``; only
+one that waits in quarantine may move, once, into a verdict table or among the duplicates.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pyarrow as pa
@@ -89,15 +89,16 @@ def settle_locked(
     """Do what `settle` does for a caller who has locked those of the records that wait in quarantine (``waiting``)."""
     valid = _in_order(with_outcome(outcomes, VALID))
     rejected = with_outcome(outcomes, REJECTED)
-    claimed = _claim(conn, valid, rules) if valid.num_rows else _Claimed(0, 0, 0, [])
     if waiting:
         quarantine.mark_redriven(conn, set(_coordinates(valid)).intersection(waiting))
+    valid, had = _apart_from_renamed(conn, valid)
+    claimed = _claim(conn, valid, rules) if valid.num_rows else _Claimed(0, 0, 0, [])
     placed = _places(conn, _coordinates(rejected)) if rejected.num_rows else {}
     named = zip(_coordinates(rejected), rejected.to_pylist(), strict=True)
     refused = [_quarantine_row(outcome) for coordinates, outcome in named if coordinates not in placed]
     if refused:
         quarantine.store(conn, refused)
-    had = Counter(placed.values())
+    had.update(place.name for place in placed.values())
     counts = Counts(
         records=outcomes.num_rows,
         fraud=claimed.fraud + had["fraud"],
@@ -181,10 +182,36 @@ def _note_duplicates(conn: psycopg.Connection, values: pa.ChunkedArray) -> None:
         conn.execute(_statement("note_duplicates"), {"places": places, "raw": raw})
 
 
-def _places(conn: psycopg.Connection, records: Iterable[Coordinates]) -> dict[Coordinates, str]:
-    """Where those of the records are that have a verdict or are duplicates: fraud, genuine or duplicate."""
+class _Place(NamedTuple):
+    """Where a record is (fraud, genuine or duplicate), and the id that it was read with when it got there."""
+
+    name: str
+    txn_id: str
+
+
+def _places(conn: psycopg.Connection, records: Iterable[Coordinates]) -> dict[Coordinates, _Place]:
+    """The places of those of the records that have a verdict or are duplicates."""
     found = conn.execute(load_sql("find_places"), quarantine.as_arrays(records)).fetchall()
-    return {Coordinates(*place): where for *place, where in found}
+    return {Coordinates(*record): _Place(name, txn_id) for *record, name, txn_id in found}
+
+
+def _apart_from_renamed(conn: psycopg.Connection, valid: pa.Table) -> tuple[pa.Table, Counter[str]]:
+    """The records without those that were settled before under another id, and where these are.
+
+    A contract that was mended may read another id than the one that has the record's claim, and the new id must not
+    get a second one. What is new, as nearly always, costs one question.
+    """
+    read = (Span(*partition, *ends) for partition, ends in spans(valid).items())
+    if conn.execute(load_sql("any_settled"), quarantine.spans_as_arrays(read)).fetchone() == (False,):
+        return valid, Counter()
+    records = _coordinates(valid)
+    places = _places(conn, records)
+    new = [
+        record not in places or places[record].txn_id == txn_id
+        for record, txn_id in zip(records, valid["txn_id"].to_pylist(), strict=True)
+    ]
+    renamed = (places[record].name for record, is_new in zip(records, new, strict=True) if not is_new)
+    return valid.filter(pa.array(new, pa.bool_())), Counter(renamed)
 
 
 def _coordinates(outcomes: pa.Table) -> list[Coordinates]:

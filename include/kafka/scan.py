@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise, starmap
 from operator import lt
+from threading import Event
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -59,13 +60,14 @@ def scan_runs(
     topic: str,
     unreadable: Callable[[Unreadable], None],
     stall_seconds: float = 30.0,
+    unwanted: Event | None = None,
 ) -> Iterator[Run]:
     """Every committed record of ``topic`` up to the end offsets of this moment, in order within each partition.
 
     Joins no consumer group and commits nothing. ``kafka_config`` is a confluent_kafka configuration. Records that
     retention removes during the scan are left out. What cannot be read is handed to ``unreadable``, with its last
     offset, and gone over. Where nobody knows how far it goes, or nothing comes for ``stall_seconds`` though Kafka
-    answers, it is the rest of the partition.
+    answers, it is the rest of the partition. It ends early once the rest is ``unwanted``.
 
     Raises:
         include.kafka.topics.UnknownTopicError: there is no such topic.
@@ -75,7 +77,7 @@ def scan_runs(
     found = _Scan(kafka_config, topic, unreadable)
     try:
         heard = time.monotonic()
-        while found.left:
+        while found.left and not (unwanted and unwanted.is_set()):
             messages = found.consumer.consume(_BATCH, _BATCH_SECONDS)
             yield from found.take(messages)
             found.go_over_failures()

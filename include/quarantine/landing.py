@@ -33,10 +33,15 @@ def requested(conn: psycopg.Connection, domain: str) -> list[BronzeRecord]:
     return [BronzeRecord(*row) for row in conn.execute(load_sql("requested_records"), values)]
 
 
-def enter(conn: psycopg.Connection, run: str, landing: Iterable[Coordinates], refused: Iterable[Coordinates]) -> None:
-    """Say which records ``run`` is about to publish, and that it refused those others, for which somebody had asked."""
+def enter(
+    conn: psycopg.Connection, domain: str, run: str, landing: Iterable[Coordinates], refused: Iterable[Coordinates]
+) -> None:
+    """Say which records ``run`` is about to publish, and that it refused those others, for which somebody had asked.
+
+    The records are the domain's from now on: they may have been refused when it had another name.
+    """
     with conn.transaction():
-        conn.execute(load_sql("enter_landing"), as_arrays(landing) | {"run": run})
+        conn.execute(load_sql("enter_landing"), as_arrays(landing) | {"domain": domain, "run": run})
         refuse(conn, refused)
 
 

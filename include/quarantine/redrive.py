@@ -18,13 +18,14 @@ from typing import Any, TypeAlias
 import psycopg
 import pyarrow as pa
 
-from include.domains import DOMAINS, TRANSACTIONS, Domain
+from include.domains import DOMAINS, TRANSACTIONS
 from include.fraud.judged import judge
 from include.fraud.rules import Rules
 from include.fraud.settle import open_staging, settle_apart
 from include.lake.records import BronzeRecord
 from include.quality import Outcome, Rejected, Tombstone, Valid, classify
 from include.quality.columns import outcome_batch
+from include.quarantine import landing
 from include.sql import load_sql
 from include.warehouse import quarantine
 from include.warehouse.quarantine import Chosen, Coordinates, ReasonCount, Selection
@@ -34,6 +35,8 @@ CHUNK = 200
 CHUNK_BYTES = 32 * 1024 * 1024
 """So many bytes their values have at most, or there is one of them."""
 POLL_SECONDS = 0.5
+UNKNOWN_DOMAIN = "unknown_domain"
+"""The reason why a record stays whose domain has left the registry: no contract says what it has to be."""
 
 Show = Callable[[list[dict[str, Any]]], None]
 """What is done with rows that are new in FraudTransaction."""
@@ -52,7 +55,8 @@ class Redriven:
 
     Of ``chosen`` records ``valid`` keep their contract now (by domain) and ``rejected`` do not, for these ``reasons``
     (domain, field, code; a record counts for each of its reasons). A delete from an envelope that is taken off now is
-    one of these, with the code ``tombstone``: it has no table to land in. ``landed`` are in their table (by domain), of
+    one of these, with the code ``tombstone``: it has no table to land in. So is a record whose domain has left the
+    registry, with the code ``unknown_domain``. ``landed`` are in their table (by domain), of
     which transactions are ``fraud``, ``genuine`` or ``duplicates``. ``refused`` were not taken in after all, and
     ``requested`` wait for its next run (both by domain). ``already_done`` of the coordinates that were given had landed
     before.
@@ -119,7 +123,10 @@ class Redrive:
             frauds: list[dict[str, Any]] = []
             with self._conn.transaction():
                 valid = self._sorted_out(found, domain, chunk)
-                if domain.name == TRANSACTIONS.name:
+                if domain not in DOMAINS:
+                    # Asked for while it had its domain, it would wait for a silver run that never comes.
+                    landing.refuse(self._conn, chunk)
+                elif domain == TRANSACTIONS.name:
                     frauds = self._settle(found, valid)
                 else:
                     places = (Coordinates.of(record) for record, _ in valid)
@@ -139,8 +146,8 @@ class Redrive:
         for domain, landed, refused, requested in self._conn.execute(load_sql("follow_requests")):
             found.landed[domain], found.refused[domain], found.requested[domain] = landed, refused, requested
 
-    def _chunks(self, found: Redriven) -> Iterator[tuple[Domain, list[Coordinates]]]:
-        """The chosen records, each list of one domain and of at most `CHUNK` records and `CHUNK_BYTES`."""
+    def _chunks(self, found: Redriven) -> Iterator[tuple[str, list[Coordinates]]]:
+        """The chosen records, each list of one domain (its name) and of at most `CHUNK` records and `CHUNK_BYTES`."""
         chosen = self._chosen
         if isinstance(chosen, Selection):
             waiting: Iterable[Chosen] = quarantine.choose(self._conn, chosen, CHUNK)
@@ -152,10 +159,10 @@ class Redrive:
             for one in group:
                 size += one.size
                 if chunk and (len(chunk) == CHUNK or size > CHUNK_BYTES):
-                    yield DOMAINS[name], chunk
+                    yield name, chunk
                     chunk, size = [], one.size
                 chunk.append(one.coordinates)
-            yield DOMAINS[name], chunk
+            yield name, chunk
 
     def _waiting_of(self, found: Redriven, places: Sequence[Coordinates]) -> list[Chosen]:
         waiting = []
@@ -169,21 +176,26 @@ class Redrive:
                 found.already_done += 1
         return sorted(waiting)
 
-    def _sorted_out(self, found: Redriven, domain: Domain, places: Sequence[Coordinates]) -> list[_Judged]:
+    def _sorted_out(self, found: Redriven, name: str, places: Sequence[Coordinates]) -> list[_Judged]:
         """Classify those of the records that still wait, count them, and return the valid ones in the given order."""
         order = {place: number for number, place in enumerate(places)}
         records = sorted(quarantine.take_waiting(self._conn, places), key=lambda record: order[Coordinates.of(record)])
+        found.chosen += len(records)
+        domain = DOMAINS.get(name)
+        if domain is None:
+            found.rejected += len(records)
+            found.reasons[(name, None, UNKNOWN_DOMAIN)] += len(records)
+            return []
         judged = [(record, classify(domain, record)) for record in records]
         valid: list[_Judged] = [one for one in judged if isinstance(one[1], Valid)]
-        found.chosen += len(judged)
-        found.valid[domain.name] += len(valid)
+        found.valid[name] += len(valid)
         for _, outcome in judged:
             if isinstance(outcome, Rejected):
                 found.rejected += 1
-                found.reasons.update({(domain.name, reason.field, reason.code) for reason in outcome.reasons})
+                found.reasons.update({(name, reason.field, reason.code) for reason in outcome.reasons})
             elif isinstance(outcome, Tombstone):
                 found.rejected += 1
-                found.reasons[(domain.name, None, "tombstone")] += 1
+                found.reasons[(name, None, "tombstone")] += 1
         return valid
 
     def _settle(self, found: Redriven, valid: Sequence[_Judged]) -> list[dict[str, Any]]:

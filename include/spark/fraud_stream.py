@@ -37,6 +37,7 @@ from include.lifetime import die_with_parent, stop_on_signals
 from include.settings import MissingSettingError, Settings
 from include.spark.bronze_source import DEFAULT_MAX_BYTES, DEFAULT_MAX_RECORDS, OffsetRange, offset_ranges
 from include.spark.collector import RangeCollector
+from include.spark.late_worker import outlasting_late_workers
 from include.spark.session import checkpoint_location, spark_session
 from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
@@ -139,11 +140,15 @@ def run(settings: Settings, rules: Rules, options: argparse.Namespace, stop: Eve
         RangeCollector(spark, bronze, rules),
         lambda batch_id: offset_ranges(*batch_positions(s3, options.checkpoint, batch_id)),
     )
-    query = start_query(spark, writer, options)
-    try:
+
+    def judge() -> None:
+        query = start_query(spark, writer, options)
         while not stop.is_set() and not query.awaitTermination(1):
             pass
         query.stop()
+
+    try:
+        outlasting_late_workers(judge)
     except StreamingQueryException:
         if writer.failure is None:
             raise

@@ -156,7 +156,8 @@ class SilverJob:
         rows = self._rows(changes, version)
         self._table.write(current, rows, book, changed=len(changes), replaced=replaced, files=state.files)
         # Raises if the connection, and with it the lock, is gone.
-        landing.enter(self._lock, self._table.branch, landed, set(map(Coordinates.of, asked)) - landed)
+        refused = set(map(Coordinates.of, asked)) - landed
+        landing.enter(self._lock, self._domain.name, self._table.branch, landed, refused)
         self._table.publish(state.snapshot_id)
         landing.land(self._lock, self._domain.name, self._table.branch)
         self._tidy()

@@ -1,5 +1,5 @@
 UPDATE ops.quarantine
-SET redriven_by_run = %(run)s
+SET redriven_by_run = %(run)s, domain = %(domain)s
 FROM unnest(%(topic_ids)s::text[], %(partitions)s::integer[], %(offsets)s::bigint[])
     AS landing (topic_id, partition_id, record_offset)
 WHERE (quarantine.topic_id, quarantine.partition_id, quarantine.record_offset)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 
+from include.domains import DOMAINS
 from include.sql import load_sql
 from include.status.problems import Problem
 from include.status.times import duration, records
@@ -28,6 +29,9 @@ def _redrives(conn: psycopg.Connection) -> Iterator[Problem]:
     """Records that somebody asked silver to take in, and that no run has taken or refused."""
     for domain, count, seconds in conn.execute(load_sql("late_redrives"), {"seconds": REDRIVE_SECONDS}):
         text = f"asked to leave quarantine, the first {duration(seconds)} ago, and taken in by no run: {records(count)}"
+        if domain not in DOMAINS:
+            back = f"`./paylake quarantine redrive --domain {domain}` takes the request back"
+            text += f"; the registry has no such domain any more, {back}"
         yield Problem("redrive", f"silver {domain}", text)
 
 

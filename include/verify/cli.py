@@ -22,6 +22,7 @@ from include.verify.report import DomainReport, Report
 
 WRONG = 1
 NOT_VERIFIED = 2
+INTERRUPTED = 130
 
 _STORE_ERRORS = (KafkaException, BotoCoreError, ClientError, psycopg.Error, OSError, TopicChangedError)
 _COLUMNS = ("produced", "bronze", "valid", "duplicates", "quarantined", "tombstones")
@@ -40,6 +41,7 @@ def verify_command(
     """Prove from Kafka, MinIO and PostgreSQL themselves that every record is in exactly one place.
 
     Exit code 0: the books balance. 1: they do not; what is wrong is listed. 2: a store does not answer.
+    130: it was interrupted.
     """
     if unknown := [name for name in domain or () if name not in DOMAINS]:
         raise typer.BadParameter(f"{unknown[0]!r} is no domain; there are {', '.join(DOMAINS)}", param_hint="--domain")
@@ -49,6 +51,9 @@ def verify_command(
     except _STORE_ERRORS as error:
         typer.echo(f"paylake: the books could not be verified: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(NOT_VERIFIED) from error
+    except KeyboardInterrupt as error:
+        typer.echo("paylake: the books were not verified: interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from error
     if as_json:
         typer.echo(json.dumps(report.as_json(), indent=2))
     else:

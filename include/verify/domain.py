@@ -6,11 +6,11 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from threading import Event
-from typing import TYPE_CHECKING, Any, TypeAlias
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -58,6 +58,7 @@ NO_END = 1 << 62
 _POLL_SECONDS = 0.5
 _ANSWER_SECONDS = 30.0
 
+T = TypeVar("T")
 
 Look: TypeAlias = Callable[[Partition, Placed, ObjectContent], None]
 """What is done with each object of bronze, given its partition and the places of that partition's records."""
@@ -165,15 +166,25 @@ class DomainCheck(ABC):
 
     @contextmanager
     def reading(self) -> Iterator[Stores]:
-        """List bronze, then read Kafka, while the block asks the other stores."""
+        """List bronze, then read Kafka, while the block asks the other stores.
+
+        A block that fails, or is interrupted, does not wait for either: they may take as long as their servers.
+        """
         unwanted = Event()
-        # One thread, so one after the other: what is in bronze when it is listed can be read from Kafka after that.
-        with ThreadPoolExecutor(1, thread_name_prefix="kafka-scan") as thread:
-            try:
-                folder = thread.submit(list_folder, self.s3, self.domain, unwanted)
-                yield folder, thread.submit(self._read_topic, unwanted)
-            finally:
-                unwanted.set()
+        folder: Future[Folder] = Future()
+        kafka: Future[dict[Partition, KafkaPartition]] = Future()
+
+        def read() -> None:
+            # One after the other: what is in bronze when it is listed can be read from Kafka after that.
+            _fulfil(folder, partial(list_folder, self.s3, self.domain, unwanted))
+            _fulfil(kafka, partial(self._read_topic, unwanted))
+
+        # No executor: the interpreter waits for the threads of one before it ends.
+        Thread(target=read, name="kafka-scan", daemon=True).start()
+        try:
+            yield folder, kafka
+        finally:
+            unwanted.set()
 
     def check_bronze(
         self, stores: Stores, places: Places, end_of: Callable[[Partition], int], taken: Positions, look: Look
@@ -294,3 +305,11 @@ class DomainCheck(ABC):
         every = placed.distinct()
         self.find("only_in_a_table", partition, missing_from(every, offsets), "in a table but not in bronze")
         self.find("tombstone_placed", partition, every[contained(every, nulls)], "a null value, and yet in a table")
+
+
+def _fulfil(future: Future[T], ask: Callable[[], T]) -> None:
+    """Give the future the answer, or the error."""
+    try:
+        future.set_result(ask())
+    except BaseException as error:  # noqa: BLE001 - whoever waits for the answer raises it
+        future.set_exception(error)

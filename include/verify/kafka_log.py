@@ -102,9 +102,7 @@ def read_topic(
     sums = {partition: array("q") for partition in fixed.ends}
     unreadable: list[Unreadable] = []
     try:
-        for run in scan_runs(kafka, domain.topic, unreadable.append):
-            if unwanted.is_set():
-                break
+        for run in scan_runs(kafka, domain.topic, unreadable.append, unwanted=unwanted):
             if run.partition in fixed.ends:
                 offsets[run.partition].extend(run.offsets)
                 sums[run.partition].extend(checksums(map(Message.value, run.messages)))

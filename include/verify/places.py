@@ -79,13 +79,16 @@ class Places:
 def selected(conn: psycopg.Connection, statement: LiteralString, **values: Any) -> Iterator[Piece]:
     """What a statement finds in the warehouse's tables; ``values`` are for its placeholders but ``span``.
 
+    A row that does not say whole which record it is of has no place to give.
+
     Raises:
         psycopg.Error: the warehouse does not answer, or refuses.
     """
     literals = {name: Literal(value) for name, value in {**values, "span": _SPAN}.items()}
     with conn.cursor(binary=True) as cursor:
         for topic_id, partition, name, offsets in cursor.stream(SQL(statement).format(**literals)):
-            yield topic_id, partition, name, np.frombuffer(offsets, ">i8").astype(np.int64)
+            if None not in (topic_id, partition, offsets):
+                yield topic_id, partition, name, np.frombuffer(offsets, ">i8").astype(np.int64)
 
 
 def silver_pieces(rows: pa.Table) -> Iterator[Piece]:

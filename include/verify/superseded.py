@@ -24,6 +24,7 @@ ORDER = ("time", "bronze_generation", "bronze_taken_ms", "bronze_partition", "br
 _SCHEMA = pa.schema(
     [
         ("id", pa.string()),
+        ("written_id", pa.string()),
         ("time", pa.int64()),
         ("bronze_generation", pa.int64()),
         ("bronze_taken_ms", pa.int64()),
@@ -43,7 +44,8 @@ class Superseded:
     """Collects such records, and looks at the end whether silver really holds a newer one for each.
 
     ``older_contract``: whether silver has ever read records under another version of the contract. A record that
-    breaks the contract of today may have kept that one; then it is enough that silver has its id.
+    breaks the contract of today may have kept that one; then it is enough that silver has its id. One that keeps it may
+    have been read with another id than today: silver may have the one that is written in it.
     """
 
     domain: Domain
@@ -57,9 +59,11 @@ class Superseded:
         explanation, identity, time = self._explain(record)
         if explanation != "superseded":
             return explanation
+        written = self._written(record)[1] if self.older_contract else None
         self._rows.append(
             {
                 "id": identity,
+                "written_id": written,
                 "time": time,
                 "bronze_generation": self.generations.get(record.topic_id, 0),
                 "bronze_taken_ms": record.taken_ms,
@@ -87,8 +91,9 @@ class Superseded:
             }
         )
         joined = records.join(held, keys="id", join_type="left outer")
-        absent = np.array(joined["held_time"].is_null(), dtype=bool)
-        newer = ~absent & _is_newer(joined)
+        unknown = np.array(joined["held_time"].is_null(), dtype=bool)
+        absent = unknown & ~np.array(pc.is_in(joined["written_id"], held["id"]), dtype=bool)
+        newer = ~unknown & _is_newer(joined)
         return [
             *self._finding("silver_misses", "without a row in silver, though valid", joined, absent),
             *self._finding("silver_older", "older in silver than the newest valid record", joined, newer),
@@ -102,17 +107,21 @@ class Superseded:
             return "superseded", outcome.row[self.domain.key], _microseconds(time)
         if isinstance(outcome, Tombstone):
             return "tombstone", None, _OLDEST
-        if not self.older_contract or record.value is None:
-            return None, None, _OLDEST
+        return (*self._written(record), _OLDEST) if self.older_contract else (None, None, _OLDEST)
+
+    def _written(self, record: BronzeRecord) -> tuple[Explanation | None, str | None]:
+        """What the record may have been under an older contract, and the id as it stands in it."""
+        if record.value is None:
+            return None, None
         try:
             # An older contract may have had any envelope taken off.
             members = open_record(record.value, self.domain.contract.required, ENVELOPES)
         except UnreadableError:
-            return None, None, _OLDEST
+            return None, None
         if members is None:
-            return "tombstone", None, _OLDEST
+            return "tombstone", None
         found = members.get(self.domain.key)  # a Number is a str, too, and was never an id
-        return ("superseded", found.strip(), _OLDEST) if type(found) is str else (None, None, _OLDEST)
+        return ("superseded", found.strip()) if type(found) is str else (None, None)
 
     def _flush(self) -> None:
         if self._rows:

@@ -162,8 +162,9 @@ class Summary:
 def store(conn: psycopg.Connection, rows: Iterable[QuarantineRow]) -> int:
     """Keep the rows; return how many are waiting now and were not before.
 
-    Storing a record that waits changes nothing. One that was driven through again waits again, for new reasons: whoever
-    stores it says that it has no other place. Runs in one transaction, or as part of the caller's.
+    Storing a record that waits in its domain changes nothing. One that was driven through again waits again, for new
+    reasons: whoever stores it says that it has no other place. One that waits in another domain changes over. Runs in
+    one transaction, or as part of the caller's.
 
     Raises:
         psycopg.errors.CheckViolation: a row came without a reason.
@@ -198,6 +199,11 @@ def newest(conn: psycopg.Connection, selection: Selection, limit: int) -> list[K
     return [_kept(row) for row in rows]
 
 
+def knows(conn: psycopg.Connection, domain: str) -> bool:
+    """Whether any record or alarm is of the domain, which may have left the registry."""
+    return conn.execute(load_sql("quarantine_knows"), {"domain": domain}).fetchone() == (True,)
+
+
 def find(conn: psycopg.Connection, coordinates: Coordinates) -> tuple[Kept, bytes | None] | None:
     """A record and its value as it came; None when it is not in quarantine and never was."""
     row = conn.execute(load_sql("show_quarantine"), coordinates._asdict()).fetchone()
@@ -206,9 +212,7 @@ def find(conn: psycopg.Connection, coordinates: Coordinates) -> tuple[Kept, byte
 
 def lock_waiting(conn: psycopg.Connection, spans: Iterable[Span]) -> set[Coordinates]:
     """The waiting records within ``spans``, which nobody else can mark or take until the transaction ends."""
-    topic_ids, partitions, firsts, lasts = _columns(sorted(spans), 4)
-    values = {"topic_ids": topic_ids, "partitions": partitions, "firsts": firsts, "lasts": lasts}
-    return {Coordinates(*row) for row in conn.execute(load_sql("lock_waiting"), values)}
+    return {Coordinates(*row) for row in conn.execute(load_sql("lock_waiting"), spans_as_arrays(sorted(spans)))}
 
 
 def take_waiting(conn: psycopg.Connection, chosen: Iterable[Coordinates]) -> list[BronzeRecord]:
@@ -237,6 +241,12 @@ def as_arrays(coordinates: Iterable[Coordinates]) -> dict[str, list[Any]]:
     """Coordinates as the parameters of statements that ``unnest`` them."""
     topic_ids, partitions, offsets = _columns(coordinates, 3)
     return {"topic_ids": topic_ids, "partitions": partitions, "offsets": offsets}
+
+
+def spans_as_arrays(spans: Iterable[Span]) -> dict[str, list[Any]]:
+    """The same for spans."""
+    topic_ids, partitions, firsts, lasts = _columns(spans, 4)
+    return {"topic_ids": topic_ids, "partitions": partitions, "firsts": firsts, "lasts": lasts}
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:

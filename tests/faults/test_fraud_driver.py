@@ -32,6 +32,19 @@ def stream(settings: Settings, tmp_path: Path) -> Iterator[Stream]:
     remove_checkpoint(settings, stream.checkpoint)
 
 
+SLOW_ONCE = """
+import os, sys, time
+if "pyspark.sql.streaming.python_streaming_source_runner" in sys.orig_argv:
+    try:
+        os.mkdir({mark!r})
+    except FileExistsError:
+        pass
+    else:
+        time.sleep(15)
+"""
+"""Python reads it before anything else; the first process of a streaming source then takes longer than Spark waits."""
+
+
 @contextmanager
 def batch_held(stream: Stream) -> Iterator[psycopg.Connection]:
     """A batch of 100 records in the middle of its database transaction, until the lock's owner commits or ends."""
@@ -234,3 +247,18 @@ def forget_batches_after(stream: Stream, batch: int) -> None:
     """For the ledger the checkpoint's newest batch is then this one; the records keep the places they have."""
     with connect(stream.settings.warehouse_dsn) as conn:
         conn.execute("DELETE FROM ops.stream_batch WHERE batch_id > %s", [batch])
+
+
+def test_a_source_whose_python_process_starts_too_slowly_is_started_again(settings: Settings, tmp_path: Path) -> None:
+    begin_anew(settings, TRANSACTIONS)
+    mark = tmp_path / "was slow"
+    (tmp_path / "sitecustomize.py").write_text(SLOW_ONCE.format(mark=str(mark)))
+    stream = Stream(settings, tmp_path, tmp_path)
+    remove_checkpoint(settings, stream.checkpoint)
+    stream.produce(10)
+    with stream.driver() as driver:
+        stream.settle()
+        assert mark.is_dir()
+        assert "not there in ten seconds (1 of" in driver.output()
+        driver.stop()
+    remove_checkpoint(settings, stream.checkpoint)

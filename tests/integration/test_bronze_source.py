@@ -30,6 +30,7 @@ from include.settings import Settings
 from include.spark import bronze_source
 from include.spark.bronze_source import BronzeDataSource, BronzeStreamReader, OffsetRange, without
 from include.spark.collector import RangeCollector
+from include.spark.late_worker import outlasting_late_workers
 from include.spark.session import checkpoint_location, spark_session
 from tests.bronze import any_topic_id
 from tests.transactions import transaction
@@ -187,13 +188,19 @@ class Collector:
             .load()
         )
 
-    def start(self) -> StreamingQuery:
-        return (
+    def catch_up(self) -> StreamingQuery:
+        """Start the query, and wait until it has taken in all there is."""
+        return outlasting_late_workers(self._catch_up)
+
+    def _catch_up(self) -> StreamingQuery:
+        query = (
             self._stream.writeStream.foreachBatch(self._take)
             .option("checkpointLocation", self._checkpoint)
             .trigger(processingTime="0 seconds")
             .start()
         )
+        query.processAllAvailable()
+        return query
 
     def _take(self, frame: DataFrame, _batch_id: int) -> None:
         offsets = sorted(row.offset for row in frame.select("offset").collect())
@@ -210,8 +217,7 @@ def test_a_stream_goes_on_from_its_checkpoint_in_bounded_steps(
         chain.add(numbered(10 * number, 10 * number + 10))
     collector = Collector(spark, others, chain.topic_id)
 
-    query = collector.start()
-    query.processAllAvailable()
+    query = collector.catch_up()
     query.stop()
     assert [offset for batch in collector.batches for offset in batch] == list(range(100))
     assert max(map(len, collector.batches)) <= 25
@@ -220,8 +226,7 @@ def test_a_stream_goes_on_from_its_checkpoint_in_bounded_steps(
     # Started again when its last micro-batch was finished: it does not repeat it, and does not take all at once.
     for number in range(10, 16):
         chain.add(numbered(10 * number, 10 * number + 10))
-    query = collector.start()
-    query.processAllAvailable()
+    query = collector.catch_up()
     assert [offset for batch in collector.batches[seen:] for offset in batch] == list(range(100, 160))
     assert max(map(len, collector.batches)) <= 25
     seen = len(collector.batches)
@@ -233,8 +238,7 @@ def test_a_stream_goes_on_from_its_checkpoint_in_bounded_steps(
         query.processAllAvailable()
     collector.fail = False
     chain.add(numbered(170, 180), gap=5)
-    query = collector.start()
-    query.processAllAvailable()
+    query = collector.catch_up()
     query.stop()
     assert collector.batches[seen:] == [list(range(160, 170)), list(range(175, 185))]
 
@@ -271,15 +275,19 @@ def test_no_task_of_a_stream_asks_for_a_listing(
         chain.add(numbered(10 * number, 10 * number + 10))
     batches: list[int] = []
     stream = spark.readStream.format("noting").options(domain="transactions", maxRecordsPerBatch="25")
-    query = (
+    writer = (
         stream.option("start", positions_to_json(others))
         .load()
         .writeStream.foreachBatch(lambda frame, _: batches.append(len(frame.collect())))
         .option("checkpointLocation", checkpoint_location(chain.topic_id))
-        .start()
     )
-    query.processAllAvailable()
-    query.stop()
+
+    def catch_up() -> StreamingQuery:
+        query = writer.start()
+        query.processAllAvailable()
+        return query
+
+    outlasting_late_workers(catch_up).stop()
     assert sum(batches) == 60
     assert len(batches) > 1
     # Each object once: also a micro-batch that begins where the one before it ended knows its first object's name.

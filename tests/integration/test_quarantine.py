@@ -22,8 +22,11 @@ from include.fraud.rules import RULES_FILE, load_rules
 from include.fraud.settle import Counts, open_staging, settle_locked
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
+from include.quality.limit import RejectedLimit
+from include.quarantine import landing
 from include.settings import Settings
-from include.warehouse import quarantine
+from include.status.warehouse import problems
+from include.warehouse import alarms, quarantine
 from include.warehouse.connect import connect
 from include.warehouse.quarantine import Coordinates, QuarantineRow
 from include.warehouse.summary import layer_rows
@@ -319,6 +322,87 @@ def test_what_has_its_place_keeps_it_when_a_stricter_contract_reads_it_again(
     assert verdicts(conn) == before
 
 
+@pytest.mark.parametrize("all_of_them", [True, False], ids=["all ids", "some ids"])
+def test_a_record_keeps_its_place_when_a_mended_contract_reads_another_id(
+    own: Settings, conn: psycopg.Connection, all_of_them: bool
+) -> None:
+    """What a contract makes of a record's id is told here by a body that has the other one already."""
+    first = [
+        record(0, body("T0", amount=200_000)),
+        record(1, body("T1")),
+        record(2, body("T1", amount=6000)),
+        record(3, body("T3" if all_of_them else "same")),
+    ]
+    counts = judge(own, TRANSACTIONS, *first)
+    before = verdicts(conn)
+    assert counts == Counts(records=4, fraud=1, genuine=2, duplicates=1, quarantined=0, tombstones=0)
+    again = [
+        record(0, body("T-0", amount=200_000)),
+        record(1, body("T-1")),
+        record(2, body("T-1", amount=6000)),
+        record(3, body("T-3" if all_of_them else "same")),
+    ]
+    assert judge(own, TRANSACTIONS, *again, checkpoint="another, for the first was lost") == counts
+    assert verdicts(conn) == before
+    # The other ids are nobody's, so a record that really has one of them gets it.
+    assert judge(own, TRANSACTIONS, *again, record(4, body("T-0")), checkpoint="a third") == replace(
+        counts, records=5, genuine=3
+    )
+    assert ("T-0", 4) in verdicts(conn)["genuine"]
+
+
+def test_records_of_a_domain_that_left_the_registry_stay_and_are_named(
+    own: Settings, conn: psycopg.Connection, tmp_path: Path
+) -> None:
+    left = replace(MERCHANTS, name="card_disputes")
+    quarantine.store(conn, [kept(left, 0, ("country", "missing"), raw=WILD), kept(PROFILES, 1, (None, "not_json"))])
+    # Somebody had asked for it while it had its domain, and no run will ever look at that.
+    conn.execute("UPDATE ops.quarantine SET redrive_requested_at = now() - interval '1 hour' WHERE record_offset = 0")
+    (told,) = problems(conn)
+    assert "no such domain" in told.message
+    rows = "SELECT domain, raw FROM ops.quarantine WHERE redriven_at IS NULL ORDER BY record_offset"
+
+    code, output, errors = run_quarantine(own, tmp_path, "list", "--domain", "card_disputes", "--json")
+    assert (code, json.loads(output)["records"]) == (0, 1), errors
+    assert run_quarantine(own, tmp_path, "show", "--raw", f"{TOPIC_ID}/0/0")[:2] == (0, WILD)
+    code, output, errors = run_quarantine(own, tmp_path, "show", f"{TOPIC_ID}/0/0")
+    assert (code, b"no domain card_disputes any more" in output) == (0, True), errors
+    assert run_quarantine(own, tmp_path, "redrive", "--dry-run")[0] == 1
+    assert len(list(problems(conn))) == 1
+
+    code, report = redrive(own, tmp_path)
+    assert (code, report["chosen"], report["rejected"], report["landed"]) == (1, 2, 2, {})
+    assert report["reasons"] == [
+        {"domain": "card_disputes", "field": None, "code": "unknown_domain", "records": 1},
+        {"domain": "profiles", "field": None, "code": "not_json", "records": 1},
+    ]
+    assert conn.execute(rows).fetchall() == [("card_disputes", WILD), ("profiles", b"x")]
+    assert problems(conn) == []
+    code, output, errors = run_quarantine(own, tmp_path, "redrive", "--yes", f"{TOPIC_ID}/0/0")
+    assert (code, b"no domain card_disputes any more" in output) == (1, True), errors
+    assert run_quarantine(own, tmp_path, "list", "--domain", "cards")[:2] == (2, b"")
+
+
+def test_an_alarm_of_a_domain_that_left_the_registry_can_be_accepted(
+    own: Settings, conn: psycopg.Connection, tmp_path: Path
+) -> None:
+    alarms.count(conn, "card_disputes", 1000, 900, RejectedLimit(0.5))
+    code, output, errors = run_quarantine(own, tmp_path, "accept", "--domain", "card_disputes", "--yes")
+    assert (code, b"accepted: card_disputes" in output) == (0, True), errors
+    assert alarms.open_alarms(conn) == []
+
+
+def test_records_go_to_the_domain_that_reads_their_topic_now(conn: psycopg.Connection) -> None:
+    old, new = replace(MERCHANTS, name="shops"), MERCHANTS
+    quarantine.store(conn, [kept(old, offset, ("country", "missing")) for offset in (0, 1)])
+    # Under its new name silver reads bronze from the beginning: it refuses the one and takes in the other.
+    assert quarantine.store(conn, [kept(new, 0, ("country", "pattern"))]) == 1
+    landing.enter(conn, new.name, "run", [Coordinates(TOPIC_ID, 0, 1)], [])
+    assert landing.land(conn, new.name, "run") == 1
+    found = "SELECT domain, reasons -> 0 ->> 'code', redriven_at IS NOT NULL FROM ops.quarantine ORDER BY record_offset"
+    assert conn.execute(found).fetchall() == [("merchants", "pattern", False), ("merchants", "missing", True)]
+
+
 def test_what_waits_lands_when_the_stream_reads_it_again_under_a_mended_contract(
     own: Settings, conn: psycopg.Connection, old_contract: Domain
 ) -> None:
@@ -342,10 +426,10 @@ def test_a_redrive_and_a_stream_that_reads_again_do_not_give_one_record_two_plac
         " AND wait_event_type = 'Lock'"
     )
     with ThreadPoolExecutor() as pool:
-        with connect(own.warehouse_dsn) as landing, landing.transaction():
-            open_staging(landing)
-            assert quarantine.take_waiting(landing, [Coordinates.of(again)]) == [again]
-            settle_locked(landing, judged([again]), load_rules(RULES_FILE), [Coordinates.of(again)])
+        with connect(own.warehouse_dsn) as lands, lands.transaction():
+            open_staging(lands)
+            assert quarantine.take_waiting(lands, [Coordinates.of(again)]) == [again]
+            settle_locked(lands, judged([again]), load_rules(RULES_FILE), [Coordinates.of(again)])
             # This one still knows the old contract, and refuses the record.
             stream = pool.submit(judge, own, old_contract, again, checkpoint="another")
             wait_until(lambda: conn.execute(waits).fetchone() is not None, "the stream to meet the redrive")

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 from confluent_kafka.admin import AdminClient
+from psycopg.conninfo import make_conninfo
+from typer.testing import CliRunner
 
 from include.domains import BRONZE_BUCKET, TRANSACTIONS
 from include.kafka.topics import end_offsets, topic_id
@@ -17,11 +25,13 @@ from include.lake.records import IncomingRecord
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from include.verify import Finding, Report, verify
+from include.verify.cli import verify_command
 from include.verify.kafka_log import fix_end
 from include.verify.transactions import TransactionsCheck
 from include.warehouse.connect import connect
 from tests.books import assert_balanced, begin_anew, judge_all
 from tests.bronze import drain
+from tests.servers import wait_until
 from tests.transactions import produce_transactions, transaction
 
 if TYPE_CHECKING:
@@ -221,6 +231,60 @@ def test_an_overlap_and_a_stranger_are_named(mended: Books) -> None:
 def test_damage_in_the_warehouse_is_named(mended: Books, damage: str, checks: set[str]) -> None:
     mended.damage(damage)
     assert {finding.check for finding in mended.verify().findings} == checks
+
+
+def test_verdicts_and_claims_that_do_not_say_of_which_record_they_are_are_named(mended: Books) -> None:
+    with connect(mended.settings.warehouse_dsn) as conn:
+        for table, prefix in (("genuinetransaction", "bronze_"), ("ops.transaction_seen", "record_")):
+            conn.execute(f"ALTER TABLE {table} ALTER {prefix}offset DROP NOT NULL")
+        try:
+            mended.damage("UPDATE genuinetransaction SET bronze_offset = NULL WHERE txn_id = 'T0000123'")
+            found = {finding.check: finding for finding in mended.verify().findings}
+            assert found.keys() == {"nowhere", "verdict_without_claim"}
+            mended.damage("UPDATE ops.transaction_seen SET record_offset = NULL WHERE txn_id = 'T0000123'")
+            found = {finding.check: finding for finding in mended.verify().findings}
+            assert found.keys() == {"nowhere", "verdict_without_claim"}
+            assert found["verdict_without_claim"].ids == ("T0000123",)
+        finally:
+            for table, prefix in (("genuinetransaction", "bronze_"), ("ops.transaction_seen", "record_")):
+                conn.execute(f"DELETE FROM {table} WHERE {prefix}offset IS NULL")  # noqa: S608 - names from above
+                conn.execute(f"ALTER TABLE {table} ALTER {prefix}offset SET NOT NULL")
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "code", "said"), [(True, 130, "interrupted"), (False, 2, "lock timeout")], ids=["Ctrl-C", "error"]
+)
+def test_it_does_not_wait_for_kafka_when_it_cannot_go_on(
+    books: Books, monkeypatch: pytest.MonkeyPatch, interrupted: bool, code: int, said: str
+) -> None:
+    """Kafka answers no more while the verification waits for the warehouse, and then that fails."""
+    let_go, patience = Event(), "5min" if interrupted else "1s"
+    monkeypatch.setattr("include.verify.domain.read_topic", lambda *_: let_go.wait(120))
+    dsn = make_conninfo(books.settings.warehouse_dsn, options=f"-c lock_timeout={patience}")
+    monkeypatch.setenv("WAREHOUSE_DSN", dsn)
+    app = typer.Typer()
+    app.command()(verify_command)
+    waits = (
+        "SELECT FROM pg_stat_activity WHERE application_name = 'paylake verify' AND wait_event_type = 'Lock'"
+        " AND datname = current_database()"
+    )
+
+    def interrupt() -> None:
+        with connect(books.settings.warehouse_dsn) as conn:
+            wait_until(lambda: conn.execute(waits).fetchone() is not None, "the verification waits for the lock")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with connect(books.settings.warehouse_dsn) as owner, owner.transaction(), ThreadPoolExecutor(1) as pool:
+        owner.execute("LOCK TABLE ops.transaction_duplicate")
+        if interrupted:
+            pool.submit(interrupt)
+        started = time.monotonic()
+        found = CliRunner().invoke(app, ["--domain", "transactions", "--wait", "0"])
+        took = time.monotonic() - started
+    let_go.set()
+    assert (found.exit_code, took < 30) == (code, True), found.output
+    (line,) = found.stderr.splitlines()
+    assert said in line
 
 
 def test_a_transaction_with_two_verdicts_is_named(mended: Books) -> None:

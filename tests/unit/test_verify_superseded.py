@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
-from include.domains import MERCHANTS
+from include.domains import MERCHANTS, Domain
 from include.lake.records import BronzeRecord
+from include.quality import Outcome, Valid, classify
 from include.verify.superseded import Superseded
 from tests.envelopes import changed, connected, framed, unwrapping
 from tests.wild import GOOD
@@ -70,3 +72,22 @@ def test_an_older_contract_may_have_had_any_envelope_taken_off() -> None:
     for value in (b"garbage", framed(b"\x0aM0001"), changed("c", None), {"merchant_id": 1}, {}):
         assert superseded.take(record(8, value)) is None
     assert superseded.findings(silver(("M1", 1))) == []
+
+
+def test_an_older_contract_may_have_read_the_id_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Today's contract reads ids without the zeros that they are written with."""
+
+    def without_zeros(domain: Domain, record: BronzeRecord) -> Outcome:
+        outcome = classify(domain, record)
+        assert isinstance(outcome, Valid)
+        return Valid(outcome.row | {"merchant_id": outcome.row["merchant_id"].replace("0", "")})
+
+    monkeypatch.setattr("include.verify.superseded.classify", without_zeros)
+    written = GOOD["merchants"] | {"merchant_id": "M001", "timestamp": "2026-01-02 12:00:00"}
+    for older_contract, missing in ((True, []), (False, ["silver_misses"])):
+        superseded = Superseded(MERCHANTS, {"topic": 0}, older_contract)
+        assert superseded.take(record(1, written)) == "superseded"
+        assert [one.check for one in superseded.findings(silver(("M001", 3)))] == missing
+        # Neither id is there: nothing explains that.
+        assert superseded.take(record(1, written)) == "superseded"
+        assert [one.check for one in superseded.findings(silver(("M9", 3)))] == ["silver_misses"]
