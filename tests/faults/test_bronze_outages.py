@@ -269,7 +269,7 @@ def test_an_ingestion_beats_while_it_waits_for_records_or_a_server_and_not_while
             # The first ones may be of before.
             await_beats(silence, 5, "a beat while S3 is away")
         process.send_signal(signal.SIGSTOP)
-        wait_until(lambda: silence.silent_for() > 15, "silence", 30)
+        wait_until(lambda: silence.silent_for() > 8, "silence", 30)
         process.send_signal(signal.SIGCONT)
         await_beats(silence, 1, "a beat")
         wait_until(topic.in_bronze, "all that was produced in bronze")

@@ -116,7 +116,7 @@ def test_a_driver_that_stands_still_falls_silent_and_writes_nothing_more_when_it
     stream.produce(100)
     with stream.driver() as frozen:
         stream.settle()
-        await_beats(silence, 3, "a beat, though nothing comes")
+        await_beats(silence, 2, "a beat, though nothing comes")
         with batch_held(stream) as owner:
             os.kill(frozen.python_pid(), signal.SIGSTOP)
             wait_until(lambda: silence.silent_for() > SILENCE_SECONDS / 2, "silence", SILENCE_SECONDS)
