@@ -19,7 +19,7 @@ from include.generators.producer import RecordProducer
 from include.heartbeat import VARIABLE, Silence
 from include.ingest import Limits, StoreFullError
 from include.lake.bronze_log import BronzeLog
-from include.lake.s3 import s3_client
+from include.lake.s3 import s3_away, s3_client
 from include.local.layout import Stack
 from include.settings import Settings
 from tests.bronze import (
@@ -274,3 +274,11 @@ def test_an_ingestion_beats_while_it_waits_for_records_or_a_server_and_not_while
         await_beats(silence, 1, "a beat")
         wait_until(topic.in_bronze, "all that was produced in bronze")
     topic.assert_each_record_is_in_bronze_once()
+
+
+def test_s3_that_answers_nothing_is_away(settings: Settings, servers: Servers) -> None:
+    s3 = s3_client(settings, attempts=1, read_timeout=1)
+    assert not s3_away(s3)
+    with servers.paused("minio"):
+        assert s3_away(s3)
+    assert not s3_away(s3)
