@@ -6,7 +6,7 @@ from airflow.sdk import DAG
 
 from include.domains import MERCHANTS, TRANSACTIONS
 from paylake_airflow import assets, defaults
-from paylake_airflow.operators.spark import SparkJobOperator
+from paylake_airflow.operators.spark import SparkStreamOperator
 
 DOC = """\
 Judges every transaction in bronze by the rules in `include/fraud/rules.yaml` and writes it to **FraudTransaction** or
@@ -14,8 +14,9 @@ Judges every transaction in bronze by the rules in `include/fraud/rules.yaml` an
 looks up in MERCHANTS.
 
 **Fires** always: one Spark Structured Streaming query, as one task without end. When the task is stopped or dies, its
-driver dies with it, it is tried again, and then the next run goes on from the checkpoint. A driver that was left behind
-somewhere writes nothing more: the lease in the warehouse belongs to the newest.
+driver dies with it, it is tried again, and then the next run goes on from the checkpoint. A driver that stands still is
+killed, and then as above. One that was left behind somewhere writes nothing more: the lease in the warehouse belongs to
+the newest.
 """
 
 with DAG(
@@ -27,7 +28,7 @@ with DAG(
     doc_md=DOC,
     **defaults.ONE_AT_A_TIME,
 ):
-    SparkJobOperator(
+    SparkStreamOperator(
         task_id="judge",
         job="fraud_stream",
         inlets=[assets.bronze(TRANSACTIONS), assets.gold(MERCHANTS)],

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 import psycopg
 import pyarrow as pa
+from psycopg.pq import TransactionStatus
 from tenacity import (
     Retrying,
     retry_if_exception_type,
@@ -93,6 +94,12 @@ class Sink:
         self._stop = stop
         self._patience = patience
         self._conn: psycopg.Connection | None = None
+        self._lost = False
+
+    def waits(self) -> bool:
+        """Whether an answer of the warehouse is waited for, or its return; may be asked in any thread."""
+        conn = self._conn
+        return self._lost if conn is None else conn.info.transaction_status == TransactionStatus.ACTIVE
 
     def write(self, batch: Batch) -> Written:
         """Write the batch, or find that it is written.
@@ -125,6 +132,7 @@ class Sink:
         if self._conn is not None:
             self._conn.close()
             self._conn = None
+        self._lost = True
 
     def _connection(self) -> psycopg.Connection:
         if self._conn is None or self._conn.closed:

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 from include.ingest.patience import kafka_away
 from include.local import clients, kafka, postgres
 from include.local.airflow import COMPONENTS, WATCHDOG
-from include.local.airflow_api import AirflowApi, AirflowApiError
+from include.local.airflow_api import AirflowApiError
 from include.local.layout import Stack
 from include.local.secrets import Secrets
 

@@ -24,12 +24,16 @@ PART_OFFSETS = 20_000
 
 
 class RangeCollector:
-    """Collects what lies in ranges of bronze; a record that makes that fail comes as rejected, ``unprocessable``."""
+    """Collects what lies in ranges of bronze; a record that makes that fail comes as rejected, ``unprocessable``.
+
+    ``jobs`` counts Spark's jobs that have ended, those that failed, too: by that a long batch shows that it moves.
+    """
 
     def __init__(self, spark: SparkSession, bronze: BronzeLog, rules: Rules) -> None:
         self._spark = spark
         self._bronze = bronze
         self._rules = rules
+        self.jobs = 0
 
     def parts(self, ranges: Sequence[OffsetRange]) -> Iterator[pa.Table]:
         """What becomes of the records of the ranges, range by range in order, as tables with `JUDGED_SCHEMA`.
@@ -59,7 +63,10 @@ class RangeCollector:
     def _take(self, ranges: Sequence[OffsetRange]) -> pa.Table:
         # No DataFrame: to plan one takes longer than all else that is done for a small batch.
         of_ranges = self._spark.sparkContext.parallelize(ranges, tasks_for(ranges))
-        chunks = of_ranges.mapPartitions(partial(judged, self._rules)).collect()
+        try:
+            chunks = of_ranges.mapPartitions(partial(judged, self._rules)).collect()
+        finally:
+            self.jobs += 1
         tables = [pa.ipc.open_stream(chunk).read_all() for chunk in chunks]
         return pa.concat_tables([JUDGED_SCHEMA.empty_table(), *tables])
 

@@ -7,7 +7,7 @@ MERCHANTS: each micro-batch goes into the warehouse in one transaction (see ``in
 what is promised). Spark's checkpoint only says where to go on.
 
 SIGTERM to this process (the JVM's child) ends the stream in order, with code 0. The end of the JVM, however it comes
-about, ends this process.
+about, ends this process. As long as the query or a batch of it moves, the process shows it (``include/heartbeat.py``).
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ from include.fraud.lease import APPLICATION_NAME, StaleLeaseError, acquire
 from include.fraud.progress import Progress
 from include.fraud.rules import Rules, RulesError, load_rules
 from include.fraud.sink import PATIENCE_SECONDS, Batch, Sink
+from include.heartbeat import beating
 from include.lake.bronze_log import BronzeLog
-from include.lake.s3 import s3_client
+from include.lake.s3 import s3_away, s3_client
 from include.lifetime import die_with_parent, stop_on_signals
 from include.settings import MissingSettingError, Settings
 from include.spark.bronze_source import DEFAULT_MAX_BYTES, DEFAULT_MAX_RECORDS, OffsetRange, offset_ranges
@@ -109,6 +110,12 @@ def start_query(spark: SparkSession, writer: BatchWriter, options: argparse.Name
     )
 
 
+def newest_trigger(query: StreamingQuery) -> str | None:
+    """When the newest trigger began of which Spark tells: each that had a batch, and an idle one every ten seconds."""
+    progress = query.lastProgress
+    return None if progress is None else progress.timestamp
+
+
 def run(settings: Settings, rules: Rules, options: argparse.Namespace, stop: Event) -> None:
     """Run the stream until ``stop`` is set.
 
@@ -134,17 +141,20 @@ def run(settings: Settings, rules: Rules, options: argparse.Namespace, stop: Eve
         return any(True for _ in bronze.read(topic_id, partition, start, end))
 
     sink = Sink(settings.warehouse_dsn, lease, rules, has_records, stop, options.patience_seconds)
+    collector = RangeCollector(spark, bronze, rules)
     writer = BatchWriter(
         sink,
         Progress(),
-        RangeCollector(spark, bronze, rules),
+        collector,
         lambda batch_id: offset_ranges(*batch_positions(s3, options.checkpoint, batch_id)),
     )
+    probe = s3_client(settings, attempts=1, read_timeout=5)
 
     def judge() -> None:
         query = start_query(spark, writer, options)
-        while not stop.is_set() and not query.awaitTermination(1):
-            pass
+        with beating(lambda: (collector.jobs, newest_trigger(query)), lambda: sink.waits() or s3_away(probe)):
+            while not stop.is_set() and not query.awaitTermination(1):
+                pass
         query.stop()
 
     try:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +16,10 @@ import pytest
 
 from include.domains import TRANSACTIONS
 from include.generators.producer import RecordProducer
+from include.heartbeat import VARIABLE, Silence
 from include.ingest import Limits, StoreFullError
 from include.lake.bronze_log import BronzeLog
-from include.lake.s3 import s3_client
+from include.lake.s3 import s3_away, s3_client
 from include.local.layout import Stack
 from include.settings import Settings
 from tests.bronze import (
@@ -29,10 +33,11 @@ from tests.bronze import (
     transactions,
     values_by_partition,
 )
-from tests.servers import Servers, own_servers
+from tests.servers import Servers, own_servers, wait_until
 
 pytestmark = pytest.mark.integration
 
+REPOSITORY = Path(__file__).parents[2]
 MEGABYTE = 1024 * 1024
 QUICK = Limits(flush_seconds=0.1, check_seconds=0.2)
 # What a writer may hold beside what it usually does: what the client fetched ahead and what was under way when it had
@@ -209,3 +214,71 @@ def test_a_full_store_is_an_error_that_says_so_and_ingestion_goes_on_when_there_
         filler.unlink()
         await_condition(lambda: has_room(servers.settings), "MinIO to see that it has room")
         topic.assert_each_record_is_in_bronze_once()
+
+
+# The task's own operator; what waits for a server says so sooner than it would, for the test's sake.
+FOLLOWER = """
+from include import heartbeat
+from paylake_airflow.operators.ingest import FollowOperator
+heartbeat._ASK_SECONDS = 1.0
+FollowOperator(task_id="ingest", domain="transactions").execute({})
+"""
+
+
+@contextmanager
+def follower(settings: Settings, folder: Path, silence: Silence) -> Iterator[subprocess.Popen[bytes]]:
+    s3 = {
+        "conn_type": "aws",
+        "login": settings.s3_access_key_id,
+        "password": settings.s3_secret_access_key,
+        "extra": {"endpoint_url": settings.s3_endpoint_url, "region_name": settings.s3_region},
+    }
+    kafka = {"conn_type": "kafka", "extra": {"bootstrap.servers": settings.kafka_bootstrap_servers}}
+    environment = {
+        "AIRFLOW_HOME": str(folder),
+        "AIRFLOW_CONN_LAKE_S3": json.dumps(s3),
+        "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps(kafka),
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "airflow" / "plugins")]),
+        VARIABLE: silence.file,
+    }
+    with subprocess.Popen([sys.executable, "-c", FOLLOWER], env=os.environ | environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def await_beats(silence: Silence, number: int, what: str) -> None:
+    for _ in range(number):
+        wait_until(lambda: silence.silent_for() > 0.0, f"silence after {what}")
+        wait_until(lambda: silence.silent_for() == 0.0, what, 20)
+
+
+def test_an_ingestion_beats_while_it_waits_for_records_or_a_server_and_not_while_it_stands_still(
+    settings: Settings, servers: Servers, tmp_path: Path
+) -> None:
+    topic, silence = TransactionsTopic(settings), Silence(tmp_path / "heartbeats")
+    with follower(settings, tmp_path, silence) as process:
+        topic.produce(10)
+        wait_until(topic.in_bronze, "what was produced in bronze")
+        await_beats(silence, 3, "a beat, though nothing comes")
+        with servers.paused("kafka"):
+            await_beats(silence, 5, "a beat while Kafka is away")
+        with servers.paused("minio"):
+            topic.produce(10)
+            # The first ones may be of before.
+            await_beats(silence, 5, "a beat while S3 is away")
+        process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: silence.silent_for() > 8, "silence", 30)
+        process.send_signal(signal.SIGCONT)
+        await_beats(silence, 1, "a beat")
+        wait_until(topic.in_bronze, "all that was produced in bronze")
+    topic.assert_each_record_is_in_bronze_once()
+
+
+def test_s3_that_answers_nothing_is_away(settings: Settings, servers: Servers) -> None:
+    s3 = s3_client(settings, attempts=1, read_timeout=1)
+    assert not s3_away(s3)
+    with servers.paused("minio"):
+        assert s3_away(s3)
+    assert not s3_away(s3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from include.domains import TRANSACTIONS
 from include.fraud.checkpoint import CheckpointError, check_checkpoint
 from include.fraud.lease import APPLICATION_NAME
+from include.heartbeat import SILENCE_SECONDS, VARIABLE, Silence
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from include.spark.fraud_stream import EXIT_REFUSED, EXIT_STALE
@@ -102,6 +105,65 @@ def test_drivers_die_between_the_commits_and_are_replaced_and_every_record_has_i
             stream.settle()
             newer.stop()
     assert stream.read() == stream.produced
+    assert_balanced(settings, TRANSACTIONS)
+
+
+@pytest.fixture
+def silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Silence:
+    """Of the drivers that a test starts."""
+    silence = Silence(tmp_path / "heartbeats")
+    monkeypatch.setenv(VARIABLE, silence.file)
+    return silence
+
+
+def await_beats(silence: Silence, number: int, what: str) -> None:
+    """Wait for so many beats, of which none may come too late."""
+    for _ in range(number):
+        wait_until(lambda: silence.silent_for() > 0.0, f"silence after {what}")
+        wait_until(lambda: silence.silent_for() == 0.0, what, SILENCE_SECONDS)
+
+
+def test_a_driver_that_stands_still_falls_silent_and_writes_nothing_more_when_it_goes_on(
+    settings: Settings, stream: Stream, silence: Silence
+) -> None:
+    stream.produce(100)
+    with stream.driver() as frozen:
+        stream.settle()
+        await_beats(silence, 2, "a beat, though nothing comes")
+        with batch_held(stream) as owner:
+            os.kill(frozen.python_pid(), signal.SIGSTOP)
+            wait_until(lambda: silence.silent_for() > SILENCE_SECONDS / 2, "silence", SILENCE_SECONDS)
+            owner.execute("COMMIT")
+            with stream.driver() as newer:
+                wait_until(lambda: newer.epoch() == frozen.epoch() + 1, "the newer driver has the lease", WAIT_SECONDS)
+                stream.settle()
+                os.kill(frozen.python_pid(), signal.SIGCONT)
+                assert frozen.jvm.wait(WAIT_SECONDS) == EXIT_STALE
+                newer.stop()
+    assert stream.read() == stream.produced
+    assert_balanced(settings, TRANSACTIONS)
+
+
+@pytest.mark.long
+def test_a_driver_that_waits_for_a_server_does_not_stand_still(
+    servers: Servers, settings: Settings, stream: Stream, silence: Silence
+) -> None:
+    stream.produce(100)
+    with stream.driver() as driver:
+        stream.settle()
+        with batch_held(stream) as owner:
+            # The first may be of before, the second tells of waiting alone.
+            await_beats(silence, 3, "a beat while the batch waits for the warehouse")
+            owner.execute("COMMIT")
+        stream.settle()
+        with servers.paused("minio"):
+            await_beats(silence, 3, "a beat while S3 is away")
+        os.kill(driver.jvm.pid, signal.SIGSTOP)
+        wait_until(silence.too_long, "too long a silence", 2 * SILENCE_SECONDS)
+        os.kill(driver.jvm.pid, signal.SIGCONT)
+        stream.produce(100)
+        stream.settle()
+        driver.stop()
     assert_balanced(settings, TRANSACTIONS)
 
 

@@ -32,6 +32,7 @@ VERDICT_SECONDS = 90.0
 """The promise: after whatever fault, verdicts flow again within this time, without anyone doing anything."""
 BATCH_SECONDS = 240.0
 """How long a new user may take to gold after a fault, with all the retries and two Spark jobs to start."""
+FROZEN_SECONDS = 120.0
 OUTAGE_SECONDS = 30.0
 ORPHAN_SECONDS = 20.0
 DOWN_SECONDS = 45.0
@@ -226,6 +227,29 @@ def test_a_frozen_part_of_airflow_is_started_anew_by_the_watchdog(stack: Stack, 
     print(f"{name} frozen: started anew after {time.monotonic() - begin:.1f} s")
     log = (stack.home / "logs" / "airflow-watchdog.log").read_text()
     assert f"{name} (process {frozen}) is killed" in log
+    traffic.seconds_until_judged(traffic.last(), time.monotonic(), VERDICT_SECONDS)
+    assert_whole(stack, traffic)
+
+
+FROZEN = (
+    "the driver's JVM",
+    "the driver's Python",
+    "the supervising process of the fraud task",
+    "the bronze task",
+    "the supervising process of the bronze task",
+)
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_a_stream_that_stands_still_is_started_anew(stack: Stack, traffic: Traffic, name: str) -> None:
+    traffic.seconds_until_judged(traffic.last(), time.monotonic(), VERDICT_SECONDS)
+    frozen = VICTIMS[name](stack)
+    os.kill(frozen, signal.SIGSTOP)
+    begin, last = time.monotonic(), traffic.last()
+    seconds = traffic.seconds_until_judged(last, begin, VERDICT_SECONDS)
+    print(f"{name} frozen: first verdict after {seconds:.1f} s")
+    # While a supervising process stands still its stream goes on, until it is started anew.
+    wait_until(lambda: frozen not in stack.command_lines(), "the end of the frozen process", FROZEN_SECONDS)
     traffic.seconds_until_judged(traffic.last(), time.monotonic(), VERDICT_SECONDS)
     assert_whole(stack, traffic)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from psycopg.conninfo import conninfo_to_dict
 
+from include.heartbeat import START_SECONDS, VARIABLE, Silence
 from include.settings import MissingSettingError, Settings
 from paylake_airflow import hooks
 from paylake_airflow.operators import spark
@@ -139,6 +141,21 @@ def submitted_with(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setattr(spark, "die_with_parent", lambda: None)
     spark.SparkJobOperator(task_id="clean", job="silver").execute({})
     return submitted[0]
+
+
+@pytest.mark.parametrize(("mode", "allowed"), [("client", START_SECONDS), ("cluster", 0.0)])
+def test_a_stream_is_watched_from_its_start_unless_its_driver_is_in_a_cluster(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: str, allowed: float
+) -> None:
+    silence = Silence(tmp_path)
+    place = {"host": "spark://127.0.0.1:7077", "extra": {"deploy-mode": mode}}
+    monkeypatch.setenv(VARIABLE, silence.file)
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", json.dumps(SPARK | place))
+    monkeypatch.setattr(SparkSubmitOperator, "execute", lambda *_: None)
+    monkeypatch.setattr(spark, "die_with_parent", lambda: None)
+    spark.SparkStreamOperator(task_id="judge", job="fraud_stream").execute({})
+    times = os.stat(silence.file)
+    assert times.st_mtime - times.st_atime == pytest.approx(allowed)
 
 
 def test_settings_travel_as_variables() -> None:

@@ -21,11 +21,12 @@ ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel of Linux does it")
 
-# Runs two workloads, and does by its input's lines what a scheduler would call.
+# Runs workloads, and does by its input's lines what a scheduler would call.
 SCHEDULER = """
-import os, signal, sys, time
+import os, signal, subprocess, sys, time
 from dataclasses import dataclass
 from airflow.executors.base_executor import BaseExecutor
+from include.heartbeat import beat
 from paylake_airflow import executor as module
 
 @dataclass(frozen=True)
@@ -43,13 +44,19 @@ def run(workload, **_):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    print("ANSWER", workload.key, os.getpid(), flush=True)
+    child = subprocess.Popen(["sleep", "300"], start_new_session=True) if workload.key == "frozen" else None
+    print("ANSWER", workload.key, os.getpid(), child.pid if child else 0, flush=True)
+    if child:
+        beat(1.0)
+        child.send_signal(signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
     time.sleep(300)
 
 BaseExecutor.run_workload = staticmethod(run)
 module.END_SECONDS = 3.0
 executor = module.TiedExecutor(parallelism=4)
-executor._process_workloads([Workload("obedient"), Workload("stubborn")])
+executor.give_up = lambda: executor.change_state("obedient", "failed", remove_running=True)
+executor._process_workloads([Workload(name) for name in sys.argv[1:]])
 for line in sys.stdin:
     getattr(executor, line.strip())()
     states = {key: state for key, (state, _) in executor.get_event_buffer().items()}
@@ -58,9 +65,11 @@ for line in sys.stdin:
 
 
 class Scheduler:
-    def __init__(self, home: Path) -> None:
+    """Runs workloads of these names."""
+
+    def __init__(self, home: Path, *names: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SCHEDULER],
+            [sys.executable, "-c", SCHEDULER, *names],
             env=os.environ
             | {
                 "AIRFLOW_HOME": str(home),
@@ -71,8 +80,9 @@ class Scheduler:
             stdout=subprocess.PIPE,
             text=True,
         )
-        found = [self.answer().split() for _ in range(2)]
-        self.pids = {name: int(pid) for name, pid in found}
+        found = [self.answer().split() for _ in names]
+        self.pids = {name: int(pid) for name, pid, _ in found}
+        self.children = [int(child) for *_, child in found if int(child)]
 
     def answer(self) -> str:
         """The next line that is not Airflow's log."""
@@ -87,15 +97,23 @@ class Scheduler:
         return self.answer()
 
 
+@contextlib.contextmanager
+def running(home: Path, *names: str) -> Iterator[Scheduler]:
+    scheduler = Scheduler(home, *names)
+    try:
+        yield scheduler
+    finally:
+        scheduler.process.kill()
+        for pid in [*scheduler.pids.values(), *scheduler.children]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        scheduler.process.communicate()
+
+
 @pytest.fixture
 def scheduler(tmp_path: Path) -> Iterator[Scheduler]:
-    scheduler = Scheduler(tmp_path)
-    yield scheduler
-    scheduler.process.kill()
-    for pid in scheduler.pids.values():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    scheduler.process.communicate()
+    with running(tmp_path, "obedient", "stubborn") as scheduler:
+        yield scheduler
 
 
 def test_a_killed_process_is_reported_at_the_next_round_and_frees_its_place(scheduler: Scheduler) -> None:
@@ -103,6 +121,23 @@ def test_a_killed_process_is_reported_at_the_next_round_and_frees_its_place(sche
     os.kill(scheduler.pids["obedient"], signal.SIGKILL)
     wait_until(lambda: not alive(scheduler.pids["obedient"]), "its end", 10)
     assert scheduler.call("sync") == "[('obedient', 'failed')] 1"
+
+
+def test_a_task_that_falls_silent_is_killed_with_what_it_started_and_reported(tmp_path: Path) -> None:
+    with running(tmp_path, "obedient", "frozen") as scheduler:
+        (child,) = scheduler.children
+        wait_until(lambda: scheduler.call("sync") == "[('frozen', 'failed')] 1", "the end of the frozen one", 20)
+        wait_until(lambda: not alive(child), "the end of its child", 10)
+        assert alive(scheduler.pids["obedient"]), "one that never beat is left alone"
+        assert len(list((tmp_path / "heartbeats").iterdir())) == 1
+
+
+def test_a_task_that_airflow_has_given_up_is_killed(scheduler: Scheduler) -> None:
+    os.kill(scheduler.pids["obedient"], signal.SIGSTOP)
+    assert scheduler.call("give_up") == "[('obedient', 'failed')] 1"
+    scheduler.call("sync")
+    wait_until(lambda: not alive(scheduler.pids["obedient"]), "its end", 10)
+    assert alive(scheduler.pids["stubborn"])
 
 
 def test_no_process_outlives_a_killed_scheduler(scheduler: Scheduler) -> None:

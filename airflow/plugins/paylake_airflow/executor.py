@@ -11,17 +11,24 @@ from __future__ import annotations
 import gc
 import importlib
 import multiprocessing
+import os
+import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+from airflow.configuration import AIRFLOW_HOME
 from airflow.executors.base_executor import BaseExecutor, get_execution_api_server_url
 from airflow.jobs.job import Job, JobState
 from airflow.utils.net import get_hostname
 from airflow.utils.session import create_session
 from sqlalchemy import update
 
+from include.heartbeat import VARIABLE, Silence
 from include.lifetime import die_with_parent
 
 if TYPE_CHECKING:
@@ -52,18 +59,22 @@ LIBRARIES = (
 """What tasks load besides our own modules, of which each task is to have the newest: before the fork, once for all."""
 
 _FORK = multiprocessing.get_context("fork")
+_HEARTBEATS = Path(AIRFLOW_HOME) / "heartbeats"
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
     workload: ExecutorWorkload
     process: ForkProcess
+    silence: Silence
 
 
 class TiedExecutor(BaseExecutor):
     """Runs each workload in a child process of the scheduler: they share nothing, and the kernel ties them together.
 
     - A process that dies, however it dies, is noticed at the scheduler's next round, and its task is tried again.
+    - A task that shows that it does its work (``include/heartbeat.py``) and stops showing it is killed with everything
+      that it started, and tried again. So is one whose supervising process was silent for Airflow's own limit.
     - A scheduler that dies takes them with it, however it dies. Its successor on the same host knows that nothing of
       it is left and starts its tasks anew at once. So there must be one scheduler per host.
     - A scheduler that ends, or crashes, tells its tasks to stop, waits for ``END_SECONDS`` and kills the rest.
@@ -82,6 +93,7 @@ class TiedExecutor(BaseExecutor):
         """Declare the earlier schedulers of this host dead, so that what they ran is started anew; load libraries."""
         import boto3
 
+        shutil.rmtree(_HEARTBEATS, ignore_errors=True)
         with create_session() as session:
             session.execute(
                 update(Job)
@@ -105,24 +117,42 @@ class TiedExecutor(BaseExecutor):
             for queue in queues:
                 queue.pop(workload.key, None)
             server = get_execution_api_server_url(self.conf)
-            process = _FORK.Process(target=_run, args=(workload, server), name=workload.display_name)
+            silence = Silence(_HEARTBEATS)
+            process = _FORK.Process(target=_run, args=(workload, server, silence.file), name=workload.display_name)
             process.start()
-            self._work[workload.key] = _Work(workload, process)
+            self._work[workload.key] = _Work(workload, process, silence)
             self.running.add(workload.key)
             if workload.running_state is not None:
                 self.change_state(workload.key, workload.running_state, remove_running=False)
 
     def sync(self) -> None:
-        """Tell the scheduler which processes ended. Why a task ended, the task itself has told the API server."""
+        """Tell the scheduler which processes ended, and kill those that stand still.
+
+        Why a task ended, the task itself has told the API server.
+        """
         for key, work in list(self._work.items()):
             code = work.process.exitcode
             if code is None:
+                if work.silence.too_long():
+                    self._kill(work, f"it has made no progress for {work.silence.silent_for():.0f} s")
+                elif key not in self.running:
+                    self._kill(work, "Airflow has given it up")
                 continue
             if code != 0:
                 self.log.warning("The process of %s ended with %d", work.workload.display_name, code)
             work.process.close()
+            work.silence.close()
             del self._work[key]
             self.change_state(key, work.workload.success_state if code == 0 else work.workload.failure_state)
+
+    def _kill(self, work: _Work, reason: str) -> None:
+        """Kill the process of a workload and all that come from it: one that is stopped takes no other signal."""
+        self.log.warning("Killing %s and what it started: %s", work.workload.display_name, reason)
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(work.process.pid)
+            for one in (process, *process.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
 
     def end(self) -> None:
         """Have the tasks stop in order, and kill what takes too long."""
@@ -145,9 +175,10 @@ class TiedExecutor(BaseExecutor):
                 work.process.join()
 
 
-def _run(workload: ExecutorWorkload, server: str) -> None:
+def _run(workload: ExecutorWorkload, server: str, heartbeat: str) -> None:
     """Supervise one workload to its end, in a process of its own."""
     die_with_parent()
+    os.environ[VARIABLE] = heartbeat
     # What was inherited is never freed here: looking it through would only copy its pages.
     gc.freeze()
     title = f"airflow worker: {workload.display_name}"

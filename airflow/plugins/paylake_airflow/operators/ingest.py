@@ -8,6 +8,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.domains import DOMAINS
+from include.heartbeat import START_SECONDS, beat, beating
 from include.lifetime import die_with_parent
 from paylake_airflow import assets, hooks
 from paylake_airflow.behind import behind
@@ -86,27 +87,33 @@ class RequireReadableOperator(BaseOperator):
 
 
 class FollowOperator(BaseOperator):
-    """Bring ``domain``'s topic into bronze as it comes, until the task is told to stop."""
+    """Bring ``domain``'s topic into bronze as it comes, until the task is told to stop.
+
+    A process that stands still is killed and started anew.
+    """
 
     def __init__(self, *, domain: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.domain = domain
         self._told_to_stop = False
+        self._asked = 0
 
     def execute(self, context: Context) -> None:
         """Follow; ends after ``on_kill``, when what was fetched is written."""
         from include.ingest import ingest
+        from include.lake.s3 import RequestsUnderWay
 
         die_with_parent()
-        domain = DOMAINS[self.domain]
-        report = ingest(
-            domain,
-            consumer_config=hooks.kafka_config(),
-            s3=hooks.lake_s3(),
-            stop=lambda: self._told_to_stop,
-            follow=True,
-        )
+        beat(START_SECONDS)
+        domain, s3 = DOMAINS[self.domain], hooks.lake_s3()
+        # Who follows asks often whether to stop, also while Kafka or S3 is away: no more asking, no more moving.
+        with beating(lambda: self._asked, RequestsUnderWay(s3).any):
+            report = ingest(domain, consumer_config=hooks.kafka_config(), s3=s3, stop=self._stop, follow=True)
         raise StreamEnded(f"told to stop; ingested {report}")
+
+    def _stop(self) -> bool:
+        self._asked += 1
+        return self._told_to_stop
 
     def on_kill(self) -> None:
         """Tell the writer to write what it has in hand and end."""

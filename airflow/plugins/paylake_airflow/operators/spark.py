@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, Ai
 
 import include
 from include.domains import REFERENCE_DOMAINS, Domain
+from include.heartbeat import START_SECONDS, beat
 from include.lifetime import die_with_parent
 from paylake_airflow import assets, hooks
 from paylake_airflow.behind import behind
@@ -59,6 +60,19 @@ class SparkJobOperator(SparkSubmitOperator):
         self.conf = {**ours, **(self.conf or {}), **connection.conf}
         with hooks.environment({**hooks.stack_environment(), **_driver_environment()}):
             super().execute(context)
+
+
+class SparkStreamOperator(SparkJobOperator):
+    """Run a job without end, which shows that it does its work: a driver that stands still is killed and started anew.
+
+    (A driver that runs *inside* a cluster cannot show it to this machine; there it is the cluster's to look after.)
+    """
+
+    def execute(self, context: Context) -> None:
+        """Submit and wait for the end."""
+        if not hooks.spark_connection().holds_drivers:
+            beat(START_SECONDS)
+        super().execute(context)
 
 
 def _driver_environment() -> dict[str, str]:
