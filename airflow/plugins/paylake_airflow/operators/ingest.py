@@ -51,8 +51,9 @@ class IngestOperator(BaseOperator):
         from include.ingest import PartitionsStuckError, TopicMissingError, ingest
         from include.lake.bronze_log import BronzeLog
         from include.lake.positions import plain_positions
+        from include.lake.s3 import s3_client
 
-        domain, s3 = DOMAINS[self.domain], hooks.lake_s3()
+        domain, s3 = DOMAINS[self.domain], s3_client(hooks.stack_settings())
         try:
             report = ingest(domain, consumer_config=hooks.kafka_config(), s3=s3, stop=_never)
         except TopicMissingError as missing:
@@ -104,13 +105,14 @@ class FollowOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         """Follow; ends after ``on_kill``, when what was fetched is written."""
         from include.ingest import ingest
+        from include.lake.s3 import s3_client
 
         die_with_parent()
         domain = DOMAINS[self.domain]
         report = ingest(
             domain,
             consumer_config=hooks.kafka_config(),
-            s3=hooks.lake_s3(),
+            s3=s3_client(hooks.stack_settings()),
             stop=lambda: self._told_to_stop,
             follow=True,
         )
