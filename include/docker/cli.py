@@ -143,6 +143,8 @@ def env(_arguments: argparse.Namespace) -> int:
             "S3_ENDPOINT_URL": f"http://{address(known, 'MINIO', 9000)}",
             "AWS_ACCESS_KEY_ID": known["MINIO_ROOT_USER"],
             "AWS_SECRET_ACCESS_KEY": known["MINIO_ROOT_PASSWORD"],
+            # The shell's own would be taken for one of these keys.
+            "AWS_SESSION_TOKEN": "",
             "AWS_REGION": "us-east-1",
         }
     if ours(known, "postgres"):

@@ -24,7 +24,7 @@ from include.generators.producer import DeliveryError
 from include.generators.traffic import ProduceReport, produce_reference, produce_transactions
 from include.generators.transactions import MAX_FRAUD_SHARE
 from include.kafka.topics import TopicTimeoutError
-from include.settings import MissingSettingError, kafka_options
+from include.settings import MissingSettingError, json_object
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -76,7 +76,7 @@ def reference(
     """Produce every user, merchant and account once, and end."""
     with _clear_errors():
         report = produce_reference(
-            {"bootstrap.servers": bootstrap_servers, **kafka_options(options)},
+            {"bootstrap.servers": bootstrap_servers, **json_object("KAFKA_OPTIONS", options)},
             seed=seed,
             users=users,
             merchants=merchants,
@@ -112,7 +112,7 @@ def transactions(
     """
     with _clear_errors(), _stop_on_signal() as stop, _live_view(rate, quiet=as_json) as progress:
         report = produce_transactions(
-            {"bootstrap.servers": bootstrap_servers, **kafka_options(options)},
+            {"bootstrap.servers": bootstrap_servers, **json_object("KAFKA_OPTIONS", options)},
             seed=seed,
             users=users,
             merchants=merchants,

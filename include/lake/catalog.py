@@ -19,6 +19,7 @@ from pyiceberg.table.refs import SnapshotRefType
 
 from include.domains import Domain
 from include.lake.positions import Positions, positions_from_json
+from include.lake.s3 import s3_credentials
 from include.settings import Settings
 from include.sql import load_sql
 from include.warehouse.connect import connect
@@ -148,13 +149,16 @@ def _load(settings: Settings, domain: Domain) -> StaticTable | None:
 
 
 def _file_io(settings: Settings) -> dict[str, Any]:
+    credentials = s3_credentials(settings)
     properties = {
         "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
-        "s3.access-key-id": settings.s3_access_key_id,
-        "s3.secret-access-key": settings.s3_secret_access_key,
+        "s3.access-key-id": credentials.access_key,
+        "s3.secret-access-key": credentials.secret_key,
+        "s3.session-token": credentials.token,
         "s3.region": settings.s3_region,
+        "s3.endpoint": settings.s3_endpoint_url,
     }
-    return properties | ({"s3.endpoint": settings.s3_endpoint_url} if settings.s3_endpoint_url else {})
+    return {name: value for name, value in properties.items() if value}
 
 
 def _state(domain: Domain, table: StaticTable) -> SilverState:

@@ -247,7 +247,7 @@ def _use_stack(context: typer.Context, *servers: str) -> None:
     if stack.exists:
         clients.require_listening(stack, *servers)
         clients.use(stack, load_secrets(stack))
-    elif missing := [name for server in servers if not os.environ.get(name := clients.VARIABLES[server])]:
+    elif missing := [name for server, name in clients.VARIABLES.items() if server in servers and not os.getenv(name)]:
         raise StackError(
             f"There is no stack in {stack.home}: ./paylake up starts one. PAYLAKE_HOME names the folder of another;"
             f" for servers that are none of a stack, set {', '.join(missing)}."

@@ -19,8 +19,8 @@ from include.warehouse.databases import WAREHOUSE_OWNER
 AIRFLOW_USER = "admin"
 REGION = "us-east-1"
 LISTEN_SECONDS = 3.0
-VARIABLES = {"kafka": "KAFKA_BOOTSTRAP_SERVERS", "minio": "AWS_ACCESS_KEY_ID", "postgres": "WAREHOUSE_DSN"}
-"""The variable by which a client without a stack finds each server."""
+VARIABLES = {"kafka": "KAFKA_BOOTSTRAP_SERVERS", "postgres": "WAREHOUSE_DSN"}
+"""The variables by which a client without a stack finds servers; S3 may be AWS, with credentials of the machine."""
 
 
 def airflow_url(stack: Stack) -> str:
@@ -40,6 +40,8 @@ def store_environment(stack: Stack, secrets: Secrets) -> dict[str, str]:
         "S3_ENDPOINT_URL": f"http://{HOST}:{stack.ports.minio}",
         "AWS_ACCESS_KEY_ID": minio.USER,
         "AWS_SECRET_ACCESS_KEY": secrets.minio_password,
+        # The shell's own would be taken for one of these keys.
+        "AWS_SESSION_TOKEN": "",
         "AWS_REGION": REGION,
         "WAREHOUSE_DSN": postgres.dsn(stack, secrets, "warehouse"),
     }

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import boto3
 import psycopg
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from include.ingest.patience import kafka_away
+from include.lake.s3 import s3_client
 from include.local import clients, kafka, postgres
 from include.local.airflow import COMPONENTS, WATCHDOG
 from include.local.airflow_api import AirflowApiError
@@ -69,18 +68,9 @@ def kafka_problem(stack: Stack) -> str | None:
 
 def minio_problem(stack: Stack, secrets: Secrets) -> str | None:
     """Whether the store answers a signed request."""
-    known = clients.settings(stack, secrets)
-    client = boto3.client(
-        "s3",
-        endpoint_url=known.s3_endpoint_url,
-        aws_access_key_id=known.s3_access_key_id,
-        aws_secret_access_key=known.s3_secret_access_key,
-        region_name=known.s3_region,
-        # Tried once: a probe tells how it is now.
-        config=Config(connect_timeout=PROBE_SECONDS, read_timeout=PROBE_SECONDS, retries={"total_max_attempts": 1}),
-    )
     try:
-        client.list_buckets()
+        # Tried once: a probe tells how it is now.
+        s3_client(clients.settings(stack, secrets), attempts=1, timeout=PROBE_SECONDS).list_buckets()
     except (BotoCoreError, ClientError) as error:
         return _first_line(error)
     return None

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 # What a user's shell may hold for other installations of the same programs, and must not reach ours.
-FOREIGN_PREFIXES = ("AIRFLOW_", "AWS_", "HADOOP_", "KAFKA_", "MINIO_", "PG", "PYSPARK_", "PYTHON", "SPARK_")
+FOREIGN_PREFIXES = ("AIRFLOW_", "AWS_", "HADOOP_", "KAFKA_", "MINIO_", "PG", "PYSPARK_", "PYTHON", "S3_", "SPARK_")
 KEPT = frozenset({"AWS_CA_BUNDLE"})
 STACK_ID_VARIABLE = "PAYLAKE_STACK_ID"
 

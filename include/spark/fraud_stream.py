@@ -148,7 +148,7 @@ def run(settings: Settings, rules: Rules, options: argparse.Namespace, stop: Eve
         collector,
         lambda batch_id: offset_ranges(*batch_positions(s3, options.checkpoint, batch_id)),
     )
-    probe = s3_client(settings, attempts=1, read_timeout=5)
+    probe = s3_client(settings, attempts=1, timeout=5)
 
     def judge() -> None:
         query = start_query(spark, writer, options)

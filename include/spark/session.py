@@ -7,6 +7,7 @@ connections: the JVM's with the configuration, the Python workers' as variables 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import quote
 
@@ -22,6 +23,8 @@ Configuration: TypeAlias = dict[str, bool | float | int | str | None]
 
 CATALOG = "lake"
 CATALOG_SCHEMA = "lake_catalog"
+ROLE_PROFILE = Path(__file__).with_name("role_profile")
+"""By which the JVM asks Python for the credentials of the role."""
 
 _SPARK = {
     "spark.sql.session.timeZone": "UTC",
@@ -48,6 +51,10 @@ _COMMITTERS = {
 # there already: it only logs a warning.
 
 
+class RoleOnClusterError(RuntimeError):
+    """Executors on other machines would have to assume a role, for which they lack what the driver knows."""
+
+
 def spark_session(app_name: str, settings: Settings, *, source: bool = True) -> SparkSession:
     """The session of this process, with the Iceberg catalog ``lake`` and, unless ``source`` is False, the data source
     ``bronze``, for which Spark starts two Python processes.
@@ -56,9 +63,16 @@ def spark_session(app_name: str, settings: Settings, *, source: bool = True) -> 
 
     Raises:
         psycopg.OperationalError: the warehouse database cannot be reached.
+        RoleOnClusterError: the settings name a role to assume, and Spark does not run in this process's JVM.
     """
     create_catalog_schema(settings)
     spark = SparkSession.builder.appName(app_name).config(map=configuration(settings)).getOrCreate()
+    if settings.s3_role and not str(spark.sparkContext.master).startswith("local"):
+        spark.stop()
+        raise RoleOnClusterError(
+            "executors cannot assume the role that the connection of S3 names: let it name a profile with that role,"
+            " and have the profile on each machine of the cluster"
+        )
     # Not spark.executorEnv: a cluster's manager keeps and shows that, with what it knows of an application.
     spark.sparkContext.environment.update(settings.as_environment(), PAYLAKE_BUCKET_PREFIX=BUCKET_PREFIX)
     if source:
@@ -106,15 +120,33 @@ def jdbc_url(dsn: str, schema: str) -> tuple[str, dict[str, str]]:
 def _s3a(settings: Settings) -> dict[str, str]:
     options = {
         "path.style.access": "true",
-        "access.key": settings.s3_access_key_id,
-        "secret.key": settings.s3_secret_access_key,
-        "aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
         "endpoint.region": settings.s3_region,
+        **_s3a_credentials(settings),
     }
     if settings.s3_endpoint_url:
         options["endpoint"] = settings.s3_endpoint_url
         options["connection.ssl.enabled"] = str(settings.s3_endpoint_url.startswith("https://")).lower()
     return {f"spark.hadoop.fs.s3a.{key}": value for key, value in options.items()}
+
+
+def _s3a_credentials(settings: Settings) -> dict[str, str]:
+    if settings.s3_role:
+        # Hadoop's own provider for roles needs the SDK's bundle of all services, and reaches STS by TLS only.
+        return {
+            "aws.credentials.provider": "org.apache.hadoop.fs.s3a.auth.ProfileAWSCredentialsProvider",
+            "auth.profile.file": str(ROLE_PROFILE),
+            "auth.profile.name": "paylake",
+        }
+    if not (settings.s3_access_key_id and settings.s3_secret_access_key):
+        return {"aws.credentials.provider": "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"}
+    keys = {"access.key": settings.s3_access_key_id, "secret.key": settings.s3_secret_access_key}
+    if not settings.s3_session_token:
+        return {**keys, "aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider"}
+    return {
+        **keys,
+        "session.token": settings.s3_session_token,
+        "aws.credentials.provider": "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider",
+    }
 
 
 def _catalog(settings: Settings) -> dict[str, str]:

@@ -277,7 +277,7 @@ def test_an_ingestion_beats_while_it_waits_for_records_or_a_server_and_not_while
 
 
 def test_s3_that_answers_nothing_is_away(settings: Settings, servers: Servers) -> None:
-    s3 = s3_client(settings, attempts=1, read_timeout=1)
+    s3 = s3_client(settings, attempts=1, timeout=1)
     assert not s3_away(s3)
     with servers.paused("minio"):
         assert s3_away(s3)

@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from include.heartbeat import START_SECONDS, VARIABLE, Silence
 from include.settings import MissingSettingError, Settings
+from include.spark.session import configuration
 from paylake_airflow import hooks
 from paylake_airflow.operators import spark
 
@@ -93,8 +94,69 @@ def test_options_of_kafka_that_are_no_object_are_refused(text: str) -> None:
 def test_amazon_itself_needs_no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = CONNECTIONS["LAKE_S3"] | {"extra": {"region_name": "eu-west-1"}}
     monkeypatch.setenv("AIRFLOW_CONN_LAKE_S3", json.dumps(plain))
-    assert "S3_ENDPOINT_URL" not in hooks.stack_environment()
+    assert hooks.stack_environment()["S3_ENDPOINT_URL"] == ""
     assert hooks.stack_settings().s3_endpoint_url is None
+
+
+AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+def connect_lake(monkeypatch: pytest.MonkeyPatch, connection: dict[str, Any]) -> tuple[Settings, Settings]:
+    """The settings of operators, and those of a job that inherits others' credentials."""
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE_S3", json.dumps({"conn_type": "aws", **connection}))
+    inherited = dict.fromkeys([*AWS_KEYS, "S3_ENDPOINT_URL"], "of-somebody-else")
+    return hooks.stack_settings(), Settings.from_environment(inherited | hooks.stack_environment())
+
+
+@pytest.mark.parametrize(
+    ("extra", "token"), [({"region_name": "eu-west-1"}, None), ({"aws_session_token": "a-token"}, "a-token")]
+)
+def test_keys_come_with_their_own_token(
+    monkeypatch: pytest.MonkeyPatch, extra: dict[str, str], token: str | None
+) -> None:
+    here, job = connect_lake(monkeypatch, {"login": "key", "password": "secret", "extra": extra})
+    assert here == job
+    assert (job.s3_access_key_id, job.s3_secret_access_key, job.s3_session_token) == ("key", "secret", token)
+
+
+def test_a_profile_goes_before_keys_that_a_job_inherits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[profile lake]\nregion = eu-north-1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    here, job = connect_lake(monkeypatch, {"extra": {"profile_name": "lake"}})
+    assert here == job
+    assert (job.s3_profile, job.s3_access_key_id, job.s3_region) == ("lake", None, "eu-north-1")
+
+
+def test_without_keys_a_job_finds_what_its_surroundings_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect_lake(monkeypatch, {"extra": {"region_name": "eu-west-1"}})
+    assert hooks.stack_settings().s3_access_key_id is None
+    assert not {*AWS_KEYS, "AWS_PROFILE"} & hooks.stack_environment().keys()
+
+
+def test_a_role_is_passed_on_and_not_what_it_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = {
+        "role_arn": "arn:aws:iam::123456789012:role/lake",
+        "assume_role_kwargs": {"ExternalId": "paylake", "DurationSeconds": 3600},
+        "service_config": {"sts": {"endpoint_url": "http://sts.example"}},
+    }
+    here, job = connect_lake(monkeypatch, {"login": "key", "password": "secret", "extra": extra})
+    assert here == job
+    assert job.s3_role == {"RoleArn": extra["role_arn"], "ExternalId": "paylake", "DurationSeconds": 3600}
+    assert (job.s3_access_key_id, job.sts_endpoint_url) == ("key", "http://sts.example")
+    assert not {"key", "secret"} & set(configuration(job).values())
+
+
+def test_a_role_that_jobs_cannot_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = {"role_arn": "arn:aws:iam::123456789012:role/lake", "assume_role_method": "assume_role_with_saml"}
+    with pytest.raises(ValueError, match="assume_role_with_saml, which jobs cannot do"):
+        connect_lake(monkeypatch, {"extra": extra})
+
+
+@pytest.mark.parametrize(("given", "missing"), [AWS_KEYS[:2], AWS_KEYS[1::-1]])
+def test_half_a_pair_of_keys_is_refused(given: str, missing: str) -> None:
+    environment = {name: text for name, text in hooks.stack_environment().items() if name not in AWS_KEYS}
+    with pytest.raises(MissingSettingError, match=f"{missing} is not set"):
+        Settings.from_environment(environment | {given: "x"})
 
 
 def test_variables_are_set_for_the_block_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,6 +111,7 @@ def test_addresses_follow_the_ports_that_are_set(
     assert printed["KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:19092"
     assert printed["WAREHOUSE_DSN"] == f"postgresql://paylake:{known['WAREHOUSE_PASSWORD']}@127.0.0.1:15432/warehouse"
     assert printed["AIRFLOW_URL"] == "http://127.0.0.1:8080"
+    assert printed["AWS_SESSION_TOKEN"] == "''"  # noqa: S105 (that there is none)
 
 
 def test_of_a_managed_service_no_address_is_told(

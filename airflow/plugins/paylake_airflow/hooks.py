@@ -1,22 +1,21 @@
-"""Airflow's connections as what Paylake's own code takes: a Kafka configuration, an S3 client, ``Settings``.
+"""Airflow's connections as what Paylake's own code takes: a Kafka configuration, ``Settings``.
 
-All go through the providers' hooks, so everything that a connection can say (TLS, SASL, roles, callbacks) counts.
+All go through the providers' hooks. Of Kafka and the warehouse everything that a connection can say (TLS, SASL,
+callbacks) counts; of S3 its address and the ways to credentials that jobs, which are other processes, can go as well.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from include.settings import Settings
+from include.settings import DEFAULT_REGION, Settings
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
-    from mypy_boto3_s3 import S3Client
 
 KAFKA_CONN_ID = "kafka_default"
 LAKE_CONN_ID = "lake_s3"
@@ -49,14 +48,6 @@ def kafka_admin(conn_id: str = KAFKA_CONN_ID) -> AdminClient:
     from confluent_kafka.admin import AdminClient
 
     return AdminClient({"log_level": 0, **kafka_config(conn_id)})
-
-
-def lake_s3(conn_id: str = LAKE_CONN_ID) -> S3Client:
-    """A client for the lake."""
-    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
-    client: S3Client = S3Hook(aws_conn_id=conn_id).get_conn()
-    return client
 
 
 def warehouse_dsn() -> str:
@@ -100,30 +91,48 @@ def spark_connection(conn_id: str = SPARK_CONN_ID) -> SparkConnection:
 
 
 def stack_environment() -> dict[str, str]:
-    """Paylake's settings as environment variables, named as ``./paylake env`` prints them, from the connections."""
+    """Paylake's settings as environment variables, named as ``./paylake env`` prints them, from the connections.
+
+    Raises:
+        ValueError: see `stack_settings`.
+    """
+    return stack_settings().as_environment()
+
+
+def stack_settings() -> Settings:
+    """Paylake's settings from the connections.
+
+    What S3's connection says of keys, a session token, a profile or a role is passed on as it is, not what it leads to:
+    so whoever uses it renews what expires.
+
+    Raises:
+        ValueError: Kafka's connection names no server, or S3's wants a role by another way than STS's AssumeRole.
+    """
+    import boto3
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     kafka = kafka_config()
     # Callbacks of the connection (OAuth) are objects of this process; a program that needs them uses the connection.
     options = {name: value for name, value in kafka.items() if name not in _NOT_OPTIONS and not callable(value)}
-    s3 = S3Hook(aws_conn_id=LAKE_CONN_ID)
-    credentials = s3.get_credentials()
-    known = {
-        "KAFKA_BOOTSTRAP_SERVERS": kafka["bootstrap.servers"],
-        "KAFKA_OPTIONS": json.dumps(options) if options else None,
-        "S3_ENDPOINT_URL": s3.conn_config.get_service_endpoint_url("s3"),
-        "AWS_ACCESS_KEY_ID": credentials.access_key,
-        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
-        "AWS_SESSION_TOKEN": credentials.token,
-        "AWS_REGION": s3.conn_region_name,
-        "WAREHOUSE_DSN": warehouse_dsn(),
-    }
-    return {name: value for name, value in known.items() if value}
-
-
-def stack_settings() -> Settings:
-    """Paylake's settings from the connections."""
-    return Settings.from_environment(stack_environment())
+    lake = S3Hook(aws_conn_id=LAKE_CONN_ID).conn_config
+    if lake.role_arn and lake.assume_role_method != "assume_role":
+        raise ValueError(
+            f"the connection {LAKE_CONN_ID} wants a role by {lake.assume_role_method}, which jobs cannot do: let it"
+            " name a profile (profile_name) instead, or set AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE"
+        )
+    return Settings(
+        kafka_bootstrap_servers=kafka["bootstrap.servers"],
+        kafka_options=options,
+        s3_endpoint_url=lake.get_service_endpoint_url("s3"),
+        s3_access_key_id=lake.aws_access_key_id,
+        s3_secret_access_key=lake.aws_secret_access_key,
+        s3_session_token=lake.aws_session_token,
+        s3_profile=lake.profile_name,
+        s3_role={**lake.assume_role_kwargs, "RoleArn": lake.role_arn} if lake.role_arn else {},
+        s3_region=lake.region_name or boto3.Session(profile_name=lake.profile_name).region_name or DEFAULT_REGION,
+        sts_endpoint_url=lake.get_service_endpoint_url("sts", sts_connection_assume=True),
+        warehouse_dsn=warehouse_dsn(),
+    )
 
 
 @contextmanager

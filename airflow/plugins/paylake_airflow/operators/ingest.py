@@ -48,8 +48,9 @@ class IngestOperator(BaseOperator):
         from include.ingest import PartitionsStuckError, TopicMissingError, ingest
         from include.lake.bronze_log import BronzeLog
         from include.lake.positions import plain_positions
+        from include.lake.s3 import s3_client
 
-        domain, s3 = DOMAINS[self.domain], hooks.lake_s3()
+        domain, s3 = DOMAINS[self.domain], s3_client(hooks.stack_settings())
         try:
             report = ingest(domain, consumer_config=hooks.kafka_config(), s3=s3, stop=_never)
         except TopicMissingError as missing:
@@ -101,11 +102,11 @@ class FollowOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         """Follow; ends after ``on_kill``, when what was fetched is written."""
         from include.ingest import ingest
-        from include.lake.s3 import RequestsUnderWay
+        from include.lake.s3 import RequestsUnderWay, s3_client
 
         die_with_parent()
         beat(START_SECONDS)
-        domain, s3 = DOMAINS[self.domain], hooks.lake_s3()
+        domain, s3 = DOMAINS[self.domain], s3_client(hooks.stack_settings())
         # Who follows asks often whether to stop, also while Kafka or S3 is away: no more asking, no more moving.
         with beating(lambda: self._asked, RequestsUnderWay(s3).any):
             report = ingest(domain, consumer_config=hooks.kafka_config(), s3=s3, stop=self._stop, follow=True)

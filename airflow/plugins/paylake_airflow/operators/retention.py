@@ -71,9 +71,10 @@ class PruneStreamOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         """Delete them."""
         from include.fraud import checkpoint, ledger
+        from include.lake.s3 import s3_client
         from include.warehouse.connect import connect
 
         with connect(hooks.warehouse_dsn(), "paylake retention") as connection:
             batches = ledger.prune(connection, self.age)
-        files = checkpoint.remove_abandoned(hooks.lake_s3(), datetime.now(UTC) - self.age)
+        files = checkpoint.remove_abandoned(s3_client(hooks.stack_settings()), datetime.now(UTC) - self.age)
         self.log.info("%d batches of the ledger, %d unfinished files of the checkpoint", batches, files)

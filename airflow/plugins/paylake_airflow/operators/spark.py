@@ -175,6 +175,7 @@ def silver_told(state: SilverState, alarm: dict[str, Any] | None) -> SilverTold:
 
 def _is_behind(domain: Domain, settings: Settings) -> bool:
     from include.lake.bronze_log import BronzeLog
+    from include.lake.s3 import s3_client
     from include.quarantine import landing
     from include.warehouse.connect import connect
 
@@ -183,7 +184,7 @@ def _is_behind(domain: Domain, settings: Settings) -> bool:
             return True
     state = _silver_state(domain, settings)
     position = state.position if state else {}
-    return BronzeLog(hooks.lake_s3(), domain).end_positions(position) != position
+    return BronzeLog(s3_client(settings), domain).end_positions(position) != position
 
 
 def _silver_state(domain: Domain, settings: Settings) -> SilverState | None:

@@ -44,8 +44,9 @@ class DrainTopicsOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         """Drain one topic after the other."""
         from include.ingest import TopicMissingError, ingest
+        from include.lake.s3 import s3_client
 
-        s3 = hooks.lake_s3()
+        s3 = s3_client(hooks.stack_settings())
         for domain in DOMAINS.values():
             if domain.topic not in context["params"]["topics"]:
                 continue
