@@ -51,6 +51,8 @@ _KAFKA_AWAY = frozenset(
         # A topic that is just being made or deleted: asked again, the broker knows it fully, or no more at all.
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.UNKNOWN_TOPIC_ID,
+        # So the client library says that no partition has a leader at the moment, as after a broker's pause.
+        KafkaError._NOENT,
     }
 )
 

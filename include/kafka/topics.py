@@ -49,6 +49,7 @@ CHANGING = frozenset(
         KafkaError.UNKNOWN_TOPIC_ID,
         KafkaError._UNKNOWN_TOPIC,
         KafkaError._UNKNOWN_PARTITION,
+        KafkaError._NOENT,
     }
 )
 """Answers about a topic that is being made, deleted or led anew: the cluster has its name but cannot say more yet."""

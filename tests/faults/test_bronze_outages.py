@@ -238,6 +238,7 @@ def follower(settings: Settings, folder: Path, silence: Silence) -> Iterator[sub
         "AIRFLOW_HOME": str(folder),
         "AIRFLOW_CONN_LAKE_S3": json.dumps(s3),
         "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps(kafka),
+        "AIRFLOW_CONN_WAREHOUSE": settings.warehouse_dsn,
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "airflow" / "plugins")]),
         VARIABLE: silence.file,
     }
