@@ -331,7 +331,7 @@ def test_a_record_keeps_its_place_when_a_mended_contract_reads_another_id(
         record(0, body("T0", amount=200_000)),
         record(1, body("T1")),
         record(2, body("T1", amount=6000)),
-        record(3, body("T3" if all_of_them else "same")),
+        record(3, body("T3" if all_of_them else "T9")),
     ]
     counts = judge(own, TRANSACTIONS, *first)
     before = verdicts(conn)
@@ -340,7 +340,7 @@ def test_a_record_keeps_its_place_when_a_mended_contract_reads_another_id(
         record(0, body("T-0", amount=200_000)),
         record(1, body("T-1")),
         record(2, body("T-1", amount=6000)),
-        record(3, body("T-3" if all_of_them else "same")),
+        record(3, body("T-3" if all_of_them else "T9")),
     ]
     assert judge(own, TRANSACTIONS, *again, checkpoint="another, for the first was lost") == counts
     assert verdicts(conn) == before
