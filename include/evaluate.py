@@ -171,7 +171,7 @@ def _stage_labels(conn: psycopg.Connection, kafka_config: Mapping[str, Any], top
         nonlocal unreadable
         unreadable += (found.last or found.first) - found.first + 1
 
-    conn.execute(load_sql("stage_labels"))
+    conn.execute(load_sql("evaluate/stage_labels"))
     with conn.cursor() as cursor, cursor.copy("COPY label_staging FROM STDIN") as copy:
         for message in scan(kafka_config, topic, count):
             label = parse_label(message.value())
@@ -183,10 +183,10 @@ def _stage_labels(conn: psycopg.Connection, kafka_config: Mapping[str, Any], top
 
 
 def _score(conn: psycopg.Connection, unreadable: int) -> Evaluation:
-    conn.execute(load_sql("settle_labels"))
-    by_scenario = {row[0]: row[1:] for row in conn.execute(load_sql("score_scenarios"))}
-    rules = tuple(RuleScore(*row) for row in conn.execute(load_sql("score_rules")))
-    (verdicts,) = conn.execute(load_sql("count_all_verdicts")).fetchone() or (0,)
+    conn.execute(load_sql("evaluate/settle_labels"))
+    by_scenario = {row[0]: row[1:] for row in conn.execute(load_sql("evaluate/score_scenarios"))}
+    rules = tuple(RuleScore(*row) for row in conn.execute(load_sql("evaluate/score_rules")))
+    (verdicts,) = conn.execute(load_sql("evaluate/count_all_verdicts")).fetchone() or (0,)
     labels = sum(counts[0] for counts in by_scenario.values())
     judged = sum(fraud + genuine for _, fraud, genuine in by_scenario.values())
     _, genuine_alarmed, genuine_passed = by_scenario.pop(None, (0, 0, 0))

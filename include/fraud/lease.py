@@ -47,7 +47,7 @@ def acquire(conn: psycopg.Connection, holder: str, *, name: str = FRAUD_STREAM, 
     try:
         return _raise_epoch(conn, holder, name, patience)
     except errors.LockNotAvailable:
-        ended = conn.execute(load_sql("end_lease_holders"), {"application": APPLICATION_NAME}).fetchall()
+        ended = conn.execute(load_sql("fraud/end_lease_holders"), {"application": APPLICATION_NAME}).fetchall()
         log.warning("lease %s: ended %d database sessions of drivers that did not let go", name, len(ended))
         return _raise_epoch(conn, holder, name, patience)
 
@@ -55,7 +55,7 @@ def acquire(conn: psycopg.Connection, holder: str, *, name: str = FRAUD_STREAM, 
 def _raise_epoch(conn: psycopg.Connection, holder: str, name: str, patience: float) -> Lease:
     with conn.transaction():
         conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{round(patience * 1000)}ms",))
-        row = conn.execute(load_sql("acquire_lease"), {"name": name, "holder": holder}).fetchone()
+        row = conn.execute(load_sql("fraud/acquire_lease"), {"name": name, "holder": holder}).fetchone()
     assert row is not None  # noqa: S101 - INSERT .. RETURNING returns its row
     return Lease(name, row[0])
 

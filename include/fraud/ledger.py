@@ -48,7 +48,7 @@ def reached(conn: psycopg.Connection) -> Reached:
     """
     furthest: Positions = {}
     verdicts: list[datetime] = []
-    for plain, verdict in conn.execute(load_sql("stream_position")):
+    for plain, verdict in conn.execute(load_sql("fraud/stream_position")):
         verdicts += [verdict] if verdict else []
         for topic_id, partitions in positions_from_plain(plain).items():
             known = furthest.setdefault(topic_id, {})
@@ -59,7 +59,7 @@ def reached(conn: psycopg.Connection) -> Reached:
 
 def newest_entry(conn: psycopg.Connection, checkpoint_id: str) -> Entry | None:
     """What the ledger knows of a checkpoint; None for one that has committed nothing yet."""
-    row = conn.execute(load_sql("newest_batch"), {"checkpoint_id": checkpoint_id}).fetchone()
+    row = conn.execute(load_sql("fraud/newest_batch"), {"checkpoint_id": checkpoint_id}).fetchone()
     return None if row is None else Entry(row[0], positions_from_plain(row[1]))
 
 
@@ -119,7 +119,7 @@ def enter(
         "start": Jsonb(plain_positions(start)),
         "end": Jsonb(plain_positions(end)),
     }
-    conn.execute(load_sql("enter_batch"), values | asdict(counts))
+    conn.execute(load_sql("fraud/enter_batch"), values | asdict(counts))
 
 
 def prune(conn: psycopg.Connection, age: timedelta) -> int:
@@ -127,4 +127,4 @@ def prune(conn: psycopg.Connection, age: timedelta) -> int:
 
     What anybody asks of the ledger stays as it was, for each checkpoint there ever was: `newest_entry` and `reached`.
     """
-    return conn.execute(load_sql("prune_batches"), {"age": age}).rowcount
+    return conn.execute(load_sql("fraud/prune_batches"), {"age": age}).rowcount

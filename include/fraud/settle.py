@@ -156,7 +156,7 @@ class _Claimed:
 
 def _claim(conn: psycopg.Connection, valid: pa.Table, rules: Rules) -> _Claimed:
     merchants = pc.unique(valid["merchant_id"]).to_pylist()
-    risks: dict[str, str] = dict(conn.execute(load_sql("select_merchant_risks"), {"ids": merchants}).fetchall())
+    risks: dict[str, str] = dict(conn.execute(load_sql("fraud/select_merchant_risks"), {"ids": merchants}).fetchall())
     staged = staged_columns(valid, rules, risks)
     with conn.cursor(row_factory=dict_row) as cursor:
         cursor.execute("TRUNCATE verdict_staging")  # others of this transaction may be there
@@ -170,13 +170,13 @@ def _claim(conn: psycopg.Connection, valid: pa.Table, rules: Rules) -> _Claimed:
     if all_new:
         return _Claimed(len(frauds), valid.num_rows - len(frauds), 0, frauds)
     _note_duplicates(conn, valid["value"])
-    fraud, genuine, duplicates = conn.execute(load_sql("count_verdicts")).fetchone() or (0, 0, 0)
+    fraud, genuine, duplicates = conn.execute(load_sql("fraud/count_verdicts")).fetchone() or (0, 0, 0)
     return _Claimed(fraud, genuine, duplicates, frauds)
 
 
 def _note_duplicates(conn: psycopg.Connection, values: pa.ChunkedArray) -> None:
     """Note the records whose ``txn_id`` another record has; ``values`` are the bytes of those that are staged."""
-    places = [place for (place,) in conn.execute(load_sql("find_duplicates"))]
+    places = [place for (place,) in conn.execute(load_sql("fraud/find_duplicates"))]
     if places:
         raw = values.take(pa.array(places, pa.int64())).to_pylist()
         conn.execute(_statement("note_duplicates"), {"places": places, "raw": raw})
@@ -191,7 +191,7 @@ class _Place(NamedTuple):
 
 def _places(conn: psycopg.Connection, records: Iterable[Coordinates]) -> dict[Coordinates, _Place]:
     """The places of those of the records that have a verdict or are duplicates."""
-    found = conn.execute(load_sql("find_places"), quarantine.as_arrays(records)).fetchall()
+    found = conn.execute(load_sql("fraud/find_places"), quarantine.as_arrays(records)).fetchall()
     return {Coordinates(*record): _Place(name, txn_id) for *record, name, txn_id in found}
 
 
@@ -202,7 +202,7 @@ def _apart_from_renamed(conn: psycopg.Connection, valid: pa.Table) -> tuple[pa.T
     get a second one. What is new, as nearly always, costs one question.
     """
     read = (Span(*partition, *ends) for partition, ends in spans(valid).items())
-    if conn.execute(load_sql("any_settled"), quarantine.spans_as_arrays(read)).fetchone() == (False,):
+    if conn.execute(load_sql("fraud/any_settled"), quarantine.spans_as_arrays(read)).fetchone() == (False,):
         return valid, Counter()
     records = _coordinates(valid)
     places = _places(conn, records)
@@ -237,8 +237,8 @@ def _quarantine_row(outcome: Mapping[str, Any]) -> QuarantineRow:
 @cache
 def _statement(name: str, all_new: bool = False) -> Composed:
     columns = SQL(", ").join(Identifier(column.name) for column in TRANSACTIONS.contract.columns)
-    owned = SQL("" if all_new else load_sql("owned_claims"))
-    return SQL(load_sql(name)).format(columns=columns, body_hash=_body_hash(), owned=owned)
+    owned = SQL("" if all_new else load_sql("fraud/owned_claims"))
+    return SQL(load_sql(f"fraud/{name}")).format(columns=columns, body_hash=_body_hash(), owned=owned)
 
 
 def _body_hash() -> Composed:

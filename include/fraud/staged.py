@@ -16,7 +16,7 @@ from include.fraud.rules import RULE_NAMES, Rules
 
 
 def staged_columns(valid: pa.Table, rules: Rules, risks: Mapping[str, str]) -> pa.Table:
-    """The columns of ``include/sql/copy_verdicts.sql`` for valid transactions, which have those of `JUDGED_SCHEMA`.
+    """The columns of ``sql/fraud/copy_verdicts.sql`` for valid transactions, which have those of `JUDGED_SCHEMA`.
 
     ``risks`` is the risk level of each merchant that has one.
     """

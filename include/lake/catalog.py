@@ -141,7 +141,7 @@ def _load(settings: Settings, domain: Domain) -> StaticTable | None:
     with connect(settings.warehouse_dsn, "paylake catalog") as connection:
         try:
             found = connection.execute(
-                load_sql("silver_metadata"), {"catalog": CATALOG, "namespace": NAMESPACE, "table": domain.name}
+                load_sql("silver/metadata"), {"catalog": CATALOG, "namespace": NAMESPACE, "table": domain.name}
             ).fetchone()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             return None  # Spark makes the catalog's tables when it first needs them.

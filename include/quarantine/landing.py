@@ -24,13 +24,13 @@ REQUESTED_BYTES = 64 * 1024 * 1024
 
 def in_hand(conn: psycopg.Connection, domain: str) -> bool:
     """Whether a run has something to do in quarantine: somebody asked for it, or a run died in the middle."""
-    return conn.execute(load_sql("quarantine_in_hand"), {"domain": domain}).fetchone() == (True,)
+    return conn.execute(load_sql("quarantine/in_hand"), {"domain": domain}).fetchone() == (True,)
 
 
 def requested(conn: psycopg.Connection, domain: str) -> list[BronzeRecord]:
     """Records that somebody asked silver to take in, as they are in bronze; about `REQUESTED_BYTES` at most."""
     values = {"domain": domain, "limit_bytes": REQUESTED_BYTES}
-    return [BronzeRecord(*row) for row in conn.execute(load_sql("requested_records"), values)]
+    return [BronzeRecord(*row) for row in conn.execute(load_sql("quarantine/requested_records"), values)]
 
 
 def enter(
@@ -41,18 +41,18 @@ def enter(
     The records are the domain's from now on: they may have been refused when it had another name.
     """
     with conn.transaction():
-        conn.execute(load_sql("enter_landing"), as_arrays(landing) | {"domain": domain, "run": run})
+        conn.execute(load_sql("quarantine/enter_landing"), as_arrays(landing) | {"domain": domain, "run": run})
         refuse(conn, refused)
 
 
 def refuse(conn: psycopg.Connection, refused: Iterable[Coordinates]) -> None:
     """Say that silver does not take these records in, for which somebody had asked."""
-    conn.execute(load_sql("refuse_requests"), as_arrays(refused))
+    conn.execute(load_sql("quarantine/refuse_requests"), as_arrays(refused))
 
 
 def land(conn: psycopg.Connection, domain: str, run: str | None) -> int:
     """Mark what ``run`` takes in as done, for silver's newest snapshot is of that run; return how many that were."""
-    return conn.execute(load_sql("land_run"), {"domain": domain, "run": run}).rowcount
+    return conn.execute(load_sql("quarantine/land_run"), {"domain": domain, "run": run}).rowcount
 
 
 def forget(conn: psycopg.Connection, domain: str) -> int:
@@ -60,4 +60,4 @@ def forget(conn: psycopg.Connection, domain: str) -> int:
 
     After `land`, and after it was made sure that none of them, should it only be asleep, can still publish.
     """
-    return conn.execute(load_sql("forget_runs"), {"domain": domain}).rowcount
+    return conn.execute(load_sql("quarantine/forget_runs"), {"domain": domain}).rowcount

@@ -99,7 +99,7 @@ class Redrive:
         self._rules = rules
         self._show = show
         open_staging(conn)
-        conn.execute(load_sql("stage_requests"))
+        conn.execute(load_sql("quarantine/stage_requests"))
 
     def examine(self) -> Redriven:
         """Classify the chosen records that wait, and change nothing.
@@ -130,7 +130,7 @@ class Redrive:
                     frauds = self._settle(found, valid)
                 else:
                     places = (Coordinates.of(record) for record, _ in valid)
-                    self._conn.execute(load_sql("request_redrive"), quarantine.as_arrays(places))
+                    self._conn.execute(load_sql("quarantine/request_redrive"), quarantine.as_arrays(places))
             self._show(frauds)
         self._follow(found)
         return found
@@ -143,7 +143,7 @@ class Redrive:
             self._follow(found)
 
     def _follow(self, found: Redriven) -> None:
-        for domain, landed, refused, requested in self._conn.execute(load_sql("follow_requests")):
+        for domain, landed, refused, requested in self._conn.execute(load_sql("quarantine/follow_requests")):
             found.landed[domain], found.refused[domain], found.requested[domain] = landed, refused, requested
 
     def _chunks(self, found: Redriven) -> Iterator[tuple[str, list[Coordinates]]]:

@@ -1,4 +1,4 @@
-"""Every SQL statement longer than a line, one file each, and the one way to load them."""
+"""Every SQL statement longer than a line, one file each in its owner's folder, and the one way to load them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SQL_FOLDER = Path(__file__).parent
 
 @cache
 def load_sql(name: str) -> LiteralString:
-    """The text of ``include/sql/<name>.sql``.
+    """The text of ``include/sql/<name>.sql``; the name begins with the folder.
 
     Statements with ``{placeholders}`` are meant for ``psycopg.sql.SQL(...).format(...)``. The files are part of the
     program, which is why their text may count as literal for psycopg's types.

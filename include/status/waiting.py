@@ -81,7 +81,7 @@ def in_quarantine(stores: Stores) -> list[Waiting]:
         psycopg.Error: the warehouse does not answer.
     """
     with stores.warehouse() as connection:
-        rows = connection.execute(load_sql("quarantine_waiting")).fetchall()
+        rows = connection.execute(load_sql("status/quarantine_waiting")).fetchall()
     return [Waiting(QUARANTINE, domain, records, age(oldest.timestamp())) for domain, records, oldest in rows]
 
 

@@ -27,7 +27,7 @@ def problems(conn: psycopg.Connection) -> list[Problem]:
 
 def _redrives(conn: psycopg.Connection) -> Iterator[Problem]:
     """Records that somebody asked silver to take in, and that no run has taken or refused."""
-    for domain, count, seconds in conn.execute(load_sql("late_redrives"), {"seconds": REDRIVE_SECONDS}):
+    for domain, count, seconds in conn.execute(load_sql("status/late_redrives"), {"seconds": REDRIVE_SECONDS}):
         text = f"asked to leave quarantine, the first {duration(seconds)} ago, and taken in by no run: {records(count)}"
         if domain not in DOMAINS:
             back = f"`./paylake quarantine redrive --domain {domain}` takes the request back"

@@ -144,7 +144,7 @@ class ReferenceCheck(DomainCheck):
 
     def _quarantine(self, conn: psycopg.Connection) -> Iterator[Piece]:
         run = self._state.run if self._state else None
-        return selected(conn, load_sql("verify_quarantine"), domain=self.domain.name, run=run)
+        return selected(conn, load_sql("verify/quarantine"), domain=self.domain.name, run=run)
 
     def _is_loaded(self, conn: psycopg.Connection, state: SilverState) -> bool:
         """Whether gold says that it is at this very snapshot of silver."""
@@ -174,7 +174,7 @@ class ReferenceCheck(DomainCheck):
         for check, ids in wrong.items():
             self.find_ids(check, ids, _GOLD[check])
         ((self.report.gold,),) = conn.execute(statements.count()).fetchall()
-        ((_, self.report.redriven),) = conn.execute(load_sql("verify_counts"), {"domain": self.domain.name}).fetchall()
+        ((_, self.report.redriven),) = conn.execute(load_sql("verify/counts"), {"domain": self.domain.name}).fetchall()
         self.report.silver = staged
         return pa.Table.from_batches(narrow) if narrow else _no_rows(self.domain)
 

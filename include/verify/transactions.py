@@ -60,7 +60,7 @@ class TransactionsCheck(DomainCheck):
                 # This statement fixes what the transaction sees, so what has a place is in bronze by now.
                 position = reached(conn).positions
                 stores = stack.enter_context(self.reading())
-                places = Places(selected(conn, load_sql("verify_transactions"), domain=self.domain.name))
+                places = Places(selected(conn, load_sql("verify/transactions"), domain=self.domain.name))
                 self._check_claims(conn)
         deletes: dict[Partition, list[int]] = defaultdict(list)
 
@@ -91,18 +91,18 @@ class TransactionsCheck(DomainCheck):
 
     def _check_claims(self, conn: psycopg.Connection) -> None:
         wrong: dict[str, list[str]] = defaultdict(list)
-        if conn.execute(load_sql("verify_claims_agree")).fetchone() != (True,):
-            for check, txn_id in conn.execute(load_sql("verify_claims")):
+        if conn.execute(load_sql("verify/claims_agree")).fetchone() != (True,):
+            for check, txn_id in conn.execute(load_sql("verify/claims")):
                 wrong[check].append(txn_id)
             if not wrong:
                 what = f"{self.domain.name}: a row of the verdicts or of ops.transaction_seen is there twice"
                 self.report.findings.append(Finding("claims_differ", self.domain.name, what, 1))
-        for (txn_id,) in conn.execute(load_sql("verify_duplicates")):
+        for (txn_id,) in conn.execute(load_sql("verify/duplicates")):
             wrong["duplicate_of_nothing"].append(txn_id)
         for check, ids in wrong.items():
             self.find_ids(check, ids, _CLAIMS[check])
         ((self.report.conflicts, self.report.redriven),) = conn.execute(
-            load_sql("verify_counts"), {"domain": self.domain.name}
+            load_sql("verify/counts"), {"domain": self.domain.name}
         ).fetchall()
 
 

@@ -65,24 +65,24 @@ def count(conn: psycopg.Connection, domain: str, records: int, rejected: int, li
     While an alarm is open, more of the kind are added to it. Only for one who holds the domain's lock.
     """
     values = {"domain": domain, "records": records, "rejected": rejected, "share": limit.share}
-    counted = conn.execute(load_sql("count_window"), values).fetchone()
+    counted = conn.execute(load_sql("alarms/count_window"), values).fetchone()
     assert counted is not None  # noqa: S101 - the statement returns the row that it wrote
     if counted[0] < FEWEST_RECORDS:
         return
     if limit.is_exceeded(*counted):
-        conn.execute(load_sql("raise_alarm"), values)
+        conn.execute(load_sql("alarms/raise_alarm"), values)
     else:
         conn.execute("DELETE FROM ops.rejected_window WHERE domain = %(domain)s", values)
 
 
 def open_alarms(conn: psycopg.Connection, domain: str | None = None) -> list[Alarm]:
     """The alarms that nobody has accepted, one for each domain at most."""
-    return [Alarm(*row) for row in conn.execute(load_sql("open_alarms"), {"domain": domain})]
+    return [Alarm(*row) for row in conn.execute(load_sql("alarms/open_alarms"), {"domain": domain})]
 
 
 def accept(conn: psycopg.Connection, alarms: Iterable[Alarm]) -> list[Alarm]:
     """Close these alarms; returns those that are not what they were when they were read, and stay as they are."""
-    statement = load_sql("accept_alarm")
+    statement = load_sql("alarms/accept_alarm")
     return [alarm for alarm in alarms if not conn.execute(statement, _version(alarm)).rowcount]
 
 

@@ -162,14 +162,14 @@ def _load_once(silver: Silver, domain: Domain, conn: psycopg.Connection) -> Gold
 
 def read_watermark(conn: psycopg.Connection, domain: Domain) -> Watermark:
     """Up to where the domain's table is loaded."""
-    row = conn.execute(load_sql("read_watermark"), {"domain": domain.name}).fetchone()
+    row = conn.execute(load_sql("gold/read_watermark"), {"domain": domain.name}).fetchone()
     return Watermark(*row) if row else Watermark(None, 0, None, None)
 
 
 def _lock_watermark(conn: psycopg.Connection, domain: Domain) -> Watermark:
     name = {"domain": domain.name}
     conn.execute("INSERT INTO ops.gold_watermark (domain) VALUES (%(domain)s) ON CONFLICT DO NOTHING", name)
-    (row,) = conn.execute(load_sql("read_watermark") + " FOR UPDATE", name).fetchall()
+    (row,) = conn.execute(load_sql("gold/read_watermark") + " FOR UPDATE", name).fetchall()
     return Watermark(*row)
 
 
@@ -216,7 +216,7 @@ def _advance_watermark(conn: psycopg.Connection, domain: Domain, state: SilverSt
         "snapshot_id": state.snapshot_id,
         "rows": state.rows,
     }
-    conn.execute(load_sql("advance_watermark"), values)
+    conn.execute(load_sql("gold/advance_watermark"), values)
 
 
 class Statements:
@@ -232,7 +232,7 @@ class Statements:
 
     def stage(self) -> Composed:
         """Make the staging table."""
-        return SQL(load_sql("stage_gold")).format(columns=self._list(self.columns), table=self._table)
+        return SQL(load_sql("gold/stage_gold")).format(columns=self._list(self.columns), table=self._table)
 
     def copy(self) -> Composed:
         """Fill it."""
@@ -240,7 +240,7 @@ class Statements:
 
     def merge(self) -> Composed:
         """Merge it; returns the rows inserted and updated."""
-        return SQL(load_sql("merge_gold")).format(
+        return SQL(load_sql("gold/merge_gold")).format(
             table=self._table,
             key=self._key,
             mirror=Literal(self._mirror),
@@ -253,11 +253,11 @@ class Statements:
 
     def delete_absent(self) -> Composed:
         """Delete what silver does not hold."""
-        return SQL(load_sql("delete_absent")).format(table=self._table, key=self._key)
+        return SQL(load_sql("gold/delete_absent")).format(table=self._table, key=self._key)
 
     def compare(self) -> Composed:
         """Find where the table is not what was staged; returns kinds of difference and keys."""
-        return SQL(load_sql("verify_gold")).format(
+        return SQL(load_sql("verify/gold")).format(
             table=self._table,
             key=self._key,
             silver_columns=self._list(self.columns, "silver"),

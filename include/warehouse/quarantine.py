@@ -102,7 +102,7 @@ class Selection:
     done: bool | None = None
 
     def parameters(self) -> dict[str, Any]:
-        """The values for ``include/sql/quarantine_selection.sql``."""
+        """The values for ``include/sql/quarantine/selection.sql``."""
         reason = {key: value for key, value in (("code", self.code), ("field", self.field)) if value is not None}
         return {
             "domain": self.domain,
@@ -170,12 +170,12 @@ def store(conn: psycopg.Connection, rows: Iterable[QuarantineRow]) -> int:
         psycopg.errors.CheckViolation: a row came without a reason.
     """
     with conn.transaction(), conn.cursor() as cursor:
-        cursor.execute(load_sql("stage_quarantine"))
-        with cursor.copy(load_sql("copy_quarantine")) as copy:
+        cursor.execute(load_sql("quarantine/stage_quarantine"))
+        with cursor.copy(load_sql("quarantine/copy_quarantine")) as copy:
             copy.set_types(COPY_TYPES)
             for row in rows:
                 copy.write_row(_copy_row(row))
-        new = cursor.execute(load_sql("store_quarantine")).rowcount
+        new = cursor.execute(load_sql("quarantine/store_quarantine")).rowcount
         # The caller's transaction may store more than once.
         cursor.execute("DROP TABLE quarantine_staging")
     return new
@@ -183,7 +183,7 @@ def store(conn: psycopg.Connection, rows: Iterable[QuarantineRow]) -> int:
 
 def counts(conn: psycopg.Connection, domain: str) -> dict[str, int]:
     """Records that wait in quarantine, by reason code; a record with several codes counts for each of them."""
-    rows = conn.execute(load_sql("count_quarantine"), {"domain": domain}).fetchall()
+    rows = conn.execute(load_sql("quarantine/count_quarantine"), {"domain": domain}).fetchall()
     return dict(rows)
 
 
@@ -201,28 +201,30 @@ def newest(conn: psycopg.Connection, selection: Selection, limit: int) -> list[K
 
 def knows(conn: psycopg.Connection, domain: str) -> bool:
     """Whether any record or alarm is of the domain, which may have left the registry."""
-    return conn.execute(load_sql("quarantine_knows"), {"domain": domain}).fetchone() == (True,)
+    return conn.execute(load_sql("quarantine/knows"), {"domain": domain}).fetchone() == (True,)
 
 
 def find(conn: psycopg.Connection, coordinates: Coordinates) -> tuple[Kept, bytes | None] | None:
     """A record and its value as it came; None when it is not in quarantine and never was."""
-    row = conn.execute(load_sql("show_quarantine"), coordinates._asdict()).fetchone()
+    row = conn.execute(load_sql("quarantine/show_quarantine"), coordinates._asdict()).fetchone()
     return None if row is None else (_kept(row[:-1]), row[-1])
 
 
 def lock_waiting(conn: psycopg.Connection, spans: Iterable[Span]) -> set[Coordinates]:
     """The waiting records within ``spans``, which nobody else can mark or take until the transaction ends."""
-    return {Coordinates(*row) for row in conn.execute(load_sql("lock_waiting"), spans_as_arrays(sorted(spans)))}
+    return {
+        Coordinates(*row) for row in conn.execute(load_sql("quarantine/lock_waiting"), spans_as_arrays(sorted(spans)))
+    }
 
 
 def take_waiting(conn: psycopg.Connection, chosen: Iterable[Coordinates]) -> list[BronzeRecord]:
     """Those of the chosen records that still wait, in any order; locked as by `lock_waiting`."""
-    return [BronzeRecord(*row) for row in conn.execute(load_sql("take_waiting"), as_arrays(chosen))]
+    return [BronzeRecord(*row) for row in conn.execute(load_sql("quarantine/take_waiting"), as_arrays(chosen))]
 
 
 def mark_redriven(conn: psycopg.Connection, landed: Iterable[Coordinates]) -> None:
     """Mark records as done, in the transaction that gives them their place; those that do not wait stay as they are."""
-    conn.execute(load_sql("mark_redriven"), as_arrays(landed))
+    conn.execute(load_sql("quarantine/mark_redriven"), as_arrays(landed))
 
 
 def choose(conn: psycopg.Connection, selection: Selection, chunk: int) -> Iterator[Chosen]:
@@ -254,7 +256,7 @@ def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
 
 
 def _selecting(name: str) -> Composed:
-    return SQL(load_sql(name)).format(selection=SQL(load_sql("quarantine_selection")))
+    return SQL(load_sql(f"quarantine/{name}")).format(selection=SQL(load_sql("quarantine/selection")))
 
 
 def _kept(row: tuple[Any, ...]) -> Kept:

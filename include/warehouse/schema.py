@@ -77,20 +77,25 @@ def apply_schema(conn: psycopg.Connection) -> None:
         _create_wanted(conn, tables)
         if _applied_fingerprint(conn) == fingerprint and not _differences(conn, tables):
             return
-        conn.execute(load_sql("ops"))
+        conn.execute(load_sql("schema/ops"))
         for table in tables:
             _create_or_migrate(conn, table)
             conn.execute(comments(table))
-        conn.execute(load_sql("indexes"))
+        conn.execute(load_sql("schema/indexes"))
         conn.execute(_views())
         conn.execute(_grants(tables))
         if differences := _differences(conn, tables):
             raise SchemaError(differences)
-        conn.execute(load_sql("record_fingerprint"), {"fingerprint": fingerprint})
+        conn.execute(load_sql("schema/record_fingerprint"), {"fingerprint": fingerprint})
 
 
 def _fingerprint(conn: psycopg.Connection, tables: tuple[Table, ...]) -> str:
-    parts = [load_sql("ops"), load_sql("indexes"), _grants(tables).as_string(conn), _views().as_string(conn)]
+    parts = [
+        load_sql("schema/ops"),
+        load_sql("schema/indexes"),
+        _grants(tables).as_string(conn),
+        _views().as_string(conn),
+    ]
     for table in tables:
         parts += [table.name, table_body(table).as_string(conn), comments(table).as_string(conn)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -105,12 +110,12 @@ def _applied_fingerprint(conn: psycopg.Connection) -> str | None:
 
 def _views() -> Composed:
     columns = SQL(", ").join(Identifier(column.name) for column in contract_columns(TRANSACTIONS.contract))
-    return SQL(load_sql("views")).format(contract_columns=columns)
+    return SQL(load_sql("schema/views")).format(contract_columns=columns)
 
 
 def _grants(tables: tuple[Table, ...]) -> Composed:
     names = SQL(", ").join(Identifier("public", table.name) for table in tables)
-    return SQL(load_sql("grants")).format(domain_tables=names)
+    return SQL(load_sql("schema/grants")).format(domain_tables=names)
 
 
 def _wanted_name(table: Table) -> str:
@@ -125,8 +130,8 @@ def _create_wanted(conn: psycopg.Connection, tables: tuple[Table, ...]) -> None:
 
 def _shape(conn: psycopg.Connection, relation: str) -> Shape:
     name = {"relation": relation}
-    columns = conn.execute(load_sql("catalog_columns"), name).fetchall()
-    constraints = conn.execute(load_sql("catalog_constraints"), name).fetchall()
+    columns = conn.execute(load_sql("schema/catalog_columns"), name).fetchall()
+    constraints = conn.execute(load_sql("schema/catalog_constraints"), name).fetchall()
     return Shape(dict(columns), {name: Constraint(*rest) for name, *rest in constraints})
 
 
@@ -173,7 +178,7 @@ def _differences(conn: psycopg.Connection, tables: tuple[Table, ...]) -> list[st
     for table in tables:
         found, wanted = _shapes(conn, table)
         differences += _table_differences(table.name, found, wanted) if found.columns else [f"no table {table.name}"]
-    for relation in CREATED_BY_FILES.findall(load_sql("ops") + load_sql("views")):
+    for relation in CREATED_BY_FILES.findall(load_sql("schema/ops") + load_sql("schema/views")):
         if conn.execute("SELECT to_regclass(%s)", (relation,)).fetchone() == (None,):
             differences.append(f"no table or view {relation}")
     return differences

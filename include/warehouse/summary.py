@@ -80,7 +80,7 @@ def rows_of(conn: psycopg.Connection, table: LayerTable) -> LayerRows:
         return _count(conn, table)
     except psycopg.errors.QueryCanceled:
         name = {"table": f"{table.schema}.{table.name}"}
-        ((rows,),) = conn.execute(load_sql("estimated_rows"), name).fetchall()
+        ((rows,),) = conn.execute(load_sql("status/estimated_rows"), name).fetchall()
         return LayerRows(table.name, rows, None, exact=False)
 
 
@@ -89,7 +89,7 @@ def _exists(conn: psycopg.Connection, table: LayerTable) -> bool:
 
 
 def _count(conn: psycopg.Connection, table: LayerTable) -> LayerRows:
-    query = SQL(load_sql("layer_rows")).format(
+    query = SQL(load_sql("status/layer_rows")).format(
         changed_at=Identifier(table.changed_at),
         relation=Identifier(table.schema, table.name),
         condition=SQL(table.counted),
@@ -105,4 +105,4 @@ def last_frauds(conn: psycopg.Connection, limit: int) -> list[FraudEvent]:
         psycopg.errors.UndefinedTable: the schema was not applied yet.
     """
     with conn.cursor(row_factory=class_row(FraudEvent)) as cursor:
-        return cursor.execute(load_sql("last_frauds"), {"limit": limit}).fetchall()
+        return cursor.execute(load_sql("status/last_frauds"), {"limit": limit}).fetchall()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -59,7 +60,16 @@ def test_physical_type_cannot_carry_other_sql():
 
 
 def test_sql_files_are_loaded_by_name():
-    assert load_sql("ops").startswith("-- Paylake's own books")
-    assert all(load_sql(path.stem).strip() for path in SQL_FOLDER.glob("*.sql"))
+    assert load_sql("schema/ops").startswith("-- Paylake's own books")
     with pytest.raises(FileNotFoundError):
-        load_sql("no_such_statement")
+        load_sql("schema/no_such_statement")
+
+
+def test_each_sql_file_is_loaded_by_somebody_and_each_that_is_loaded_is_there():
+    files = {str(path.relative_to(SQL_FOLDER).with_suffix("")) for path in SQL_FOLDER.rglob("*.sql")}
+    code = "\n".join(path.read_text() for path in SQL_FOLDER.parent.rglob("*.py"))
+    named = set(re.findall(r'load_sql\(\s*"([^"]+)"', code))
+    # Those of two modules, which load a statement of their own folder by its name alone.
+    for owner, function in (("fraud", "_statement"), ("quarantine", "_selecting")):
+        named |= {f"{owner}/{name}" for name in re.findall(rf'{function}\(\s*"([^"]+)"', code)}
+    assert named == files
