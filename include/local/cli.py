@@ -169,7 +169,10 @@ def airflow(context: typer.Context) -> None:
 def run_tests(
     context: typer.Context,
     suite: Annotated[
-        str, typer.Argument(help="all, lint, unit, integration, foreign, faults, or another folder of tests/")
+        str,
+        typer.Argument(
+            help="all, lint, unit, integration, foreign, faults, another folder of tests/; servers keeps those of the tests"
+        ),
     ] = "all",
 ) -> None:
     """Run lint, types, contracts and all tests, or one suite of them; further arguments are pytest's."""

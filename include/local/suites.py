@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Event
 
+from include.lifetime import stop_on_signals
 from include.local.errors import StackError
 from include.local.layout import CLONE
+from include.local.testing import store_servers
 
 CONTRACTS = CLONE / "include" / "contracts"
-SUITES = ("all", "lint", "unit", "integration")
+SERVERS = "servers"
+SUITES = ("all", "lint", "unit", "integration", SERVERS)
 
 
 def run_suite(suite: str, arguments: Sequence[str]) -> int:
     """Run a suite; ``arguments`` go to pytest. Returns the exit code: 0 only when everything passed.
 
+    The suite ``servers`` is none: it keeps the servers of the tests until it is interrupted.
+
     Raises:
-        StackError: there is no such suite.
+        StackError: there is no such suite, or the servers do not start.
     """
+    if suite == SERVERS:
+        return _keep_servers()
     if suite not in SUITES and not (CLONE / "tests" / suite).is_dir():
         raise StackError(f"There is no suite {suite!r}; there are {', '.join(SUITES)} and the folders of tests/.")
     failed = _lint() if suite in ("all", "lint") else []
@@ -29,6 +38,17 @@ def run_suite(suite: str, arguments: Sequence[str]) -> int:
     if failed:
         print(f"failed: {', '.join(failed)}", flush=True)
     return status or int(bool(failed))
+
+
+def _keep_servers() -> int:
+    """Print, for a shell, where the servers are, and keep them until SIGINT or SIGTERM."""
+    stop = Event()
+    stop_on_signals(stop)
+    with store_servers() as environment:
+        for name, value in {**environment, "PAYLAKE_TEST_ENV": "1"}.items():
+            print(f"export {name}={shlex.quote(value)}", flush=True)
+        stop.wait()
+    return 0
 
 
 def _lint() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -311,3 +312,19 @@ def test_only_processes_of_this_stack_are_its_own(stack: Stack) -> None:
         for process in (own, other):
             process.kill()
             process.wait()
+
+
+def test_servers_are_kept_for_tests_until_they_are_told_to_stop() -> None:
+    with subprocess.Popen([CLONE / "paylake", "test", "servers"], stdout=subprocess.PIPE, text=True) as keeping:
+        assert keeping.stdout is not None
+        exports: dict[str, str] = {}
+        while "PAYLAKE_TEST_ENV" not in exports:
+            (word,) = shlex.split(keeping.stdout.readline().removeprefix("export "))
+            name, _, value = word.partition("=")
+            exports[name] = value
+        with psycopg.connect(exports["WAREHOUSE_DSN"]) as connection:
+            assert connection.execute("SELECT count(*) FROM users").fetchone() == (0,)
+        keeping.send_signal(signal.SIGINT)
+        assert keeping.wait(60) == 0
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(exports["WAREHOUSE_DSN"])
