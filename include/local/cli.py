@@ -171,7 +171,7 @@ def run_tests(
     suite: Annotated[
         str,
         typer.Argument(
-            help="all, lint, unit, integration, foreign, faults, another folder of tests/; servers keeps those of the tests"
+            help="all, lint, unit, integration, foreign, faults, another folder of tests/, or servers: keeps them"
         ),
     ] = "all",
 ) -> None:
