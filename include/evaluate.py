@@ -23,9 +23,9 @@ from rich.table import Table
 from include.kafka.scan import scan
 from include.kafka.topics import LABELS_TOPIC, TopicTimeoutError, UnknownTopicError
 from include.kafka.unreadable import Unreadable
+from include.postgres import connect
 from include.settings import MissingSettingError, Settings
 from include.sql import load_sql
-from include.warehouse.connect import connect
 
 
 @dataclass(frozen=True, slots=True)

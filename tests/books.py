@@ -16,9 +16,9 @@ from include.fraud.sink import Batch, Sink
 from include.kafka.topics import ensure_topics, reset_topics
 from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_client
+from include.postgres import connect
 from include.settings import Settings
 from include.verify import Report, verify
-from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
 from tests.fraud import judged
 

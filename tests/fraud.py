@@ -15,8 +15,8 @@ from include.domains import TRANSACTIONS, Domain
 from include.fraud.judged import JUDGED_SCHEMA, judge
 from include.fraud.rules import RULE_NAMES, RULES_FILE, Fired, Rules, load_rules
 from include.lake.records import BronzeRecord
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
 from tests.classified import classify_records
 from tests.warehouse import drop_database, scratch_database

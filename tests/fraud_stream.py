@@ -19,9 +19,9 @@ from confluent_kafka import Producer
 
 from include.domains import CHECKPOINTS_BUCKET, TRANSACTIONS
 from include.lake.s3 import s3_client
+from include.postgres import connect
 from include.settings import Settings
 from include.spark.fraud_stream import EXIT_REFUSED
-from include.warehouse.connect import connect
 from tests.books import remove_checkpoint
 from tests.bronze import drain
 from tests.processes import command_line

@@ -65,7 +65,7 @@ def environment(settings: Settings, home: Path) -> dict[str, str]:
 def start_quarantine(settings: Settings, home: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """Start ``./paylake quarantine`` in this Python environment."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "include.local.cli", "quarantine", *arguments],
+        [sys.executable, "-P", "-m", "include.cli", "quarantine", *arguments],
         env=environment(settings, home),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -23,12 +23,12 @@ from confluent_kafka.admin import AdminClient
 from include.domains import BRONZE_BUCKET, SILVER_BUCKET, Domain
 from include.kafka.topics import ensure_topics, reset_topics
 from include.lake.s3 import s3_client
+from include.postgres import connect
 from include.quality.limit import RejectedLimit
 from include.settings import Settings
 from include.spark.session import spark_session
 from include.spark.silver_run import SilverReport, run
 from include.warehouse import gold
-from include.warehouse.connect import connect
 from include.warehouse.gold import GoldReport
 from tests.books import begin_anew
 from tests.bronze import drain

@@ -17,8 +17,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from include.lake.catalog import RecordCounts, SilverState
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 
 # A sum needs no sorting, for which a full disk has no room.
 CHECKSUM = "SELECT count(*), sum(hashtextextended((to_jsonb(t) - %s::text[])::text, 0)::numeric) FROM {} AS t"

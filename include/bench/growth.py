@@ -18,8 +18,8 @@ from include.domains import TRANSACTIONS
 from include.fraud.ledger import reached
 from include.ingest import Limits
 from include.kafka.topics import end_offsets, topic_id
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 
 FEW, MANY = 100, 50_000
 """Objects of one partition when measuring begins; each step that is measured adds one."""

@@ -16,8 +16,8 @@ from include.domains import TRANSACTIONS
 from include.fraud.ledger import reached
 from include.generators.traffic import new_run_id
 from include.kafka.topics import end_offsets, topic_id
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 
 SECONDS = 300.0
 WARM_UP_SECONDS = 30.0

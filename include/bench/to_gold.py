@@ -20,8 +20,8 @@ from include.generators.reference import reference_records
 from include.generators.transactions import now
 from include.local.clients import airflow_api
 from include.local.secrets import load_secrets
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from include.warehouse.gold import load
 
 _NEW = 40

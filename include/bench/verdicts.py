@@ -11,9 +11,9 @@ from include.bench.stream import CHECKPOINT, begin_anew, forget_checkpoint
 from include.bench.submit import JOBS, OWN_JOBS, SECONDS, SPARKS_OWN_JVM, BenchError, rate_of, running
 from include.bench.traffic import RECORDS, produce, take_in
 from include.domains import TRANSACTIONS
+from include.postgres import connect
 from include.settings import Settings
 from include.verify import verify as verify_books
-from include.warehouse.connect import connect
 
 _DONE = """
     SELECT coalesce(sum(records), 0)::bigint, coalesce(sum(records) FILTER (WHERE batch_id > 0), 0)::bigint,

@@ -33,10 +33,10 @@ from include.fraud import ledger
 from include.fraud.lease import APPLICATION_NAME, Lease, hold
 from include.fraud.rules import Rules
 from include.fraud.settle import Counts, Settled, open_staging, settle, settle_apart, stored_frauds, together
+from include.postgres import connect
 from include.quality.columns import VALID, with_outcome
 from include.quality.isolate import lies_in_records, try_twice
 from include.retries import tell
-from include.warehouse.connect import connect
 
 PATIENCE_SECONDS = 300.0
 _FIRST_PAUSE = 0.5

@@ -20,9 +20,9 @@ from pyiceberg.table.refs import SnapshotRefType
 from include.domains import Domain
 from include.lake.positions import Positions, positions_from_json
 from include.lake.s3 import s3_credentials
+from include.postgres import connect
 from include.settings import Settings
 from include.sql import load_sql
-from include.warehouse.connect import connect
 
 CATALOG = "lake"
 NAMESPACE = "silver"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from include.local.errors import StackError
+from include.errors import StackError
 from include.local.java import Java, find_java
 from include.local.layout import Stack
 from include.local.ports import Ports, why_unusable

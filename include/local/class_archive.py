@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
+from include.errors import StackError
 from include.local.airflow import program_environment
 from include.local.cache import lock_of, mark_used
-from include.local.errors import StackError
 from include.local.jars import jar_folder
 from include.local.java import Java
 from include.local.layout import Stack, locked

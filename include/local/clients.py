@@ -6,9 +6,9 @@ import os
 import shlex
 import socket
 
+from include.airflow_api import AirflowApi
+from include.errors import StackError
 from include.local import kafka, minio, postgres
-from include.local.airflow_api import AirflowApi
-from include.local.errors import StackError
 from include.local.layout import Stack
 from include.local.ports import HOST
 from include.local.processes import without_foreign

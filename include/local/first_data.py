@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from include.airflow_api import AirflowApi, AirflowApiError
 from include.domains import GENERATED_REFERENCE, Generator
+from include.errors import StackError
 from include.local import airflow, clients
-from include.local.airflow_api import AirflowApi, AirflowApiError
-from include.local.errors import StackError
 from include.local.steps import Task
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from include.warehouse.summary import layer_rows
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from include.airflow_api import AirflowApiError
 from include.ingest.patience import kafka_away
 from include.lake.s3 import s3_client
 from include.local import clients, kafka, postgres
 from include.local.airflow import COMPONENTS, WATCHDOG
-from include.local.airflow_api import AirflowApiError
 from include.local.layout import Stack
 from include.local.secrets import Secrets
 

@@ -7,8 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+from include.errors import StackError
 from include.local.cache import lock_of, mark_used
-from include.local.errors import StackError
 from include.local.java import Java, proxy_options
 from include.local.layout import Stack, locked
 from include.local.steps import Task

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from include.local.errors import StackError
+from include.errors import StackError
 
 OLDEST_JAVA = 17
 MEND = "install a JDK or JRE 17 or 21 (Debian, Ubuntu: apt install openjdk-17-jre-headless) or set JAVA_HOME to one"

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from include.local.errors import StackError
+from include.errors import StackError
 from include.local.layout import CLONE
 
 STOP_SECONDS = 120.0

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from include.local.errors import StackError
+from include.errors import StackError
 from include.local.ports import Ports
 
 CLONE = Path(__file__).resolve().parents[2]

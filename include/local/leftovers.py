@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import psutil
 
+from include.errors import StackError
 from include.local import postgres
-from include.local.errors import StackError
 from include.local.layout import Stack
 from include.local.processes import STACK_ID_VARIABLE
 

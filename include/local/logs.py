@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from include.local.errors import StackError
+from include.errors import StackError
 
 FRAUD_DAG = "fraud_stream"
 FRAUD_MARK = "FRAUD "

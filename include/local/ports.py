@@ -7,7 +7,7 @@ import os
 import socket
 from dataclasses import asdict, astuple, dataclass, fields
 
-from include.local.errors import StackError
+from include.errors import StackError
 
 HOST = "127.0.0.1"
 HIGHEST = 65535

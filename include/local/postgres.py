@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
+from include.errors import StackError
 from include.local.cache import lock_of, mark_used
-from include.local.errors import StackError
 from include.local.layout import Stack, locked
 from include.local.ports import HOST
 from include.local.processes import Process

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from include.errors import StackError
 from include.local import postgres
-from include.local.errors import StackError
 from include.local.layout import Stack, foreign_files
 from include.local.start import down
 

@@ -7,7 +7,7 @@ import json
 import secrets
 from dataclasses import dataclass, fields
 
-from include.local.errors import StackError
+from include.errors import StackError
 from include.local.layout import Stack, write_private
 
 

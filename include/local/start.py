@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 
+from include.errors import StackError
 from include.local import airflow, checks, health, kafka, minio, postgres
 from include.local.display import shown
-from include.local.errors import StackError
 from include.local.jars import jar_folder
 from include.local.java import Java, find_java
 from include.local.layout import Stack, locked, make_home, remembered_ports

@@ -16,7 +16,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from include.local.errors import CancelledError, StackError
+from include.errors import CancelledError, StackError
 
 POLL_SECONDS = 0.2
 LAST_LINES = 12

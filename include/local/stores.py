@@ -8,8 +8,8 @@ from confluent_kafka.admin import AdminClient
 from include.domains import BUCKETS
 from include.kafka.topics import TOPICS, ensure_topics
 from include.lake.s3 import s3_client
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
 
 

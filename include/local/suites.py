@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event
 
+from include.errors import StackError
 from include.lifetime import stop_on_signals
-from include.local.errors import StackError
 from include.local.layout import CLONE
 from include.local.testing import store_servers
 

@@ -10,10 +10,10 @@ from include.local import clients, kafka, minio
 from include.local.layout import Stack
 from include.local.ports import HOST
 from include.local.secrets import Secrets
+from include.postgres import connect
 from include.settings import Settings
 from include.status.flow import flow
 from include.status.render import render
-from include.warehouse.connect import connect
 from include.warehouse.databases import WAREHOUSE_OWNER
 from include.warehouse.summary import FraudEvent, last_frauds
 

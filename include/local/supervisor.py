@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-from include.local.errors import StackError
+from include.errors import StackError
 from include.local.layout import Stack, write_private
 from include.local.processes import Process, own_environment
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 from rich.console import Console
 
+from include.errors import StackError
 from include.local import airflow, clients, postgres
-from include.local.errors import StackError
 from include.local.keeper import announce, kept
 from include.local.layout import Stack, locate
 from include.local.ports import Ports

@@ -20,12 +20,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from include.errors import StackError
 from include.lifetime import die_with_parent
 from include.liveness import HUNG_SECONDS, START_SECONDS
 from include.local import health, minio
 from include.local.airflow import COMPONENTS, WATCHDOG
 from include.local.cache import mark_used
-from include.local.errors import StackError
 from include.local.jars import jar_folder
 from include.local.layout import Stack, locate
 from include.local.secrets import load_secrets

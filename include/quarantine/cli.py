@@ -26,6 +26,7 @@ from include.lake.bronze_log import BronzeLog
 from include.lake.objects import CorruptObjectError
 from include.lake.records import Original
 from include.lake.s3 import s3_client
+from include.postgres import connect
 from include.quarantine.options import (
     ANY_TOPIC_ID,
     AsJson,
@@ -54,7 +55,6 @@ from include.quarantine.render import (
 from include.quarantine.wake import wake
 from include.settings import MissingSettingError, Settings
 from include.warehouse import alarms, quarantine
-from include.warehouse.connect import connect
 from include.warehouse.quarantine import Coordinates, Kept, Selection
 from include.warehouse.schema import SchemaError, apply_schema
 

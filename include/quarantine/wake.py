@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from include.local.airflow_api import AirflowApi
-from include.local.errors import StackError
+from include.airflow_api import AirflowApi
+from include.errors import StackError
 
 
 def wake(domains: Sequence[str]) -> str | None:

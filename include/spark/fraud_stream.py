@@ -35,12 +35,12 @@ from include.heartbeat import beating
 from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_away, s3_client
 from include.lifetime import die_with_parent, stop_on_signals
+from include.postgres import connect
 from include.settings import MissingSettingError, Settings
 from include.spark.bronze_source import DEFAULT_MAX_BYTES, DEFAULT_MAX_RECORDS, OffsetRange, offset_ranges
 from include.spark.collector import RangeCollector
 from include.spark.late_worker import outlasting_late_workers
 from include.spark.session import checkpoint_location, spark_session
-from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
 
 EXIT_REFUSED = 2

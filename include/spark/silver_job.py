@@ -23,6 +23,7 @@ from include.lake.catalog import SilverState, silver_state
 from include.lake.positions import Positions
 from include.lake.records import BronzeRecord
 from include.lake.silver_files import remove_stray_files
+from include.postgres import connect
 from include.quality import Rejected
 from include.quality.columns import OUTCOME, REJECTED, TOMBSTONE, VALID, outcome_batch, with_outcome
 from include.quality.isolate import unprocessable
@@ -34,7 +35,6 @@ from include.spark.classified import as_classified, classified, classified_range
 from include.spark.silver_schema import COORDINATES, VERSION_COLUMN, table_schema
 from include.spark.silver_table import Book, SilverTable
 from include.warehouse import alarms
-from include.warehouse.connect import connect
 from include.warehouse.quarantine import Coordinates, QuarantineRow, Span, lock_waiting, store
 
 log = logging.getLogger("paylake.silver")

@@ -16,12 +16,12 @@ from include.lake.catalog import silver_state
 from include.lake.positions import plain_positions
 from include.lake.s3 import s3_client
 from include.lake.silver_files import stray_files
+from include.postgres import connect
 from include.quality.limit import RejectedLimit
 from include.quarantine import landing
 from include.settings import Settings
 from include.spark.silver_intake import Intake
 from include.spark.silver_job import Done
-from include.warehouse.connect import connect
 
 _LOCK = "SELECT pg_advisory_lock(hashtext('paylake.silver'), hashtext(%s))"
 _TRY_LOCK = "SELECT pg_try_advisory_lock(hashtext('paylake.silver'), hashtext(%s))"

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from include.airflow_api import AirflowApi
 from include.domains import DOMAINS
 from include.fraud.ledger import reached
-from include.local.airflow_api import AirflowApi
 from include.settings import Settings
 from include.status import lag, tasks, warehouse
 from include.status.asking import SECONDS, ask

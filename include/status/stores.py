@@ -11,8 +11,8 @@ from confluent_kafka.admin import AdminClient
 
 from include.ingest.source import admin_client
 from include.lake.s3 import s3_client
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from include import pools
+from include.airflow_api import AirflowApi
 from include.domains import DOMAINS, REFERENCE_DOMAINS
-from include.local.airflow_api import AirflowApi
 from include.status.asking import one_line
 from include.status.problems import Problem
 from include.status.times import age, duration
@@ -73,7 +73,7 @@ def look(api: AirflowApi, logs: Path | None) -> tuple[list[FailedTask], list[Pro
     """The failed tasks, and all that is wrong in Airflow, they among it. ``logs``: the folder of the tasks' logs.
 
     Raises:
-        include.local.airflow_api.AirflowApiError: it does not answer, or refuses.
+        include.airflow_api.AirflowApiError: it does not answer, or refuses.
         Anything that comes of an answer which is not Airflow's.
     """
     dags = {dag["dag_id"]: dag for dag in api.dags()}

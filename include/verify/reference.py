@@ -18,13 +18,13 @@ from include.lake.bronze_log import ObjectContent
 from include.lake.catalog import ForeignSnapshotError, SilverState, changed_rows, silver_state
 from include.lake.objects import CorruptObjectError
 from include.lake.records import BronzeRecord
+from include.postgres import connect
 from include.sql import load_sql
 from include.verify.domain import DomainCheck
 from include.verify.offsets import Partition, contained
 from include.verify.places import QUARANTINE, SILVER, Piece, Placed, Places, selected, silver_pieces
 from include.verify.report import DomainReport
 from include.verify.superseded import Explanation, Superseded
-from include.warehouse.connect import connect
 from include.warehouse.gold import Statements, aligned, stage
 
 _GOLD = {

@@ -12,6 +12,7 @@ from psycopg import IsolationLevel
 from include.fraud.ledger import reached
 from include.lake.bronze_log import ObjectContent
 from include.lake.positions import Positions
+from include.postgres import connect
 from include.quality import Tombstone, classify
 from include.sql import load_sql
 from include.verify.domain import DomainCheck
@@ -19,7 +20,6 @@ from include.verify.offsets import Partition, below, missing_from
 from include.verify.places import DUPLICATE, FRAUD, GENUINE, QUARANTINE, Placed, Places, selected
 from include.verify.reference import without_place
 from include.verify.report import DomainReport, Finding
-from include.warehouse.connect import connect
 
 _CLAIMS = {
     "two_verdicts": "both in FraudTransaction and in GenuineTransaction",

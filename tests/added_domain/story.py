@@ -14,10 +14,10 @@ from confluent_kafka.admin import AdminClient
 
 from include.domains import DOMAINS
 from include.kafka.topics import ensure_topics, reset_topics
+from include.postgres import connect
 from include.settings import Settings
 from include.spark.session import spark_session
 from include.verify import verify
-from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
 from tests.bronze import drain
 from tests.silver import load_gold, run_silver

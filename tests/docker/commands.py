@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from include.local.errors import StackError
+from include.errors import StackError
 
 LAST_LINES = 40
 

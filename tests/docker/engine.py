@@ -23,8 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from include.errors import StackError
 from include.lifetime import die_with_parent
-from include.local.errors import StackError
 from include.local.keeper import announce, kept
 from include.local.layout import locate, locked
 from tests.docker import stand_ins

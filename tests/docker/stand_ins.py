@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import distribution
 from pathlib import Path
 
-from include.local.errors import StackError
+from include.errors import StackError
 from include.local.layout import CLONE, locate, locked
 from tests.docker import debian
 from tests.docker.commands import run

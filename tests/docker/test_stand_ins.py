@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from include.local.errors import StackError
+from include.errors import StackError
 from tests.docker import stand_ins
 from tests.docker.engine import Engine
 

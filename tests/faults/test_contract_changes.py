@@ -17,8 +17,8 @@ import yaml
 
 from include.contracts.contract import ENVELOPES
 from include.domains import MERCHANTS, TRANSACTIONS, Domain
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
 from tests.books import assert_balanced, begin_anew, judge_all
 from tests.envelopes import changed, connected, framed
@@ -33,7 +33,7 @@ PREAMBLE = """
 import json
 from include.domains import MERCHANTS, TRANSACTIONS
 from include.settings import Settings
-from include.warehouse.connect import connect
+from include.postgres import connect
 from include.warehouse.schema import apply_schema
 from tests.books import assert_balanced, judge_all
 from tests.silver import load_gold, run_silver

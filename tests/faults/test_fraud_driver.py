@@ -16,9 +16,9 @@ from include.fraud.checkpoint import CheckpointError, check_checkpoint
 from include.fraud.lease import APPLICATION_NAME
 from include.heartbeat import SILENCE_SECONDS, VARIABLE, Silence
 from include.lake.s3 import s3_client
+from include.postgres import connect
 from include.settings import Settings
 from include.spark.fraud_stream import EXIT_REFUSED, EXIT_STALE
-from include.warehouse.connect import connect
 from tests.books import assert_balanced, begin_anew, remove_checkpoint
 from tests.fraud_stream import WAIT_SECONDS, Driver, Stream
 from tests.servers import Servers, wait_until

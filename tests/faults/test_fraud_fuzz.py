@@ -10,8 +10,8 @@ import pytest
 from include.domains import TRANSACTIONS
 from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_client
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from tests.books import assert_balanced, begin_anew, judge_all
 from tests.silver import World
 from tests.wild import wild_values

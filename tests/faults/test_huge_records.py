@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from include.domains import MERCHANTS, TRANSACTIONS
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from tests.books import assert_balanced, begin_anew, remove_checkpoint
 from tests.bronze import drain
 from tests.fraud_stream import WAIT_SECONDS, Stream

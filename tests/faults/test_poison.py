@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka import Producer
 
 from include.domains import MERCHANTS, TRANSACTIONS
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from tests.books import assert_balanced, begin_anew, remove_checkpoint
 from tests.bronze import drain
 from tests.fraud_stream import WAIT_SECONDS, Stream

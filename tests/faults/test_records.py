@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from include.domains import TRANSACTIONS
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from tests.books import assert_balanced, begin_anew, judge_all
 from tests.bronze import drain
 from tests.transactions import produce_transactions, transaction

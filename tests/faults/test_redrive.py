@@ -19,9 +19,9 @@ from include.lake.catalog import SilverState, silver_state
 from include.local import airflow, clients
 from include.local.java import find_java
 from include.local.secrets import load_secrets
+from include.postgres import connect
 from include.settings import Settings
 from include.spark.silver_run import SilverReport
-from include.warehouse.connect import connect
 from paylake_airflow.operators.spark import SilverTold, _is_behind, _silver_extra, silver_told
 from tests.books import assert_balanced, begin_anew, judge_all
 from tests.bronze import drain

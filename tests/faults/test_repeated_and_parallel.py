@@ -12,8 +12,8 @@ import pytest
 
 from include.domains import DOMAINS, REFERENCE_DOMAINS, TRANSACTIONS
 from include.fraud.lease import StaleLeaseError
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from tests.books import assert_balanced, begin_anew, judge_all
 from tests.bronze import drain
 from tests.silver import World, load_gold, run_silver, worker_process

@@ -11,9 +11,9 @@ import pytest
 from include.domains import REFERENCE_DOMAINS
 from include.lake.bronze_log import BronzeLog
 from include.lake.records import BronzeRecord
+from include.postgres import connect
 from include.quality import Valid, classify
 from include.settings import Settings
-from include.warehouse.connect import connect
 from tests.books import assert_balanced
 from tests.silver import World, load_gold, run_silver, worker_process
 from tests.wild import wild_values

@@ -21,11 +21,11 @@ from include.ingest.stuck import stuck_partitions
 from include.kafka.bounds import MAX_RECORD_BYTES
 from include.kafka.unreadable import Probe, Unreadable
 from include.lake.records import BronzeRecord
+from include.postgres import connect
 from include.quality import Rejected, classify
 from include.quarantine.cli import app
 from include.settings import Settings
 from include.verify import Report, verify
-from include.warehouse.connect import connect
 from paylake_airflow import hooks
 from paylake_airflow.operators.ingest import RequireReadableOperator
 from tests.books import assert_balanced, judge_all

@@ -16,8 +16,8 @@ from confluent_kafka.admin import AdminClient
 
 from include.domains import TRANSACTIONS
 from include.kafka.topics import end_offsets, topic_id
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from tests.books import begin_anew
 from tests.bronze import drain
 
@@ -61,7 +61,7 @@ def produce(settings: Settings, partitions: int) -> None:
 
 def verify_as_a_user(home: Path) -> tuple[int, dict[str, object]]:
     """Run the command; its exit code and its JSON."""
-    command = [sys.executable, "-P", "-m", "include.local.cli", "verify", "--domain", "transactions", "--json"]
+    command = [sys.executable, "-P", "-m", "include.cli", "verify", "--domain", "transactions", "--json"]
     # The rows were not put there by the stream, whose ledger therefore says nothing of them.
     command += ["--wait", "0"]
     environment = os.environ | {"PAYLAKE_HOME": str(home), "PYTHONPATH": str(REPOSITORY)}

@@ -23,8 +23,8 @@ from include.lake.catalog import SilverState
 from include.local import postgres
 from include.local.layout import Stack
 from include.local.supervisor import Supervisor
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from include.warehouse.gold import GoldReport, LakeSilver, load_from
 from tests.books import assert_balanced, begin_anew, judge_all
 from tests.servers import Servers, own_servers, wait_until

@@ -28,10 +28,10 @@ from include.kafka.topics import ensure_topics
 from include.lake.bronze_log import BronzeLog
 from include.lake.records import BronzeRecord, Original
 from include.lake.s3 import s3_client
+from include.postgres import connect
 from include.quarantine.cli import app as quarantine_cli
 from include.settings import Settings
 from include.verify import Report, verify
-from include.warehouse.connect import connect
 from tests.books import begin_anew, judge_all
 from tests.bronze import drain
 from tests.foreign.clients import (

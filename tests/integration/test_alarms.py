@@ -11,12 +11,12 @@ import psycopg
 import pytest
 
 from include.domains import MERCHANTS, PROFILES
+from include.postgres import connect
 from include.quality.limit import RejectedLimit
 from include.settings import Settings
 from include.status.warehouse import problems
 from include.warehouse import alarms
 from include.warehouse.alarms import open_alarms
-from include.warehouse.connect import connect
 from include.warehouse.quarantine import QuarantineRow, store
 from tests.fraud import warehouse_copy, warehouse_template
 from tests.quarantine import run_quarantine

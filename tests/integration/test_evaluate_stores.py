@@ -16,8 +16,8 @@ from include.evaluate import RuleScore, ScenarioScore, evaluate
 from include.generators.producer import RecordProducer
 from include.generators.records import encode
 from include.kafka.topics import TOPICS, TopicSpec, UnknownTopicError, ensure_topics
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
 from tests.warehouse import scratch_database
 

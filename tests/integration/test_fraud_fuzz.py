@@ -17,8 +17,8 @@ from include.fraud.lease import acquire
 from include.fraud.rules import RULES_FILE, load_rules
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from tests.fraud import judged, warehouse_template
 from tests.wild import json_values
 

@@ -22,8 +22,8 @@ from include.fraud.rules import RULES_FILE, Rules, load_rules
 from include.fraud.settle import Counts
 from include.fraud.sink import Batch, Sink, Written
 from include.lake.records import BronzeRecord
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from tests.fraud import judged, warehouse_copy, warehouse_template
 from tests.servers import wait_until
 

@@ -16,8 +16,8 @@ import pytest
 
 from include.domains import ACCOUNTS, PROFILES
 from include.lake.catalog import SilverState
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from include.warehouse.gold import BrokenContractError, IncompleteReadError, load_from
 from include.warehouse.schema import apply_schema
 from tests.warehouse import SilverTable, account_row, all_rows, scratch_database, user_row

@@ -18,11 +18,11 @@ from include.lake.incoming import IncomingRecords
 from include.lake.objects import encode, object_key
 from include.lake.records import IncomingRecord
 from include.lake.s3 import s3_client
+from include.postgres import connect
 from include.settings import Settings
 from include.spark.session import spark_session
 from include.status import lag
 from include.status.stores import Stores
-from include.warehouse.connect import connect
 from include.warehouse.gold import LakeSilver, load, load_from
 from include.warehouse.schema import apply_schema
 from tests.bronze import any_topic_id

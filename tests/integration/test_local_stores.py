@@ -21,11 +21,11 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
+from include.errors import StackError
 from include.kafka.topics import TOPICS
 from include.lake.s3 import s3_client
 from include.local import clients, health, postgres
 from include.local.cache import lock_of
-from include.local.errors import StackError
 from include.local.layout import CLONE, Stack, locate
 from include.local.leftovers import find as processes_of
 from include.local.ports import HOST, Ports
@@ -36,7 +36,7 @@ from include.local.start import down
 from include.local.status import status
 from include.local.supervisor import Supervisor
 from include.local.up import start_stores_and_jars
-from include.warehouse.connect import connect
+from include.postgres import connect
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -175,7 +175,7 @@ FOREIGN = {
 def paylake(stack: Stack, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command of this stack in ``folder``, as ./paylake does once it has its Python."""
     return subprocess.run(
-        [sys.executable, "-P", "-m", "include.local.cli", *arguments],
+        [sys.executable, "-P", "-m", "include.cli", *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(CLONE), "PAYLAKE_HOME": os.path.relpath(stack.home, folder)} | environment,
         capture_output=True,

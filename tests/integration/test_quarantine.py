@@ -22,12 +22,12 @@ from include.fraud.rules import RULES_FILE, load_rules
 from include.fraud.settle import Counts, open_staging, settle_locked
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
+from include.postgres import connect
 from include.quality.limit import RejectedLimit
 from include.quarantine import landing
 from include.settings import Settings
 from include.status.warehouse import problems
 from include.warehouse import alarms, quarantine
-from include.warehouse.connect import connect
 from include.warehouse.quarantine import Coordinates, QuarantineRow
 from include.warehouse.summary import layer_rows
 from tests.fraud import judged, warehouse_copy, warehouse_template

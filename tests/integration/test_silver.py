@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from include.domains import ACCOUNTS, BRONZE_BUCKET, MERCHANTS, PROFILES, SILVER_BUCKET
 from include.lake.catalog import SilverState, branch_parents, changed_rows, data_files, silver_state
 from include.lake.silver_files import stray_files
+from include.postgres import connect
 from include.quality.limit import RejectedLimit
 from include.settings import Settings
 from include.spark import silver_table
@@ -25,7 +26,6 @@ from include.spark.silver_run import SilverReport, domain_lock, take_along
 from include.spark.silver_schema import table_schema
 from include.spark.silver_table import Book, ConflictError, SilverTable
 from include.warehouse.alarms import Alarm, accept, open_alarms
-from include.warehouse.connect import connect
 from tests.silver import SUBMIT_SECONDS, World, await_condition, merchant, merchants, run_silver
 
 pytestmark = pytest.mark.integration

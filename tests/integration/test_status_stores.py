@@ -20,6 +20,7 @@ from include.domains import BRONZE_BUCKET, PROFILES, TRANSACTIONS
 from include.ingest import PartitionsStuckError
 from include.kafka.topics import end_offsets, topic_id
 from include.lake.bronze_log import BronzeLog
+from include.postgres import connect
 from include.settings import Settings
 from include.status import lag, waiting
 from include.status.flow import Flow, flow
@@ -28,7 +29,6 @@ from include.status.render import render
 from include.status.stores import Stores
 from include.status.waiting import OPEN_TRANSACTION, Waiting, behind_open_transactions
 from include.verify import verify
-from include.warehouse.connect import connect
 from include.warehouse.schema import apply_schema
 from paylake_airflow.behind import all_behind
 from paylake_airflow.behind import behind as behind_by_connections

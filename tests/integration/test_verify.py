@@ -23,12 +23,12 @@ from include.lake.incoming import IncomingRecords
 from include.lake.objects import encode, object_key
 from include.lake.records import IncomingRecord
 from include.lake.s3 import s3_client
+from include.postgres import connect
 from include.settings import Settings
 from include.verify import Finding, Report, verify
 from include.verify.cli import verify_command
 from include.verify.kafka_log import fix_end
 from include.verify.transactions import TransactionsCheck
-from include.warehouse.connect import connect
 from tests.books import assert_balanced, begin_anew, judge_all
 from tests.bronze import drain
 from tests.servers import wait_until

@@ -9,11 +9,11 @@ from pyspark.sql import SparkSession
 
 from include.domains import BRONZE_BUCKET, MERCHANTS, SILVER_BUCKET
 from include.lake.catalog import silver_state
+from include.postgres import connect
 from include.settings import Settings
 from include.spark.session import spark_session
 from include.spark.silver_table import MAX_FILES, Book, SilverTable
 from include.verify import Report, verify
-from include.warehouse.connect import connect
 from include.warehouse.gold import load
 from tests.books import assert_balanced, begin_anew, remove_objects
 from tests.silver import World, merchant, merchants, run_silver

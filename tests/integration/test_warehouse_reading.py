@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier, Literal
 
+from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.connect import connect
 from include.warehouse.quarantine import QuarantineRow, counts, store
 from include.warehouse.schema import apply_schema
 from include.warehouse.summary import last_frauds, layer_rows

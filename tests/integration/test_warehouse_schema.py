@@ -14,9 +14,9 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from include.contracts import Contract
 from include.domains import PROFILES
+from include.postgres import connect
 from include.settings import Settings
 from include.warehouse import schema
-from include.warehouse.connect import connect
 from include.warehouse.schema import SchemaError, apply_schema
 from include.warehouse.tables import domain_tables, gold_table
 from tests.warehouse import scratch_database, user_row

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from include.contracts import ContractError, contract, load_contract
-from include.contracts.dictionary import data_dictionary
+from include.dictionary import data_dictionary
 from include.domains import DOMAINS
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.local.errors import StackError
+from include.errors import StackError
 from include.local.layout import CLONE, SOCKET_PATH_LIMIT, Stack, locate, locked, write_private
 from include.local.ports import HOST, Ports, why_unusable
 from include.local.secrets import ensure_secrets, load_secrets

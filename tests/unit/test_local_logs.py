@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from include.local.errors import StackError
+from include.errors import StackError
 from include.local.layout import Stack, locate
 from include.local.logs import follow, names, show
 

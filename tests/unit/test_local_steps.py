@@ -13,8 +13,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from include.errors import StackError
 from include.local.display import shown
-from include.local.errors import StackError
 from include.local.steps import Runner, State, Step, Task
 from tests.processes import alive
 
@@ -172,7 +172,7 @@ def test_a_terminal_shows_every_step() -> None:
 
 def test_termination_is_like_ctrl_c() -> None:
     """What ``kill`` sends is turned into the same clean stop."""
-    from include.local.cli import _interrupt
+    from include.cli import _interrupt
 
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 from rich.console import Console
 
-from include.local.airflow_api import AirflowApi
+from include.airflow_api import AirflowApi
 from include.status.asking import ask, one_line
 from include.status.flow import Flow
 from include.status.lag import Lag

@@ -16,12 +16,12 @@ import typer
 from airflow.sdk.exceptions import AirflowNotFoundException
 from rich.console import Console
 
+from include.airflow_api import AirflowApi
+from include.errors import StackError
 from include.evaluate import evaluate_command
 from include.generators.cli import app as generators
 from include.local import logs as log_files
-from include.local.airflow_api import AirflowApi
 from include.local.display import shown
-from include.local.errors import StackError
 from include.local.first_data import await_read, follow
 from include.local.steps import Runner, Step
 from include.local.summary import print_data

@@ -11,9 +11,9 @@ import time
 from psycopg import sql
 
 from include.domains import TRANSACTIONS
+from include.postgres import connect
 from include.settings import Settings
 from include.spark.session import jdbc_url, spark_session
-from include.warehouse.connect import connect
 from include.warehouse.tables import verdict_tables
 
 _TABLE = "bench_verdicts"

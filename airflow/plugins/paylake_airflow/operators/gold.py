@@ -31,7 +31,7 @@ class GoldLoadOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Load and tell."""
-        from include.warehouse.connect import connect
+        from include.postgres import connect
         from include.warehouse.gold import load
 
         domain, settings = REFERENCE_DOMAINS[self.domain], hooks.stack_settings()

@@ -72,7 +72,7 @@ class PruneStreamOperator(BaseOperator):
         """Delete them."""
         from include.fraud import checkpoint, ledger
         from include.lake.s3 import s3_client
-        from include.warehouse.connect import connect
+        from include.postgres import connect
 
         with connect(hooks.warehouse_dsn(), "paylake retention") as connection:
             batches = ledger.prune(connection, self.age)

@@ -176,8 +176,8 @@ def silver_told(state: SilverState, alarm: dict[str, Any] | None) -> SilverTold:
 def _is_behind(domain: Domain, settings: Settings) -> bool:
     from include.lake.bronze_log import BronzeLog
     from include.lake.s3 import s3_client
+    from include.postgres import connect
     from include.quarantine import landing
-    from include.warehouse.connect import connect
 
     with connect(settings.warehouse_dsn, "paylake silver") as connection:
         if landing.in_hand(connection, domain.name):
@@ -194,8 +194,8 @@ def _silver_state(domain: Domain, settings: Settings) -> SilverState | None:
 
 
 def _alarm(domain: Domain, settings: Settings) -> dict[str, Any] | None:
+    from include.postgres import connect
     from include.warehouse.alarms import open_alarms
-    from include.warehouse.connect import connect
 
     with connect(settings.warehouse_dsn, "paylake silver") as connection:
         found = open_alarms(connection, domain.name)
@@ -217,7 +217,7 @@ def _silver_extra(
     domain: Domain, settings: Settings, state: SilverState, now: SilverTold, told: SilverTold | None
 ) -> dict[str, Any]:
     from include.lake.positions import plain_positions
-    from include.warehouse.connect import connect
+    from include.postgres import connect
     from include.warehouse.quarantine import counts
 
     before = told.totals if told and told.table_uuid == now.table_uuid else {}
@@ -245,8 +245,8 @@ class RequireAcceptanceOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Look."""
+        from include.postgres import connect
         from include.warehouse.alarms import open_alarms
-        from include.warehouse.connect import connect
 
         with connect(hooks.warehouse_dsn(), "paylake silver") as connection:
             found = open_alarms(connection, self.domain)

@@ -33,9 +33,9 @@ class VerifyOperator(BaseOperator):
     def execute(self, context: Context) -> list[str]:
         """Verify and tell."""
         from include.domains import DOMAINS
+        from include.postgres import connect
         from include.verify import verify
         from include.verify.cli import summary
-        from include.warehouse.connect import connect
         from include.warehouse.quarantine import counts
 
         settings = hooks.stack_settings()

@@ -1,6 +1,6 @@
 """The data dictionary: what the contracts say, as a page to read.
 
-``python -m include.contracts.dictionary`` prints it; a test keeps ``docs/data-dictionary.md`` equal to that output.
+``python -m include.dictionary`` prints it; a test keeps ``docs/data-dictionary.md`` equal to that output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def data_dictionary() -> str:
 def _lines() -> Iterator[str]:
     yield "# Data dictionary"
     yield ""
-    yield "Made from `include/contracts/` by `python -m include.contracts.dictionary`; change it there."
+    yield "Made from `include/contracts/` by `python -m include.dictionary`; change it there."
     yield ""
     yield "*No placeholder*: a text that stands for none, such as `N/A`, `--` or `unknown`, counts as missing."
     for domain in DOMAINS.values():

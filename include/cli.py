@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from include.errors import StackError
 from include.local import clients, postgres
-from include.local.errors import StackError
 from include.local.layout import Stack, locate
 from include.local.processes import own_environment, without_foreign
 from include.local.secrets import Secrets, load_secrets

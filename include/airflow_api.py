@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from include.local.errors import StackError
+from include.errors import StackError
 
 
 class AirflowApiError(StackError):
