@@ -315,3 +315,8 @@ for file in pathlib.Path({str(DAGS)!r}).glob("*.py"):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n") == [*([""] * len(list(DAGS.glob("*.py")))), ""]
+
+
+def test_a_topic_is_watched_half_a_minute_after_its_dag_was_released() -> None:
+    """Airflow begins to watch an asset when it reads a file after that; its own interval is 30 s."""
+    assert int(SETTINGS.get("AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL", "30")) <= 30
