@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -566,8 +567,9 @@ def test_what_is_old_goes_and_what_is_at_work_stays(story: Story) -> None:
     layout, airflow = story.stack.layout, story.airflow
     (driver,), (stream,) = story.stack.drivers(), airflow.unfinished("fraud_stream")
     assert airflow.run("bronze_profiles") == "success"
-    runs = airflow.get("dags/bronze_profiles/dagRuns", limit=100, order_by="-id")["dag_runs"]
-    newest = next(run["dag_run_id"] for run in runs if run["run_type"] != "manual")
+    runs = airflow.get("dags/bronze_profiles/dagRuns", limit=100)["dag_runs"]
+    by_itself = [run for run in runs if run["run_type"] != "manual"]
+    newest = max(by_itself, key=lambda run: datetime.fromisoformat(run["queued_at"]))["dag_run_id"]
     assert len(runs) > 1
     young = airflow.asset_events("bronze/account-folder")
     assert young
