@@ -7,12 +7,13 @@ removed, and its time says when the entry was last used.
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 UNUSED_DAYS = 30
 """After so many days without use an entry is removed; whoever needs it then makes it anew."""
@@ -73,15 +74,8 @@ def _held(lock: Path) -> Iterator[bool]:
 
 
 def _is_running(entry: Path) -> bool:
-    name = os.fsencode(f"/{entry.name}")
-    return any(name in _command_line(path) for path in Path("/proc").glob("[0-9]*/cmdline"))
-
-
-def _command_line(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""  # it ended meanwhile
+    commands = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
+    return any(f"/{entry.name}" in word for words in commands for word in words)
 
 
 def _remove(entry: Path) -> bool:
