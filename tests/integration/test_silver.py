@@ -417,6 +417,24 @@ def test_many_files_become_few(world: World, spark: SparkSession, monkeypatch: p
     assert_clean(world)
 
 
+def test_a_newer_row_has_its_file_written_anew_and_as_many_as_there_are_files_have_all(
+    world: World, spark: SparkSession
+) -> None:
+    for number in range(3):
+        world.produce(merchant(number))
+        run_here(world)
+    before = world.files()
+    world.produce(merchant(1, 2))
+    assert run_here(world).changed == 1
+    merged = world.files()
+    assert len(before.keys() & merged.keys()) == 2
+    world.produce(*merchants(range(4), 3))
+    assert run_here(world).changed == 4
+    assert not merged.keys() & world.files().keys()
+    assert world.rows("merchant_id", "date") == [(f"M{number:04}", date(2026, 1, 3)) for number in range(4)]
+    assert_clean(world)
+
+
 def test_files_that_nobody_knows_are_removed_by_a_run_without_news(world: World, spark: SparkSession) -> None:
     world.produce(*merchants(range(3)))
     run_here(world)
