@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka.admin import AdminClient
 from psycopg.sql import SQL, Identifier
@@ -93,7 +93,7 @@ def judge_all(settings: Settings, domain: Domain = TRANSACTIONS) -> None:
 
 def assert_balanced(settings: Settings, *domains: Domain, wait_seconds: float = 60.0) -> Report:
     """Verify these domains (all, when none is named) from the stores themselves."""
-    chosen = {"domains": domains} if domains else {}
+    chosen: dict[str, Any] = {"domains": domains} if domains else {}
     report = verify(settings, wait_seconds=wait_seconds, **chosen)
     assert report.balanced, report.problems()
     return report

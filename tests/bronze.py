@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import psutil
 from confluent_kafka import KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # the library forgot to list one
 
 from include.domains import BRONZE_BUCKET, TRANSACTIONS, Domain, Kind
 from include.ingest import IngestError, IngestReport, Limits, ingest
@@ -76,7 +76,7 @@ class Kafka:
     """A plain client of the test's Kafka."""
 
     def __init__(self, settings: Settings) -> None:
-        self.config = {"bootstrap.servers": settings.kafka_bootstrap_servers}
+        self.config: dict[str, Any] = {"bootstrap.servers": settings.kafka_bootstrap_servers}
         self.admin = AdminClient(self.config)
 
     def create(self, topic: str, partitions: int = 2, **config: str) -> None:

@@ -55,8 +55,8 @@ def environment(settings: Settings, home: Path) -> dict[str, str]:
         "PAYLAKE_HOME": str(home / "no-stack"),
         "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
         "S3_ENDPOINT_URL": settings.s3_endpoint_url or "",
-        "AWS_ACCESS_KEY_ID": settings.s3_access_key_id,
-        "AWS_SECRET_ACCESS_KEY": settings.s3_secret_access_key,
+        "AWS_ACCESS_KEY_ID": settings.s3_access_key_id or "",
+        "AWS_SECRET_ACCESS_KEY": settings.s3_secret_access_key or "",
         "WAREHOUSE_DSN": settings.warehouse_dsn,
         "PYTHONPATH": str(CLONE),
     }

@@ -20,7 +20,7 @@ from include.spark.session import configuration, spark_session
 def look(spark: SparkSession, uri: str, environment: dict[str, str] | None) -> str:
     """List the bucket."""
     jvm: Any = spark._jvm
-    own = spark.sparkContext._jsc.hadoopConfiguration()  # type: ignore[attr-defined]
+    own = spark.sparkContext._jsc.hadoopConfiguration()
     path = jvm.org.apache.hadoop.fs.Path(uri)
     try:
         if environment is None:

@@ -55,7 +55,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.s3: S3Client = s3_client(self.settings)
-        self._kafka = {"bootstrap.servers": self.settings.kafka_bootstrap_servers}
+        self._kafka: dict[str, Any] = {"bootstrap.servers": self.settings.kafka_bootstrap_servers}
 
     def wipe(self) -> None:
         """No record, no row, a new topic."""

@@ -32,7 +32,7 @@ def produce_transactions(settings: Settings, values: Iterable[bytes | None], par
     limits = {"enable.idempotence": True, "message.max.bytes": 1_048_588}
     producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, **limits})
     for number, value in enumerate(values):
-        place = {} if partition is None else {"partition": partition}
+        place: dict[str, Any] = {} if partition is None else {"partition": partition}
         producer.produce(TRANSACTIONS.topic, value, key=f"U{number % 50}", **place)
         producer.poll(0)
     assert producer.flush(60) == 0

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_kafka_killed_under_producing_and_following_loses_and_doubles_nothing(
 
 
 def outlast_minio(
-    settings: Settings, servers: Servers, *, megabytes: int, seconds: float, per_second: int, **consumer_config: object
+    settings: Settings, servers: Servers, *, megabytes: int, seconds: float, per_second: int, **consumer_config: Any
 ) -> None:
     """Stop MinIO for so many seconds, and until so much was produced; the writer must not grow, and go on by itself."""
     topic = TransactionsTopic(settings)

@@ -6,6 +6,7 @@ import random
 import socket
 import time
 from collections import Counter
+from threading import Event
 from urllib.parse import urlsplit
 
 import pytest
@@ -91,18 +92,19 @@ def test_a_writer_that_starts_while_another_writes_does_not_take_kafka_for_short
     topic.produce(10)
     drain(TRANSACTIONS, settings)
     s3 = s3_client(settings)
-    overtaken: list[object] = []
+    overtaken = Event()
 
     def be_overtaken(**_: object) -> None:
         """When the starting writer knows Kafka's ends and is about to ask for those of bronze."""
-        if not overtaken:
-            overtaken.append(topic.produce(50))
+        if not overtaken.is_set():
+            overtaken.set()
+            topic.produce(50)
             drain(TRANSACTIONS, settings)
 
     s3.meta.events.register("before-call.s3.ListObjectsV2", be_overtaken)
     config = {"bootstrap.servers": settings.kafka_bootstrap_servers}
     ingest(TRANSACTIONS, consumer_config=config, s3=s3, stop=lambda: False)
-    assert overtaken
+    assert overtaken.is_set()
     topic.assert_each_record_is_in_bronze_once()
 
 

@@ -144,7 +144,7 @@ def test_merchants_of_two_contracts_side_by_side(settings: Settings, conn: psyco
         *LOAD_AND_SHOW,
     )
     old = [["M0001", None, None, 1]]
-    new = [["M0002", "Faro", "555 1", 2], ["M0003", "Faro", None, 1], ["M0005", "Faro", None, 3]]
+    new: list[list[Any]] = [["M0002", "Faro", "555 1", 2], ["M0003", "Faro", None, 1], ["M0005", "Faro", None, 3]]
     assert said == [
         [*old, *new, {"quarantined": [4, 5]}],
         [*old, *new, {"quarantined": [4, 5]}],

@@ -41,7 +41,8 @@ def test_1_500_transactions_of_900_kb_wait_for_a_stream_with_a_heap_of_700_mb(
 
     def judged() -> int:
         with connect(settings.warehouse_dsn) as conn:
-            return conn.execute(VERDICTS).fetchall()[0][0]
+            count: int = conn.execute(VERDICTS).fetchall()[0][0]
+            return count
 
     with stream.driver() as driver:
         wait_until(lambda: driver.jvm.poll() is not None or judged() == RECORDS, "all have a verdict", 2 * WAIT_SECONDS)

@@ -120,7 +120,7 @@ def test_what_comes_late_is_scored_not_skipped(settings: Settings, time: str) ->
         drain(TRANSACTIONS, settings)
         judge_all(settings)
     with connect(settings.warehouse_dsn) as conn:
-        found = dict(conn.execute("SELECT txn_id, is_fraud FROM transactions").fetchall())
+        found: dict[str, bool] = dict(conn.execute("SELECT txn_id, is_fraud FROM transactions").fetchall())
     assert (found["T0000005"], found["T0000006"]) == (False, True)
     assert len(found) == 6
     assert_balanced(settings, TRANSACTIONS)

@@ -137,4 +137,5 @@ def command_lines() -> list[str]:
 
 
 def secrets(settings: Settings) -> list[str]:
+    assert settings.s3_secret_access_key
     return [settings.s3_secret_access_key, str(conninfo_to_dict(settings.warehouse_dsn)["password"])]

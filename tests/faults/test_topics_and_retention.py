@@ -25,7 +25,7 @@ QUICK = Limits(flush_seconds=0.05, gap_seconds=0.3, check_seconds=0.05)
 
 def kafka_values(topic: TransactionsTopic) -> dict[int, list[bytes | None]]:
     found: dict[int, list[bytes | None]] = defaultdict(list)
-    for message in scan(topic.kafka.config, TRANSACTIONS.topic, unreadable=pytest.fail):
+    for message in scan(topic.kafka.config, TRANSACTIONS.topic, unreadable=lambda one: pytest.fail(str(one))):
         found[message.partition() or 0].append(message.value())
     return dict(found)
 

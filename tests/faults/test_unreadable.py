@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from click.testing import Result
 from confluent_kafka import Producer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from include.domains import TRANSACTIONS
 from include.ingest import Limits, PartitionsStuckError, ingest
@@ -131,7 +130,7 @@ def test_what_cannot_be_read_stops_its_partition_only_and_is_named_and_stepped_o
     assert_told(stopped)
     monkeypatch.setattr(hooks, "kafka_config", lambda: topic.kafka.config)
     with pytest.raises(AirflowFailException, match=f"quarantine skip {stopped.first[2]}"):
-        RequireReadableOperator(task_id="require_readable", domain=TRANSACTIONS.name).execute({})  # type: ignore[arg-type]
+        RequireReadableOperator(task_id="require_readable", domain=TRANSACTIONS.name).execute({})
     judge_all(settings)
     began = time.monotonic()
     report = verify(settings, domains=[TRANSACTIONS], wait_seconds=300)
@@ -152,7 +151,7 @@ def test_what_cannot_be_read_stops_its_partition_only_and_is_named_and_stepped_o
         await_condition(topic.in_bronze, "all of it")
         await_condition(lambda: not stuck_partitions(topic.kafka.config, TRANSACTIONS, 5), "the writer to tell")
         assert writer.alive
-    RequireReadableOperator(task_id="require_readable", domain=TRANSACTIONS.name).execute({})  # type: ignore[arg-type]
+    RequireReadableOperator(task_id="require_readable", domain=TRANSACTIONS.name).execute({})
     assert_notes_are_refused_and_books_balance(stopped)
     assert offsets(topic, 2) == [*range(11), 13, *range(16, 31)]
 

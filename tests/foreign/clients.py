@@ -51,7 +51,7 @@ def confluent(compression: str = "none", *, transactional: bool = False, **confi
     """confluent-kafka, that is librdkafka, which most languages have a binding of."""
 
     def send(servers: str, messages: Sequence[Message]) -> None:
-        settings = {"bootstrap.servers": servers, "compression.type": compression}
+        settings: dict[str, Any] = {"bootstrap.servers": servers, "compression.type": compression}
         settings |= {key.replace("_", "."): value for key, value in config.items()}
         if transactional:
             with transaction(settings) as producer:
@@ -85,8 +85,8 @@ def confluent_aborting(servers: str, messages: Sequence[Message]) -> None:
 
 def _produce(producer: Producer, messages: Sequence[Message]) -> None:
     for message in messages:
-        place = {} if message.partition is None else {"partition": message.partition}
-        time = {} if message.timestamp_ms is None else {"timestamp": message.timestamp_ms}
+        place: dict[str, Any] = {} if message.partition is None else {"partition": message.partition}
+        time: dict[str, Any] = {} if message.timestamp_ms is None else {"timestamp": message.timestamp_ms}
         producer.produce(
             message.topic,
             message.value,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the library forgot to list some of these
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,

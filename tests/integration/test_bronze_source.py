@@ -14,7 +14,7 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.datasource import InputPartition
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 from pyspark.sql.types import StructType
 
 from include.domains import BRONZE_BUCKET, TRANSACTIONS
@@ -55,8 +55,8 @@ def spark(settings: Settings) -> Iterator[SparkSession]:
     environment = {
         "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
         "S3_ENDPOINT_URL": settings.s3_endpoint_url or "",
-        "AWS_ACCESS_KEY_ID": settings.s3_access_key_id,
-        "AWS_SECRET_ACCESS_KEY": settings.s3_secret_access_key,
+        "AWS_ACCESS_KEY_ID": settings.s3_access_key_id or "",
+        "AWS_SECRET_ACCESS_KEY": settings.s3_secret_access_key or "",
         "WAREHOUSE_DSN": settings.warehouse_dsn,
     }
     with pytest.MonkeyPatch.context() as patch:

@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient
 from psycopg.sql import SQL, Identifier
+from psycopg.types.json import Jsonb
 
 from include.evaluate import RuleScore, ScenarioScore, evaluate
 from include.generators.producer import RecordProducer
@@ -62,7 +62,7 @@ def judge(settings: Settings, txn_id: str, *reasons: str) -> None:
         "bronze_topic_id": "t", "bronze_partition": 0, "bronze_offset": 0,
     }  # fmt: skip
     if reasons:
-        row |= {"reasons": list(reasons), "evidence": psycopg.types.json.Jsonb([{"rule": r} for r in reasons])}
+        row |= {"reasons": list(reasons), "evidence": Jsonb([{"rule": r} for r in reasons])}
     with connect(settings.warehouse_dsn) as conn:
         conn.execute(
             SQL("INSERT INTO {} ({}) VALUES ({})").format(

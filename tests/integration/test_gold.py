@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +18,7 @@ from include.domains import ACCOUNTS, PROFILES
 from include.lake.catalog import SilverState
 from include.postgres import connect
 from include.settings import Settings
-from include.warehouse.gold import BrokenContractError, IncompleteReadError, load_from
+from include.warehouse.gold import BrokenContractError, GoldReport, IncompleteReadError, load_from
 from include.warehouse.schema import apply_schema
 from tests.warehouse import SilverTable, account_row, all_rows, scratch_database, user_row
 
@@ -49,13 +49,13 @@ def users(conn: psycopg.Connection, columns: str = "user_id, name") -> list[tupl
     return conn.execute(f"SELECT {columns} FROM users ORDER BY user_id").fetchall()  # noqa: S608
 
 
-def test_nothing_in_silver_is_nothing_in_gold(conn, silver):
+def test_nothing_in_silver_is_nothing_in_gold(conn: psycopg.Connection, silver: SilverTable) -> None:
     report = load_from(silver, PROFILES, conn)
     assert (report.rows_sent, report.inserted, report.silver_version) == (0, 0, 0)
     assert users(conn) == []
 
 
-def test_second_load_changes_nothing(conn, silver):
+def test_second_load_changes_nothing(conn: psycopg.Connection, silver: SilverTable) -> None:
     silver.commit(*(user_row(f"U{i}") for i in range(1, 2501)))
     first = load_from(silver, PROFILES, conn)
     assert (first.rows_sent, first.inserted, first.updated, first.deleted) == (2500, 2500, 0, 0)
@@ -65,7 +65,7 @@ def test_second_load_changes_nothing(conn, silver):
     assert (all_rows(conn, "users"), conn.execute("SELECT xmin, ctid, * FROM ops.gold_watermark").fetchall()) == before
 
 
-def test_only_changed_rows_are_sent_and_equal_ones_not_written(conn, silver):
+def test_only_changed_rows_are_sent_and_equal_ones_not_written(conn: psycopg.Connection, silver: SilverTable) -> None:
     silver.commit(user_row("U1"), user_row("U2"), user_row("U3"))
     load_from(silver, PROFILES, conn)
     loaded_at = dict(users(conn, "user_id, loaded_at"))
@@ -93,7 +93,7 @@ NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
         ({"timestamp": NOON, "bronze_generation": 1, "bronze_partition": 1, "bronze_offset": 4}, False),
     ],
 )
-def test_newer_wins(conn, silver, later, wins):
+def test_newer_wins(conn: psycopg.Connection, silver: SilverTable, later: dict[str, Any], wins: bool) -> None:
     place = {"bronze_generation": 1, "bronze_partition": 1, "bronze_offset": 5}
     silver.commit(user_row("U1", timestamp=NOON, name="Old Name", **place))
     load_from(silver, PROFILES, conn)
@@ -103,7 +103,7 @@ def test_newer_wins(conn, silver, later, wins):
     assert report.updated == int(wins)
 
 
-def test_silver_made_anew_is_mirrored(conn, silver):
+def test_silver_made_anew_is_mirrored(conn: psycopg.Connection, silver: SilverTable) -> None:
     silver.commit(user_row("U1"), user_row("U2", timestamp=NOON), user_row("U3"))
     silver.commit(user_row("U4"))
     load_from(silver, PROFILES, conn)
@@ -117,7 +117,7 @@ def test_silver_made_anew_is_mirrored(conn, silver):
     assert load_from(silver, PROFILES, conn).rows_sent == 0
 
 
-def test_gold_stays_readable_while_silver_is_made_anew(conn, silver):
+def test_gold_stays_readable_while_silver_is_made_anew(conn: psycopg.Connection, silver: SilverTable) -> None:
     silver.commit(user_row("U1"))
     load_from(silver, PROFILES, conn)
     before = all_rows(conn, "users")
@@ -127,7 +127,7 @@ def test_gold_stays_readable_while_silver_is_made_anew(conn, silver):
     assert all_rows(conn, "users") == before
 
 
-def test_lost_watermark_costs_a_full_load_and_changes_nothing(conn, silver):
+def test_lost_watermark_costs_a_full_load_and_changes_nothing(conn: psycopg.Connection, silver: SilverTable) -> None:
     silver.commit(user_row("U1"), user_row("U2"))
     load_from(silver, PROFILES, conn)
     before = all_rows(conn, "users")
@@ -137,7 +137,7 @@ def test_lost_watermark_costs_a_full_load_and_changes_nothing(conn, silver):
     assert all_rows(conn, "users") == before
 
 
-def test_truncated_read_deletes_nothing(conn, silver):
+def test_truncated_read_deletes_nothing(conn: psycopg.Connection, silver: SilverTable) -> None:
     silver.commit(user_row("U1"), user_row("U2"))
     load_from(silver, PROFILES, conn)
     before = all_rows(conn, "users")
@@ -161,20 +161,20 @@ WILD = [
 ]  # fmt: skip
 
 
-def test_wild_text_arrives_exactly(conn, silver):
+def test_wild_text_arrives_exactly(conn: psycopg.Connection, silver: SilverTable) -> None:
     silver.commit(*(user_row(f"U{i}", name=text, city=None) for i, text in enumerate(WILD)))
     load_from(silver, PROFILES, conn)
     assert dict(users(conn, "bronze_offset, name")) == dict(enumerate(WILD))
     assert {city for (city,) in users(conn, "city")} == {None}
 
 
-def test_empty_text_and_null_stay_different(conn, silver):
+def test_empty_text_and_null_stay_different(conn: psycopg.Connection, silver: SilverTable) -> None:
     silver.commit(user_row("U1", title=""), user_row("U2", title=None))
     load_from(silver, PROFILES, conn)
     assert users(conn, "title") == [("",), (None,)]
 
 
-def test_money_dates_and_times_arrive_exactly(conn):
+def test_money_dates_and_times_arrive_exactly(conn: psycopg.Connection) -> None:
     silver = SilverTable("account_id")
     amounts = ["999999999999999.9999", "-0.0001", "0.0000", "1234567890123.4500"]
     moment, clock = datetime(1900, 1, 1, 0, 0, 0, 1, tzinfo=UTC), "00:00:00.000001"
@@ -190,7 +190,7 @@ def test_money_dates_and_times_arrive_exactly(conn):
     assert {tuple(rest) for _, *rest in rows} == {(moment, moment.date(), moment.time())}
 
 
-def test_column_that_silver_lacks_is_null_if_it_may_be(conn, silver):
+def test_column_that_silver_lacks_is_null_if_it_may_be(conn: psycopg.Connection, silver: SilverTable) -> None:
     row = user_row("U1")
     silver.commit({name: value for name, value in row.items() if name != "city"})
     load_from(silver, PROFILES, conn)
@@ -200,7 +200,7 @@ def test_column_that_silver_lacks_is_null_if_it_may_be(conn, silver):
         load_from(silver, PROFILES, conn)
 
 
-def test_row_that_breaks_the_contract_stops_the_whole_load(conn, silver):
+def test_row_that_breaks_the_contract_stops_the_whole_load(conn: psycopg.Connection, silver: SilverTable) -> None:
     silver.commit(user_row("U1"), user_row("U2", credit_score=299))
     with pytest.raises(BrokenContractError, match=r"users_credit_score_range.*drop the table lake.silver.profiles"):
         load_from(silver, PROFILES, conn)
@@ -232,7 +232,7 @@ def held() -> Iterator[HeldSilver]:
     silver.go_on.set()
 
 
-def in_background(work) -> tuple[threading.Thread, list[Any]]:
+def in_background(work: Callable[[], object]) -> tuple[threading.Thread, list[Any]]:
     """Run ``work``; the list receives what it returns or raises."""
     results: list[Any] = []
 
@@ -247,12 +247,12 @@ def in_background(work) -> tuple[threading.Thread, list[Any]]:
     return thread, results
 
 
-def load_elsewhere(dsn: str, silver: SilverTable):
+def load_elsewhere(dsn: str, silver: SilverTable) -> GoldReport:
     with connect(dsn, "test-loader") as own:
         return load_from(silver, PROFILES, own)
 
 
-def test_readers_see_all_of_a_load_or_nothing(dsn, conn, held):
+def test_readers_see_all_of_a_load_or_nothing(dsn: str, conn: psycopg.Connection, held: HeldSilver) -> None:
     held.commit(*(user_row(f"U{i}") for i in range(1, 101)))
     held.go_on.set()
     load_from(held, PROFILES, conn)
@@ -274,7 +274,7 @@ def test_readers_see_all_of_a_load_or_nothing(dsn, conn, held):
     assert conn.execute(states).fetchall() == after
 
 
-def test_parallel_loads_queue_and_load_once(dsn, conn, held):
+def test_parallel_loads_queue_and_load_once(dsn: str, conn: psycopg.Connection, held: HeldSilver) -> None:
     held.commit(*(user_row(f"U{i}") for i in range(1, 101)))
     first, first_results = in_background(lambda: load_elsewhere(dsn, held))
     assert held.halfway.wait(WAIT_SECONDS)
@@ -290,7 +290,7 @@ def test_parallel_loads_queue_and_load_once(dsn, conn, held):
     assert len(users(conn)) == 100
 
 
-def test_connection_lost_in_the_middle_changes_nothing(dsn, conn, held):
+def test_connection_lost_in_the_middle_changes_nothing(dsn: str, conn: psycopg.Connection, held: HeldSilver) -> None:
     held.commit(*(user_row(f"U{i}") for i in range(1, 101)))
     thread, results = in_background(lambda: load_elsewhere(dsn, held))
     assert held.halfway.wait(WAIT_SECONDS)
@@ -325,7 +325,7 @@ class VanishingSilver(SilverTable):
 
 
 @pytest.mark.parametrize(("losses", "loaded"), [(1, 100), (2, 100), (3, 0)])
-def test_silver_that_moves_on_is_planned_again(conn, losses, loaded):
+def test_silver_that_moves_on_is_planned_again(conn: psycopg.Connection, losses: int, loaded: int) -> None:
     silver = VanishingSilver("user_id", batch_rows=10)
     silver.losses = losses
     silver.commit(*(user_row(f"U{i}") for i in range(1, 101)))

@@ -108,7 +108,7 @@ def names(conn: psycopg.Connection, source: Source) -> dict[str, str]:
     return dict(conn.execute(query, (source.user_id(0)[:13] + "%",)).fetchall())
 
 
-def test_gold_is_silver(settings, conn, source):
+def test_gold_is_silver(settings: Settings, conn: psycopg.Connection, source: Source) -> None:
     wild = source.user(20, 'Ana "Nan\\a" D\'Água, Jr.')
     source.send(*(source.user(number, "Dr. Ana Maria Silva") for number in range(20)), wild)
     first = load(PROFILES, conn, settings)
@@ -129,7 +129,7 @@ def test_gold_is_silver(settings, conn, source):
     assert found[source.user_id(2)] == "Dr. Ana Maria Silva"
 
 
-def test_rebuilt_silver_changes_nothing(settings, conn, source):
+def test_rebuilt_silver_changes_nothing(settings: Settings, conn: psycopg.Connection, source: Source) -> None:
     source.send(source.user(1, "Ana Silva"))
     load(PROFILES, conn, settings)
     before = conn.execute("SELECT * FROM users ORDER BY user_id").fetchall()
@@ -142,7 +142,7 @@ def test_rebuilt_silver_changes_nothing(settings, conn, source):
     assert conn.execute("SELECT * FROM users ORDER BY user_id").fetchall() == before
 
 
-def test_silver_run_between_plan_and_read(settings, conn, source):
+def test_silver_run_between_plan_and_read(settings: Settings, conn: psycopg.Connection, source: Source) -> None:
     source.send(source.user(1, "Before"))
     load(PROFILES, conn, settings)
     source.send(source.user(1, "Planned", "2026-02-01 00:00:00"))

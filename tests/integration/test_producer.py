@@ -50,7 +50,7 @@ def kafka(settings: Settings) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def admin(kafka: dict[str, str]) -> AdminClient:
-    return AdminClient(kafka)
+    return AdminClient({**kafka})
 
 
 @pytest.fixture
@@ -70,7 +70,9 @@ def own_topics(admin: AdminClient) -> None:
 
 
 def values(kafka: dict[str, str], topic: str) -> list[tuple[bytes | None, bytes | None, int]]:
-    return [(m.key(), m.value(), m.timestamp()[1]) for m in scan(kafka, topic, unreadable=pytest.fail)]
+    return [
+        (m.key(), m.value(), m.timestamp()[1]) for m in scan(kafka, topic, unreadable=lambda one: pytest.fail(str(one)))
+    ]
 
 
 def test_all_records_arrive_once_and_in_order_of_their_key(kafka: dict[str, str], topic: str) -> None:
@@ -85,7 +87,7 @@ def test_all_records_arrive_once_and_in_order_of_their_key(kafka: dict[str, str]
 
 
 def test_a_full_queue_makes_the_sender_wait_and_loses_nothing(kafka: dict[str, str], topic: str) -> None:
-    with RecordProducer(kafka | {"queue.buffering.max.messages": 10}) as producer:  # type: ignore[arg-type]
+    with RecordProducer(kafka | {"queue.buffering.max.messages": 10}) as producer:
         for number in range(250):
             producer.send(topic, None, str(number).encode())
         producer.send_all(topic, [(None, str(number).encode()) for number in range(250, 500)])

@@ -214,7 +214,7 @@ def broken(found: Flow) -> dict[str, str]:
     ],
 )
 def test_a_store_that_is_away_silences_its_own_parts(
-    settings: Settings, change: dict[str, str], silent: str, speaks: str
+    settings: Settings, change: dict[str, Any], silent: str, speaks: str
 ) -> None:
     started = time.monotonic()
     found = flow(replace(settings, **change))

@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, KafkaError, Producer, Uuid
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # the library forgot to list some of these
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from include.kafka import topics
 from include.kafka.scan import scan
@@ -91,7 +96,7 @@ def test_a_topic_of_before_is_changed_and_takes_records_without_a_key(
         ensure_topics(admin, [name])
         produce(settings, name, partition=0, count=2, key=None, timestamp=1)
         now_ms = time.time() * 1000
-        messages = list(scan(settings.kafka_config, name, pytest.fail))
+        messages = list(scan(settings.kafka_config, name, lambda one: pytest.fail(str(one))))
         assert [(message.key(), message.value()) for message in messages] == [(b"U1", b"0"), (None, b"0"), (None, b"1")]
         (kind_before, time_before), *after = [message.timestamp() for message in messages]
         assert (kind_before, time_before) == (TIMESTAMP_CREATE_TIME, 1)

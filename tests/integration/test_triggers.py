@@ -8,14 +8,14 @@ import json
 import socket
 import threading
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from airflow.triggers.base import TriggerEvent
 from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # the library forgot to list one
 
 from include.settings import Settings
 from paylake_airflow.triggers import KafkaEndOffsetsTrigger
@@ -77,6 +77,7 @@ def watching(topic: Topic, story: Callable[[Events], Coroutine[Any, Any, None]])
 
     async def scene() -> None:
         events = KafkaEndOffsetsTrigger(topic=topic.name, poll_seconds=POLL).run()
+        assert isinstance(events, AsyncGenerator)
         try:
             await story(events)
         finally:

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier, Literal
+from psycopg.types.json import Jsonb
 
 from include.postgres import connect
 from include.settings import Settings
@@ -65,7 +66,7 @@ def transaction(txn_id: str, *rules: str, **changes: Any) -> tuple[str, dict[str
     } | changes
     if not rules:
         return "genuinetransaction", row
-    evidence = psycopg.types.json.Jsonb([{"rule": rule, "message": f"{rule}!", "values": {}} for rule in rules])
+    evidence = Jsonb([{"rule": rule, "message": f"{rule}!", "values": {}} for rule in rules])
     return "fraudtransaction", row | {"reasons": list(rules), "evidence": evidence}
 
 
@@ -92,7 +93,7 @@ def data(conn: psycopg.Connection) -> psycopg.Connection:
     return conn
 
 
-def test_transactions_joins_both_tables_and_loses_none(data):
+def test_transactions_joins_both_tables_and_loses_none(data: psycopg.Connection) -> None:
     query = "SELECT txn_id, is_fraud, reasons, user_name, merchant_name, amount FROM transactions ORDER BY txn_id"
     assert data.execute(query).fetchall() == [
         ("T1", False, [], "Ana Silva", "Loja", Decimal("10.0000")),
@@ -109,7 +110,7 @@ def shares(conn: psycopg.Connection, view: str, by: str) -> list[tuple[Any, ...]
     return conn.execute(query.format(Identifier(by), Identifier(view))).fetchall()
 
 
-def test_fraud_share_by_day(data):
+def test_fraud_share_by_day(data: psycopg.Connection) -> None:
     day = NOON.date()
     assert shares(data, "fraud_share_by_day", "day") == [
         (day, 5, 2, Decimal("0.400000")),
@@ -119,7 +120,7 @@ def test_fraud_share_by_day(data):
     assert amounts == [(Decimal("300030.0003"), Decimal("300000.0003")), (Decimal("10.0000"), Decimal(0))]
 
 
-def test_fraud_share_by_country_counts_unknown_users_too(data):
+def test_fraud_share_by_country_counts_unknown_users_too(data: psycopg.Connection) -> None:
     assert shares(data, "fraud_share_by_country", "country_code") == [
         ("DE", 1, 0, Decimal(0)),
         ("PT", 3, 1, Decimal("0.333333")),
@@ -127,21 +128,21 @@ def test_fraud_share_by_country_counts_unknown_users_too(data):
     ]
 
 
-def test_fraud_share_by_merchant_counts_unknown_merchants_too(data):
+def test_fraud_share_by_merchant_counts_unknown_merchants_too(data: psycopg.Connection) -> None:
     assert shares(data, "fraud_share_by_merchant", "merchant_id") == [
         ("M1", 5, 2, Decimal("0.400000")),
         ("M9", 1, 0, Decimal(0)),
     ]
 
 
-def test_fraud_share_by_rule_counts_every_rule_that_fired(data):
+def test_fraud_share_by_rule_counts_every_rule_that_fired(data: psycopg.Connection) -> None:
     assert data.execute("SELECT * FROM fraud_share_by_rule ORDER BY rule").fetchall() == [
         ("huge_amount", 2, Decimal("1.000000"), Decimal("0.333333"), 1, Decimal("300000.0003")),
         ("suspicious_merchant", 1, Decimal("0.500000"), Decimal("0.166667"), 0, Decimal("200000.0001")),
     ]
 
 
-def test_balances_by_currency(conn):
+def test_balances_by_currency(conn: psycopg.Connection) -> None:
     for account_id, balance, currency in (("A1", "0.1", "EUR"), ("A2", "0.2", "EUR"), ("A3", "-5", "USD")):
         insert(conn, "accounts", account_row(account_id, current_balance=Decimal(balance), currency=currency))
     query = "SELECT currency, accounts, total_balance, overdrawn_accounts, overdrawn_balance FROM balances_by_currency"
@@ -151,7 +152,7 @@ def test_balances_by_currency(conn):
     ]
 
 
-def test_orphans(data):
+def test_orphans(data: psycopg.Connection) -> None:
     insert(data, "accounts", account_row("A1"))
     insert(data, "accounts", account_row("A2", user_id="U8"))
     assert data.execute("SELECT * FROM orphans ORDER BY kind, id").fetchall() == [
@@ -178,7 +179,7 @@ def refused(offset: int, *codes: str, **changes: Any) -> QuarantineRow:
     return QuarantineRow(**(values | changes))
 
 
-def test_storing_a_record_again_adds_nothing(conn):
+def test_storing_a_record_again_adds_nothing(conn: psycopg.Connection) -> None:
     rows = [refused(offset, "pattern") for offset in range(3)]
     assert store(conn, rows) == 3
     before = conn.execute("SELECT xmin, * FROM ops.quarantine").fetchall()
@@ -188,31 +189,31 @@ def test_storing_a_record_again_adds_nothing(conn):
 
 
 @pytest.mark.parametrize("raw", [b"\x00\xff\n\t\\N", b"", None, bytes(range(256)) * 4096])
-def test_raw_bytes_are_kept_exactly(conn, raw):
+def test_raw_bytes_are_kept_exactly(conn: psycopg.Connection, raw: bytes | None) -> None:
     store(conn, [refused(1, "not_json", raw=raw)])
     assert conn.execute("SELECT raw FROM ops.quarantine").fetchall() == [(raw,)]
 
 
-def test_messages_may_quote_what_no_json_column_holds(conn):
+def test_messages_may_quote_what_no_json_column_holds(conn: psycopg.Connection) -> None:
     message = "NUL \x00, surrogate \ud800, quote \" and backslash \\"  # fmt: skip
     store(conn, [refused(1, "pattern", reasons=[{"field": None, "code": "pattern", "message": message}])])
-    (stored,) = conn.execute("SELECT reasons -> 0 ->> 'message' FROM ops.quarantine").fetchone()
+    ((stored,),) = conn.execute("SELECT reasons -> 0 ->> 'message' FROM ops.quarantine").fetchall()
     assert stored == 'NUL \\x00, surrogate \\ud800, quote " and backslash \\'
 
 
-def test_timestamps_that_no_date_can_hold_are_kept(conn):
+def test_timestamps_that_no_date_can_hold_are_kept(conn: psycopg.Connection) -> None:
     store(conn, [refused(1, "pattern", timestamp_ms=-1), refused(2, "pattern", timestamp_ms=2**63 - 1)])
     kept = conn.execute("SELECT kafka_timestamp_ms FROM ops.quarantine ORDER BY record_offset").fetchall()
     assert kept == [(-1,), (2**63 - 1,)]
 
 
-def test_record_without_a_reason_is_not_stored(conn):
+def test_record_without_a_reason_is_not_stored(conn: psycopg.Connection) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         store(conn, [refused(1, "pattern"), refused(2)])
     assert conn.execute("SELECT count(*) FROM ops.quarantine").fetchone() == (0,)
 
 
-def test_counts_by_reason(conn):
+def test_counts_by_reason(conn: psycopg.Connection) -> None:
     store(conn, [refused(1, "pattern", "pattern", "missing"), refused(2, "missing"), refused(3, "too_long")])
     store(conn, [refused(4, "missing", domain="accounts")])
     conn.execute("UPDATE ops.quarantine SET redriven_at = now() WHERE record_offset = 3")
@@ -229,7 +230,7 @@ def test_counts_by_reason(conn):
     ]
 
 
-def test_summary_counts_each_layer(data):
+def test_summary_counts_each_layer(data: psycopg.Connection) -> None:
     rows = {row.name: row for row in layer_rows(data)}
     assert {name: row.rows for name, row in rows.items()} == {
         "users": 2, "accounts": 0, "merchants": 1, "fraudtransaction": 2, "genuinetransaction": 4, "quarantine": 0,
@@ -238,12 +239,12 @@ def test_summary_counts_each_layer(data):
     assert rows["users"].last_update is not None
 
 
-def test_summary_of_a_warehouse_without_tables(settings):
+def test_summary_of_a_warehouse_without_tables(settings: Settings) -> None:
     with scratch_database(settings) as dsn, connect(dsn) as empty:
         assert [row.rows for row in layer_rows(empty)] == [0] * 6
 
 
-def test_last_frauds_newest_first(data):
+def test_last_frauds_newest_first(data: psycopg.Connection) -> None:
     table, row = transaction("T7", "huge_amount", scored_at=datetime.now(UTC) + timedelta(seconds=1))
     insert(data, table, row)
     events = last_frauds(data, 2)
@@ -251,7 +252,7 @@ def test_last_frauds_newest_first(data):
     assert events[0].messages == ["huge_amount!"]
 
 
-def test_ledger_refuses_books_that_do_not_balance(conn):
+def test_ledger_refuses_books_that_do_not_balance(conn: psycopg.Connection) -> None:
     statement = """INSERT INTO ops.stream_batch
                    (checkpoint_id, batch_id, epoch, start_positions, end_positions, records, fraud, genuine)
                    VALUES ('c', %s, 1, '{}', '{}', 3, 1, %s)"""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 import pytest
@@ -22,6 +22,8 @@ from include.warehouse.tables import domain_tables, gold_table
 from tests.warehouse import scratch_database, user_row
 
 pytestmark = pytest.mark.integration
+
+UseContract: TypeAlias = Callable[[Contract], None]
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def objects(conn: psycopg.Connection) -> set[tuple[Any, ...]]:
     return set(conn.execute("SELECT oid, xmin::text, relname FROM pg_class WHERE relpersistence = 'p'").fetchall())
 
 
-def test_applying_again_touches_nothing(conn):
+def test_applying_again_touches_nothing(conn: psycopg.Connection) -> None:
     before = objects(conn)
     apply_schema(conn)
     assert {row for row in objects(conn) if not row[2].startswith("pg_")} == {
@@ -57,7 +59,7 @@ def test_applying_again_touches_nothing(conn):
     }
 
 
-def test_applying_at_the_same_time_is_safe(dsn):
+def test_applying_at_the_same_time_is_safe(dsn: str) -> None:
     errors: list[Exception] = []
     barrier = threading.Barrier(4)
 
@@ -79,12 +81,12 @@ def test_applying_at_the_same_time_is_safe(dsn):
         assert own.execute("SELECT count(*) FROM users").fetchone() == (0,)
 
 
-def test_names_work_as_typed(conn):
+def test_names_work_as_typed(conn: psycopg.Connection) -> None:
     for name in ("USERS", "ACCOUNTS", "MERCHANTS", "FraudTransaction", "GenuineTransaction", "Transactions"):
         assert conn.execute(f"SELECT * FROM {name}").fetchall() == []  # noqa: S608
 
 
-def test_everything_is_described_and_personal_data_is_marked(conn):
+def test_everything_is_described_and_personal_data_is_marked(conn: psycopg.Connection) -> None:
     missing = conn.execute(
         """SELECT relname, attname FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid
            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
@@ -99,7 +101,7 @@ def test_everything_is_described_and_personal_data_is_marked(conn):
         for number, column in enumerate(table.columns, start=1):
             comment = conn.execute("SELECT col_description('users'::regclass, %s)", (number,)).fetchone()
             assert comment == (column.description,)
-    assert conn.execute("SELECT col_description('users'::regclass, 2)").fetchone()[0].startswith("Personal data.")
+    assert conn.execute("SELECT col_description('users'::regclass, 2)").fetchall()[0][0].startswith("Personal data.")
 
 
 @pytest.mark.parametrize(
@@ -117,13 +119,13 @@ def test_everything_is_described_and_personal_data_is_marked(conn):
         ({"email": "no at sign"}, "users_email_pattern"),
     ],
 )
-def test_the_database_holds_the_contract(conn, changes, constraint):
+def test_the_database_holds_the_contract(conn: psycopg.Connection, changes: dict[str, Any], constraint: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation) as broken:
         insert_user(conn, **({"user_id": "U1"} | changes))
     assert broken.value.diag.constraint_name == constraint
 
 
-def test_money_is_a_number_and_above_zero(conn):
+def test_money_is_a_number_and_above_zero(conn: psycopg.Connection) -> None:
     statement = """INSERT INTO genuinetransaction VALUES ('T1', 'U1', %s, 'M1', 'POS', 'Porto', now(), now(), now(), 1,
                    2026, 'topic', 0, 0, '1', now())"""
     for amount in (Decimal("NaN"), Decimal(0), Decimal("-0.0001")):
@@ -134,7 +136,7 @@ def test_money_is_a_number_and_above_zero(conn):
     conn.execute(statement, (Decimal("999999999999999.9999"),))
 
 
-def test_fraud_needs_a_reason(conn):
+def test_fraud_needs_a_reason(conn: psycopg.Connection) -> None:
     with pytest.raises(psycopg.errors.CheckViolation, match="fraudtransaction_reasons_given"):
         conn.execute(
             """INSERT INTO fraudtransaction VALUES ('T1', 'U1', 1, 'M1', 'POS', 'Porto', now(), now(), now(), 1, 2026,
@@ -150,7 +152,7 @@ def changed(field: str, **changes: Any) -> Contract:
 
 
 @pytest.fixture
-def use_contract(monkeypatch):
+def use_contract(monkeypatch: pytest.MonkeyPatch) -> UseContract:
     """Let the users' table come from another contract."""
 
     def use(contract: Contract) -> None:
@@ -160,7 +162,7 @@ def use_contract(monkeypatch):
     return use
 
 
-def test_contract_that_gains_an_optional_field(conn, use_contract):
+def test_contract_that_gains_an_optional_field(conn: psycopg.Connection, use_contract: UseContract) -> None:
     insert_user(conn, "U1")
     contract = PROFILES.contract
     city = next(field for field in contract.columns if field.name == "city")
@@ -173,7 +175,9 @@ def test_contract_that_gains_an_optional_field(conn, use_contract):
     insert_user(conn, "U2", phone="351")
 
 
-def test_contract_that_makes_a_field_required_keeps_old_rows(conn, use_contract, caplog):
+def test_contract_that_makes_a_field_required_keeps_old_rows(
+    conn: psycopg.Connection, use_contract: UseContract, caplog: pytest.LogCaptureFixture
+) -> None:
     insert_user(conn, "U1", city=None)
     use_contract(changed("city", required=True))
     apply_schema(conn)
@@ -184,13 +188,15 @@ def test_contract_that_makes_a_field_required_keeps_old_rows(conn, use_contract,
     assert conn.execute("SELECT user_id, city FROM users ORDER BY 1").fetchall() == [("U1", None), ("U2", "Porto")]
 
 
-def test_contract_that_makes_a_field_optional(conn, use_contract):
+def test_contract_that_makes_a_field_optional(conn: psycopg.Connection, use_contract: UseContract) -> None:
     use_contract(changed("status", required=False))
     apply_schema(conn)
     insert_user(conn, "U1", status=None)
 
 
-def test_changed_check_is_replaced_and_holds_for_old_rows_where_they_allow_it(conn, use_contract):
+def test_changed_check_is_replaced_and_holds_for_old_rows_where_they_allow_it(
+    conn: psycopg.Connection, use_contract: UseContract
+) -> None:
     insert_user(conn, "U1", credit_score=850)
     use_contract(changed("credit_score", maximum=Decimal(900)))
     apply_schema(conn)
@@ -204,7 +210,7 @@ def test_changed_check_is_replaced_and_holds_for_old_rows_where_they_allow_it(co
         insert_user(conn, "U3", credit_score=801)
 
 
-def test_changed_type_is_named_and_nothing_is_changed(conn, use_contract):
+def test_changed_type_is_named_and_nothing_is_changed(conn: psycopg.Connection, use_contract: UseContract) -> None:
     before = objects(conn)
     use_contract(changed("credit_score", physical_type="text", minimum=None, maximum=None))
     with pytest.raises(SchemaError, match=r"users\.credit_score is integer, its contract says text"):
@@ -212,7 +218,7 @@ def test_changed_type_is_named_and_nothing_is_changed(conn, use_contract):
     assert {row for row in before if row[2] == "users"} <= objects(conn)
 
 
-def test_differences_made_by_hand_are_mended_and_additions_kept(conn):
+def test_differences_made_by_hand_are_mended_and_additions_kept(conn: psycopg.Connection) -> None:
     conn.execute("ALTER TABLE users DROP CONSTRAINT users_status_values")
     conn.execute("ALTER TABLE accounts ALTER COLUMN currency DROP NOT NULL")
     conn.execute("DROP VIEW balances_by_currency")
@@ -226,7 +232,7 @@ def test_differences_made_by_hand_are_mended_and_additions_kept(conn):
     assert conn.execute("SELECT count(own_note) FROM merchants").fetchone() == (0,)
 
 
-def test_reader_role_reads_and_cannot_write(conn):
+def test_reader_role_reads_and_cannot_write(conn: psycopg.Connection) -> None:
     with conn.transaction():
         conn.execute("SET LOCAL ROLE paylake_reader")
         assert conn.execute("SELECT * FROM transactions").fetchall() == []

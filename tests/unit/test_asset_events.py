@@ -106,7 +106,7 @@ def test_a_run_that_was_deleted_has_told_all_the_same() -> None:
     assert airflow.remembered() == told("a")
 
 
-HOSTILE = [
+HOSTILE: list[Any] = [
     None,
     [],
     5,

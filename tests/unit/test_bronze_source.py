@@ -131,7 +131,7 @@ def test_steps_are_bounded_in_bytes_too() -> None:
 
 def test_looks_follow_the_load() -> None:
     """A busy topic is looked at ten times a second, a quiet one each second; what is asked between costs nothing."""
-    log = CountingLog({"a": 0})
+    log: Any = CountingLog({"a": 0})
     now = 0.0
     plan = BatchPlanner(log, {}, 10**6, 10**9, look_seconds=1.0, clock=lambda: now)
 

@@ -37,7 +37,14 @@ def service(name: str, state: str = "running", health: str = "healthy") -> dict[
     return {"Service": name, "State": state, "Health": health, **more}
 
 
-FLOW = {"layers": [], "behind": [], "newest_verdict": None, "waiting": [], "failed_tasks": [], "problems": []}
+FLOW: dict[str, Any] = {
+    "layers": [],
+    "behind": [],
+    "newest_verdict": None,
+    "waiting": [],
+    "failed_tasks": [],
+    "problems": [],
+}
 LATE = {"check": "behind", "subject": "bronze transactions", "message": "7 records of kafka wait"}
 
 

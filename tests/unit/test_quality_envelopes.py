@@ -82,13 +82,14 @@ def test_a_record_that_has_a_field_of_its_contract_is_never_taken_for_an_envelop
 
 
 def test_what_only_looks_a_little_like_an_envelope_is_a_record_without_its_fields() -> None:
-    for value in (
+    values: list[dict[str, object]] = [
         {"schema": {}},
         {"payload": {}},
         {"op": "c"},
         {"op": 1, "after": {}},
         {"before": {}, "after": {}},
-    ):
+    ]
+    for value in values:
         outcome = judged(MERCHANTS, value)
         assert isinstance(outcome, Rejected)
         assert {one.code for one in outcome.reasons} == {"missing"}

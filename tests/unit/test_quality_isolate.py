@@ -32,7 +32,8 @@ def test_each_record_that_strikes_is_refused_alone_and_the_others_are_taken_in_o
             raise ValueError("struck")
         return part
 
-    parts = isolate(range(count), take, halves_of, lambda part, _: [-1 - part[0]])
+    work: Sequence[int] = range(count)
+    parts = isolate(work, take, halves_of, lambda part, _: [-1 - part[0]])
     found = [number for part in parts for number in part]
     assert found == [-1 - number if number in struck else number for number in range(count)]
 
@@ -43,9 +44,10 @@ def test_what_lies_elsewhere_is_raised_at_once() -> None:
         raise ConnectionError("gone")
 
     taken: list[Sequence[int]] = []
+    work: Sequence[int] = range(8)
     with pytest.raises(ConnectionError):
-        isolate(range(8), take, halves_of, lambda *_: None)
-    assert taken == [range(8)]
+        isolate(work, take, halves_of, lambda *_: None)
+    assert taken == [work]
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,12 @@ from include.cleaning.placeholders import is_placeholder
 from include.cleaning.places import countries_of, normal_place, place
 from include.cleaning.text import forbidden_character, shown, squeeze, tidy
 from include.cleaning.timestamps import parse_timestamp
+from include.contracts.field import MAX_TEXT_CHARACTERS
 from include.domains import ACCOUNTS, DOMAINS, PROFILES, TRANSACTIONS, Domain
 from include.lake.records import BronzeRecord
 from include.quality import Rejected, Valid, classify
 from include.quality.parse import MAX_DEPTH, MAX_VALUES, UnreadableError, parse_object
-from include.quality.values import MAX_RAW_CHARACTERS, MAX_TEXT_CHARACTERS
+from include.quality.values import MAX_RAW_CHARACTERS
 from tests.wild import GOOD
 
 KAFKA_TIME_MS = 1_769_904_000_000
@@ -196,7 +197,7 @@ CLEANERS = (
     *(parse_timestamp, country_columns, currency_columns),
 )
 # What a text may hold at most before one of these sees it; they are measured below that.
-BOUNDED = {country_columns: 100, currency_columns: 3}
+BOUNDED: dict[Callable[[str], object], int] = {country_columns: 100, currency_columns: 3}
 
 
 @given(st.sampled_from(SHAPES), st.lists(st.sampled_from(STRUCTURE), min_size=1, max_size=6).map("".join))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from include.domains import ACCOUNTS, MERCHANTS, PROFILES, TRANSACTIONS
+from include.domains import ACCOUNTS, MERCHANTS, PROFILES, TRANSACTIONS, Domain
 from include.lake.records import BronzeRecord
-from include.quality import Rejected, Tombstone, Valid, classify
+from include.quality import Outcome, Rejected, Tombstone, Valid, classify
 from tests.wild import GOOD
 
 KAFKA_TIME = datetime(2026, 2, 1, tzinfo=UTC)
@@ -38,24 +39,24 @@ def record(value: bytes | None) -> BronzeRecord:
     return BronzeRecord("topic", 0, 7, -1, int(KAFKA_TIME.timestamp() * 1000), value)
 
 
-def of_json(text: str, domain=TRANSACTIONS):
+def of_json(text: str, domain: Domain = TRANSACTIONS) -> Outcome:
     return classify(domain, record(text.encode()))
 
 
-def of(members: dict, domain=TRANSACTIONS):
+def of(members: dict[str, Any], domain: Domain = TRANSACTIONS) -> Outcome:
     return of_json(json.dumps(members), domain)
 
 
-def transaction(**changes):
+def transaction(**changes: Any) -> Outcome:
     return of({**TRANSACTION, **changes})
 
 
-def with_text(field: str, text: str):
+def with_text(field: str, text: str) -> Outcome:
     """The transaction with ``text`` written into it as it is, as JSON that Python would never write."""
     return of_json(json.dumps({**TRANSACTION, field: "@@"}).replace('"@@"', text))
 
 
-def reasons(outcome) -> set[tuple[str | None, str]]:
+def reasons(outcome: Outcome) -> set[tuple[str | None, str]]:
     assert isinstance(outcome, Rejected), outcome
     return {(reason.field, reason.code) for reason in outcome.reasons}
 

@@ -11,11 +11,11 @@ from importlib import import_module
 from typing import Any
 
 from include.fraud.rules import Rules
-from include.lake import objects
 from include.quality.plain import PlainReader
 
-# The package shows the function under the module's name.
-classify = import_module("include.quality.classify")
+# What they import is theirs, too; and the package shows a function under the name of the module ``classify``.
+objects: Any = import_module("include.lake.objects")
+classify: Any = import_module("include.quality.classify")
 decode_line, classify_record, open_record, decode_plain, of_transaction = (
     objects.decode_line,
     classify._classify,
@@ -25,7 +25,7 @@ decode_line, classify_record, open_record, decode_plain, of_transaction = (
 )
 
 
-def read(line: bytes) -> bytes | None:
+def read(line: bytes) -> Any:
     """Strikes while the lines of an object are read."""
     if b"STRIKE-READ" in line:
         raise RuntimeError("struck while it was read")
@@ -69,6 +69,6 @@ def judged(rules: Rules, row: Any) -> Any:
 
 objects.decode_line = read
 classify.open_record = opened
-PlainReader._decoded = decoded  # type: ignore[method-assign]
+PlainReader._decoded = decoded  # type: ignore[method-assign, assignment]
 classify._classify = classified
-Rules.of_transaction = judged  # type: ignore[method-assign]
+Rules.of_transaction = judged  # type: ignore[method-assign, assignment]

@@ -2,6 +2,7 @@
 
 import builtins
 
-builtins.SERVER_MODE = True
+builtins.SERVER_MODE = True  # type: ignore[attr-defined]  # pgAdmin looks for it there
 
-from pgAdmin4 import app as app  # noqa: E402 (it reads the mode when it is imported)
+# It reads the mode when it is imported.
+from pgAdmin4 import app as app  # type: ignore[import-not-found]  # noqa: E402  # only the image has it
