@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 
 from include.docker import env_file
-from tests.ports import free_port_base
+from tests.support.ports import free_port_base
 
 ROOT = Path(__file__).parents[2]
 PORTS = ("AIRFLOW", "MINIO", "MINIO_CONSOLE", "POSTGRES", "KAFKA", "PGADMIN")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from include.settings import Settings
-from tests.servers import Servers, own_servers
+from tests.support.servers import Servers, own_servers
 
 
 @pytest.fixture(scope="package")

@@ -23,7 +23,7 @@ from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_away, s3_client
 from include.local.layout import Stack
 from include.settings import Settings
-from tests.bronze import (
+from tests.support.bronze import (
     Kafka,
     TransactionsTopic,
     Writer,
@@ -34,7 +34,7 @@ from tests.bronze import (
     transactions,
     values_by_partition,
 )
-from tests.servers import Servers, own_servers, wait_until
+from tests.support.servers import Servers, own_servers, wait_until
 
 pytestmark = pytest.mark.integration
 

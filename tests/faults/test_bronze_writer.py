@@ -17,7 +17,7 @@ from include.ingest import Limits, ingest
 from include.lake.objects import object_key
 from include.lake.s3 import is_missing, s3_client
 from include.settings import Settings
-from tests.bronze import Moment, TransactionsTopic, Writer, await_condition, drain
+from tests.support.bronze import Moment, TransactionsTopic, Writer, await_condition, drain
 
 pytestmark = pytest.mark.integration
 

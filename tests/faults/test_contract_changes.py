@@ -20,11 +20,11 @@ from include.domains import MERCHANTS, TRANSACTIONS, Domain
 from include.postgres import connect
 from include.settings import Settings
 from include.warehouse.schema import apply_schema
-from tests.books import assert_balanced, begin_anew, judge_all
-from tests.envelopes import changed, connected, framed
-from tests.silver import World, load_gold, merchant, run_silver, worker_process
-from tests.warehouse import checksum
-from tests.wild import GOOD
+from tests.support.books import assert_balanced, begin_anew, judge_all
+from tests.support.envelopes import changed, connected, framed
+from tests.support.silver import World, load_gold, merchant, run_silver, worker_process
+from tests.support.warehouse import checksum
+from tests.support.wild import GOOD
 
 pytestmark = pytest.mark.integration
 
@@ -35,8 +35,8 @@ from include.domains import MERCHANTS, TRANSACTIONS
 from include.settings import Settings
 from include.postgres import connect
 from include.warehouse.schema import apply_schema
-from tests.books import assert_balanced, judge_all
-from tests.silver import load_gold, run_silver
+from tests.support.books import assert_balanced, judge_all
+from tests.support.silver import load_gold, run_silver
 
 settings = Settings.from_environment()
 conn = connect(settings.warehouse_dsn)

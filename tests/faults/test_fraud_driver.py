@@ -19,9 +19,9 @@ from include.lake.s3 import s3_client
 from include.postgres import connect
 from include.settings import Settings
 from include.spark.fraud_stream import EXIT_REFUSED, EXIT_STALE
-from tests.books import assert_balanced, begin_anew, remove_checkpoint
-from tests.fraud_stream import WAIT_SECONDS, Driver, Stream
-from tests.servers import Servers, wait_until
+from tests.support.books import assert_balanced, begin_anew, remove_checkpoint
+from tests.support.fraud_stream import WAIT_SECONDS, Driver, Stream
+from tests.support.servers import Servers, wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -12,9 +12,9 @@ from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_client
 from include.postgres import connect
 from include.settings import Settings
-from tests.books import assert_balanced, begin_anew, judge_all
-from tests.silver import World
-from tests.wild import wild_values
+from tests.support.books import assert_balanced, begin_anew, judge_all
+from tests.support.silver import World
+from tests.support.wild import wild_values
 
 pytestmark = pytest.mark.integration
 

@@ -10,12 +10,12 @@ import pytest
 from include.domains import MERCHANTS, TRANSACTIONS
 from include.postgres import connect
 from include.settings import Settings
-from tests.books import assert_balanced, begin_anew, remove_checkpoint
-from tests.bronze import drain
-from tests.fraud_stream import WAIT_SECONDS, Stream
-from tests.servers import wait_until
-from tests.silver import World, load_gold, merchant
-from tests.transactions import produce_transactions, transaction
+from tests.support.books import assert_balanced, begin_anew, remove_checkpoint
+from tests.support.bronze import drain
+from tests.support.fraud_stream import WAIT_SECONDS, Stream
+from tests.support.servers import wait_until
+from tests.support.silver import World, load_gold, merchant
+from tests.support.transactions import produce_transactions, transaction
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 

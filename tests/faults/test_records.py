@@ -10,9 +10,9 @@ import pytest
 from include.domains import TRANSACTIONS
 from include.postgres import connect
 from include.settings import Settings
-from tests.books import assert_balanced, begin_anew, judge_all
-from tests.bronze import drain
-from tests.transactions import produce_transactions, transaction
+from tests.support.books import assert_balanced, begin_anew, judge_all
+from tests.support.bronze import drain
+from tests.support.transactions import produce_transactions, transaction
 
 pytestmark = pytest.mark.integration
 

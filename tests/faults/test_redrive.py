@@ -23,9 +23,9 @@ from include.postgres import connect
 from include.settings import Settings
 from include.spark.silver_run import SilverReport
 from paylake_airflow.operators.spark import SilverTold, _is_behind, _silver_extra, silver_told
-from tests.books import assert_balanced, begin_anew, judge_all
-from tests.bronze import drain
-from tests.quarantine import (
+from tests.support.books import assert_balanced, begin_anew, judge_all
+from tests.support.bronze import drain
+from tests.support.quarantine import (
     allow_amounts_up_to_1000,
     begin_a_run,
     fall_asleep_before_publishing,
@@ -36,9 +36,9 @@ from tests.quarantine import (
     stricter,
     wake_up,
 )
-from tests.servers import wait_until
-from tests.silver import World, await_condition, load_gold, merchant, run_silver, worker_process
-from tests.stack import Stack, whole_stack
+from tests.support.servers import wait_until
+from tests.support.silver import World, await_condition, load_gold, merchant, run_silver, worker_process
+from tests.support.stack import Stack, whole_stack
 
 pytestmark = pytest.mark.integration
 

@@ -14,11 +14,11 @@ from include.domains import DOMAINS, REFERENCE_DOMAINS, TRANSACTIONS
 from include.fraud.lease import StaleLeaseError
 from include.postgres import connect
 from include.settings import Settings
-from tests.books import assert_balanced, begin_anew, judge_all
-from tests.bronze import drain
-from tests.silver import World, load_gold, run_silver, worker_process
-from tests.warehouse import checksum
-from tests.wild import wild_values
+from tests.support.books import assert_balanced, begin_anew, judge_all
+from tests.support.bronze import drain
+from tests.support.silver import World, load_gold, run_silver, worker_process
+from tests.support.warehouse import checksum
+from tests.support.wild import wild_values
 
 pytestmark = pytest.mark.integration
 

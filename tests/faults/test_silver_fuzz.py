@@ -14,9 +14,9 @@ from include.lake.records import BronzeRecord
 from include.postgres import connect
 from include.quality import Valid, classify
 from include.settings import Settings
-from tests.books import assert_balanced
-from tests.silver import World, load_gold, run_silver, worker_process
-from tests.wild import wild_values
+from tests.support.books import assert_balanced
+from tests.support.silver import World, load_gold, run_silver, worker_process
+from tests.support.wild import wild_values
 
 pytestmark = pytest.mark.integration
 

@@ -15,13 +15,13 @@ from psycopg.conninfo import conninfo_to_dict
 
 from include.domains import ACCOUNTS, DOMAINS, MERCHANTS, PROFILES, REFERENCE_DOMAINS
 from include.settings import Settings
-from tests.books import assert_balanced, begin_anew, remove_checkpoint
-from tests.fraud_stream import REPOSITORY, WAIT_SECONDS, Stream
-from tests.processes import command_line
-from tests.servers import wait_until
-from tests.silver import World, load_gold
-from tests.spark_cluster import Cluster, Member, spark_cluster
-from tests.wild import wild_values
+from tests.support.books import assert_balanced, begin_anew, remove_checkpoint
+from tests.support.fraud_stream import REPOSITORY, WAIT_SECONDS, Stream
+from tests.support.processes import command_line
+from tests.support.servers import wait_until
+from tests.support.silver import World, load_gold
+from tests.support.spark_cluster import Cluster, Member, spark_cluster
+from tests.support.wild import wild_values
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,15 @@ from include.kafka.topics import reset_topics, topic_id
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from include.verify import Report, verify
-from tests.bronze import Moment, TransactionsTopic, Writer, await_condition, drain, steadily, values_by_partition
+from tests.support.bronze import (
+    Moment,
+    TransactionsTopic,
+    Writer,
+    await_condition,
+    drain,
+    steadily,
+    values_by_partition,
+)
 
 pytestmark = pytest.mark.integration
 

@@ -27,9 +27,9 @@ from include.settings import Settings
 from include.verify import Report, verify
 from paylake_airflow import hooks
 from paylake_airflow.operators.ingest import RequireReadableOperator
-from tests.books import assert_balanced, judge_all
-from tests.bronze import TransactionsTopic, Writer, await_condition, drain
-from tests.servers import Servers
+from tests.support.books import assert_balanced, judge_all
+from tests.support.bronze import TransactionsTopic, Writer, await_condition, drain
+from tests.support.servers import Servers
 
 pytestmark = pytest.mark.integration
 

@@ -19,8 +19,8 @@ from include.domains import TRANSACTIONS
 from include.kafka.topics import end_offsets, topic_id
 from include.postgres import connect
 from include.settings import Settings
-from tests.books import begin_anew
-from tests.bronze import drain
+from tests.support.books import begin_anew
+from tests.support.bronze import drain
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(3600)]
 

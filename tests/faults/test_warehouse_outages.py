@@ -26,11 +26,11 @@ from include.local.supervisor import Supervisor
 from include.postgres import connect
 from include.settings import Settings
 from include.warehouse.gold import GoldReport, LakeSilver, load_from
-from tests.books import assert_balanced, begin_anew, judge_all
-from tests.servers import Servers, own_servers, wait_until
-from tests.silver import World, load_gold, merchants, run_silver, worker_process
-from tests.warehouse import checksum
-from tests.wild import wild_values
+from tests.support.books import assert_balanced, begin_anew, judge_all
+from tests.support.servers import Servers, own_servers, wait_until
+from tests.support.silver import World, load_gold, merchants, run_silver, worker_process
+from tests.support.warehouse import checksum
+from tests.support.wild import wild_values
 
 pytestmark = pytest.mark.integration
 

@@ -21,10 +21,10 @@ import requests
 from confluent_kafka import Producer
 
 from include.local.leftovers import find
-from tests.books import assert_balanced
-from tests.processes import parent, resident_megabytes
-from tests.servers import wait_until
-from tests.stack import DRIVER, PAYLAKE, Stack, Traffic, whole_stack
+from tests.support.books import assert_balanced
+from tests.support.processes import parent, resident_megabytes
+from tests.support.servers import wait_until
+from tests.support.stack import DRIVER, PAYLAKE, Stack, Traffic, whole_stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(900)]
 

@@ -32,8 +32,6 @@ from include.postgres import connect
 from include.quarantine.cli import app as quarantine_cli
 from include.settings import Settings
 from include.verify import Report, verify
-from tests.books import begin_anew, judge_all
-from tests.bronze import drain
 from tests.foreign.clients import (
     Message,
     Send,
@@ -60,8 +58,10 @@ from tests.foreign.population import (
     payment,
     user,
 )
-from tests.quarantine import allow_amounts_up_to_1000, redrive, require_city, stricter
-from tests.silver import load_gold, run_silver, worker_process
+from tests.support.books import begin_anew, judge_all
+from tests.support.bronze import drain
+from tests.support.quarantine import allow_amounts_up_to_1000, redrive, require_city, stricter
+from tests.support.silver import load_gold, run_silver, worker_process
 
 pytestmark = pytest.mark.integration
 

@@ -13,10 +13,10 @@ import pytest
 
 from include.domains import DOMAINS_VARIABLE, RegistryError, domains_in, registry
 from include.settings import Settings
-from tests.warehouse import scratch_database
+from tests.support.warehouse import scratch_database
 
 ROOT = Path(__file__).parents[2]
-ADDED = ROOT / "tests" / "added_domain"
+ADDED = ROOT / "tests" / "support" / "added_domain"
 
 
 def told_by(*program: str, **environment: str) -> Any:
@@ -39,7 +39,7 @@ def told_by(*program: str, **environment: str) -> Any:
 @pytest.mark.integration
 def test_its_records_come_from_a_foreign_client_into_gold_and_the_books_balance(settings: Settings) -> None:
     with scratch_database(settings) as dsn:
-        told = told_by("-m", "tests.added_domain.story", **{**settings.as_environment(), "WAREHOUSE_DSN": dsn})
+        told = told_by("-m", "tests.support.added_domain.story", **{**settings.as_environment(), "WAREHOUSE_DSN": dsn})
     one = ["B1", "Dr. Branch 1", "US", "99.00", "2999-12-31 09:00:00+00", 2999, "2026-01-31"]
     assert told["first"] == {
         "rows": [one, ["B3", "Dr. Branch 3", "US", "12.50", None, None, "2026-01-31"]],

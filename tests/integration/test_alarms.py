@@ -18,8 +18,8 @@ from include.status.warehouse import problems
 from include.warehouse import alarms
 from include.warehouse.alarms import open_alarms
 from include.warehouse.quarantine import QuarantineRow, store
-from tests.fraud import warehouse_copy, warehouse_template
-from tests.quarantine import run_quarantine
+from tests.support.fraud import warehouse_copy, warehouse_template
+from tests.support.quarantine import run_quarantine
 
 pytestmark = pytest.mark.integration
 

@@ -14,8 +14,8 @@ from include.domains import TRANSACTIONS
 from include.ingest import Limits
 from include.kafka.topics import ensure_topics
 from include.settings import Settings
-from tests.books import begin_anew
-from tests.servers import wait_until
+from tests.support.books import begin_anew
+from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.integration
 

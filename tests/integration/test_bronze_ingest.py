@@ -24,7 +24,7 @@ from include.lake.objects import object_key
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from include.spark.bronze_batches import BatchPlanner
-from tests.bronze import (
+from tests.support.bronze import (
     MANY,
     Kafka,
     OwnDomain,

@@ -32,8 +32,8 @@ from include.spark.bronze_source import BronzeDataSource, BronzeStreamReader, Of
 from include.spark.collector import RangeCollector
 from include.spark.late_worker import outlasting_late_workers
 from include.spark.session import checkpoint_location, spark_session
-from tests.bronze import any_topic_id
-from tests.transactions import transaction
+from tests.support.bronze import any_topic_id
+from tests.support.transactions import transaction
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel

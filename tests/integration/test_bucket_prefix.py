@@ -11,7 +11,7 @@ import pytest
 
 from include.domains import BUCKETS, MERCHANTS
 from include.settings import Settings
-from tests.silver import REPOSITORY, World, merchant
+from tests.support.silver import REPOSITORY, World, merchant
 
 pytestmark = pytest.mark.integration
 
@@ -20,7 +20,7 @@ INGEST = """
 from include.domains import MERCHANTS
 from include.local.stores import make_buckets
 from include.settings import Settings
-from tests.bronze import drain
+from tests.support.bronze import drain
 
 settings = Settings.from_environment()
 make_buckets(settings)

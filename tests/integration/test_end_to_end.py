@@ -31,8 +31,8 @@ from include.local import postgres
 from include.local.airflow import POOLS
 from include.local.secrets import load_secrets
 from include.settings import Settings
-from tests.processes import parent
-from tests.stack import Airflow, Stack, Traffic, whole_stack
+from tests.support.processes import parent
+from tests.support.stack import Airflow, Stack, Traffic, whole_stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 

@@ -19,7 +19,7 @@ from include.kafka.topics import TOPICS, TopicSpec, UnknownTopicError, ensure_to
 from include.postgres import connect
 from include.settings import Settings
 from include.warehouse.schema import apply_schema
-from tests.warehouse import scratch_database
+from tests.support.warehouse import scratch_database
 
 pytestmark = pytest.mark.integration
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

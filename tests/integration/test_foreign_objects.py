@@ -19,8 +19,8 @@ from include.spark.bronze_batches import BatchPlanner
 from include.status.layers import layer_parts
 from include.status.stores import Stores
 from include.verify import verify
-from tests.books import judge_all
-from tests.bronze import (
+from tests.support.books import judge_all
+from tests.support.bronze import (
     MANY,
     TransactionsTopic,
     any_topic_id,

@@ -24,8 +24,8 @@ from include.fraud.sink import Batch, Sink, Written
 from include.lake.records import BronzeRecord
 from include.postgres import connect
 from include.settings import Settings
-from tests.fraud import judged, warehouse_copy, warehouse_template
-from tests.servers import wait_until
+from tests.support.fraud import judged, warehouse_copy, warehouse_template
+from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -20,7 +20,7 @@ from include.postgres import connect
 from include.settings import Settings
 from include.warehouse.gold import BrokenContractError, GoldReport, IncompleteReadError, load_from
 from include.warehouse.schema import apply_schema
-from tests.warehouse import SilverTable, account_row, all_rows, scratch_database, user_row
+from tests.support.warehouse import SilverTable, account_row, all_rows, scratch_database, user_row
 
 pytestmark = pytest.mark.integration
 

@@ -25,8 +25,8 @@ from include.status import lag
 from include.status.stores import Stores
 from include.warehouse.gold import LakeSilver, load, load_from
 from include.warehouse.schema import apply_schema
-from tests.bronze import any_topic_id
-from tests.silver import run_silver
+from tests.support.bronze import any_topic_id
+from tests.support.silver import run_silver
 
 pytestmark = pytest.mark.integration
 

@@ -30,9 +30,9 @@ from include.status.warehouse import problems
 from include.warehouse import alarms, quarantine
 from include.warehouse.quarantine import Coordinates, QuarantineRow
 from include.warehouse.summary import layer_rows
-from tests.fraud import judged, warehouse_copy, warehouse_template
-from tests.quarantine import allow_amounts_up_to_1000, redrive, run_quarantine, start_quarantine, stricter
-from tests.servers import wait_until
+from tests.support.fraud import judged, warehouse_copy, warehouse_template
+from tests.support.quarantine import allow_amounts_up_to_1000, redrive, run_quarantine, start_quarantine, stricter
+from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier
 
 from include.settings import Settings
-from tests.warehouse import scratch_database
+from tests.support.warehouse import scratch_database
 
 pytestmark = pytest.mark.integration
 

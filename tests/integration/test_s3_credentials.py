@@ -25,7 +25,7 @@ from include.domains import BRONZE_BUCKET, MERCHANTS, SILVER_BUCKET
 from include.lake.catalog import changed_rows
 from include.lake.s3 import s3_client, s3_credentials, status_of
 from include.settings import Settings
-from tests.silver import World, merchant
+from tests.support.silver import World, merchant
 
 pytestmark = pytest.mark.integration
 
@@ -174,7 +174,7 @@ class Driver:
 @contextmanager
 def driver(settings: Settings) -> Iterator[Driver]:
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.s3_reader"],
+        [sys.executable, "-m", "tests.support.s3_reader"],
         env=os.environ | settings.as_environment(),
         cwd=CLONE,
         stdin=subprocess.PIPE,

@@ -26,7 +26,7 @@ from include.spark.silver_run import SilverReport, domain_lock, take_along
 from include.spark.silver_schema import table_schema
 from include.spark.silver_table import Book, ConflictError, SilverTable
 from include.warehouse.alarms import Alarm, accept, open_alarms
-from tests.silver import SUBMIT_SECONDS, World, await_condition, merchant, merchants, run_silver
+from tests.support.silver import SUBMIT_SECONDS, World, await_condition, merchant, merchants, run_silver
 
 pytestmark = pytest.mark.integration
 

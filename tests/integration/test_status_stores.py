@@ -32,10 +32,10 @@ from include.verify import verify
 from include.warehouse.schema import apply_schema
 from paylake_airflow.behind import all_behind
 from paylake_airflow.behind import behind as behind_by_connections
-from tests.books import begin_anew, judge_all
-from tests.bronze import Kafka, drain
-from tests.transactions import produce_transactions, transaction
-from tests.warehouse import scratch_database
+from tests.support.books import begin_anew, judge_all
+from tests.support.bronze import Kafka, drain
+from tests.support.transactions import produce_transactions, transaction
+from tests.support.warehouse import scratch_database
 
 pytestmark = pytest.mark.integration
 

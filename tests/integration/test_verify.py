@@ -29,10 +29,10 @@ from include.verify import Finding, Report, verify
 from include.verify.cli import verify_command
 from include.verify.kafka_log import fix_end
 from include.verify.transactions import TransactionsCheck
-from tests.books import assert_balanced, begin_anew, judge_all
-from tests.bronze import drain
-from tests.servers import wait_until
-from tests.transactions import produce_transactions, transaction
+from tests.support.books import assert_balanced, begin_anew, judge_all
+from tests.support.bronze import drain
+from tests.support.servers import wait_until
+from tests.support.transactions import produce_transactions, transaction
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

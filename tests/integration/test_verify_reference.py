@@ -15,8 +15,8 @@ from include.spark.session import spark_session
 from include.spark.silver_table import MAX_FILES, Book, SilverTable
 from include.verify import Report, verify
 from include.warehouse.gold import load
-from tests.books import assert_balanced, begin_anew, remove_objects
-from tests.silver import World, merchant, merchants, run_silver
+from tests.support.books import assert_balanced, begin_anew, remove_objects
+from tests.support.silver import World, merchant, merchants, run_silver
 
 pytestmark = pytest.mark.integration
 

@@ -15,8 +15,8 @@ from include.local.ports import Ports
 from include.local.processes import Process
 from include.local.supervisor import Supervisor
 from include.local.watchdog import API_SERVER, EVERY_SECONDS, Watchdog
-from tests.processes import alive
-from tests.servers import wait_until
+from tests.support.processes import alive
+from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.integration
 

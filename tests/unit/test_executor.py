@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import alive
-from tests.servers import wait_until
+from tests.support.processes import alive
+from tests.support.servers import wait_until
 
 ROOT = Path(__file__).parents[2]
 

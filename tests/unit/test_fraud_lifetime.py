@@ -13,7 +13,7 @@ from threading import Event
 import pytest
 
 from include.lifetime import stop_on_signals
-from tests.processes import alive
+from tests.support.processes import alive
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -16,7 +16,7 @@ from include.errors import StackError
 from include.local.layout import CLONE, SOCKET_PATH_LIMIT, Stack, locate, locked, write_private
 from include.local.ports import HOST, Ports, why_unusable
 from include.local.secrets import ensure_secrets, load_secrets
-from tests.ports import free_port_base
+from tests.support.ports import free_port_base
 
 
 def stack_in(home: Path, **environment: str) -> Stack:

@@ -16,7 +16,7 @@ from rich.console import Console
 from include.errors import StackError
 from include.local.display import shown
 from include.local.steps import Runner, State, Step, Task
-from tests.processes import alive
+from tests.support.processes import alive
 
 
 def step(name: str, action: Callable[[Task], object] = lambda task: None, *after: str) -> Step:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import alive
+from tests.support.processes import alive
 
 ROOT = Path(__file__).parents[2]
 SUBMIT = ROOT / "include" / "spark" / "bin" / "spark-submit"

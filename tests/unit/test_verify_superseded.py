@@ -14,8 +14,8 @@ from include.domains import MERCHANTS, Domain
 from include.lake.records import BronzeRecord
 from include.quality import Outcome, Valid, classify
 from include.verify.superseded import Superseded
-from tests.envelopes import changed, connected, framed, unwrapping
-from tests.wild import GOOD
+from tests.support.envelopes import changed, connected, framed, unwrapping
+from tests.support.wild import GOOD
 
 KAFKA_TIME_MS = 1_769_904_000_000
 

@@ -34,7 +34,7 @@ from include.lake.objects import encode, object_key
 from include.lake.records import BronzeRecord, IncomingRecord
 from include.lake.s3 import s3_client
 from include.settings import Settings
-from tests.books import assert_balanced, begin_anew, judge_all
+from tests.support.books import assert_balanced, begin_anew, judge_all
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -163,7 +163,7 @@ class Writer:
         **consumer_config: object,
     ) -> None:
         processes = multiprocessing.get_context("forkserver")
-        processes.set_forkserver_preload(["tests.bronze"])
+        processes.set_forkserver_preload(["tests.support.bronze"])
         self._connection, theirs = processes.Pipe()
         self._told_to_stop = processes.Event()
         config = {

@@ -1,5 +1,5 @@
 """What the tests of quarantine share: contracts that refuse more than today's, the command line, and strange runs of
-silver, each of them a function for `tests.silver.worker_process`."""
+silver, each of them a function for `tests.support.silver.worker_process`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from include.spark.session import spark_session
 from include.spark.silver_job import SilverJob
 from include.spark.silver_run import SilverReport, domain_lock
 from include.spark.silver_table import ConflictError, SilverTable
-from tests.silver import run_silver
+from tests.support.silver import run_silver
 
-CLONE = Path(__file__).parents[1]
+CLONE = Path(__file__).parents[2]
 
 
 def stricter(domain: Domain, folder: Path, change: Callable[[dict[str, Any]], None]) -> Domain:

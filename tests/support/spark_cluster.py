@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import requests
 
-from tests.processes import command_line, parent
-from tests.servers import wait_until
+from tests.support.processes import command_line, parent
+from tests.support.servers import wait_until
 
 HOST = "127.0.0.1"
 WORKERS = 2

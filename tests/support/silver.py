@@ -30,13 +30,13 @@ from include.spark.session import spark_session
 from include.spark.silver_run import SilverReport, run
 from include.warehouse import gold
 from include.warehouse.gold import GoldReport
-from tests.books import begin_anew
-from tests.bronze import drain
+from tests.support.books import begin_anew
+from tests.support.bronze import drain
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 JOB = REPOSITORY / "include" / "spark" / "silver.py"
 SUBMIT_SECONDS = 420
 

@@ -26,10 +26,10 @@ from include.local.leftovers import find
 from include.local.processes import Process
 from include.local.supervisor import Supervisor
 from include.settings import Settings
-from tests.ports import free_port_base
-from tests.processes import command_line
+from tests.support.ports import free_port_base
+from tests.support.processes import command_line
 
-PAYLAKE = Path(__file__).parents[1] / "paylake"
+PAYLAKE = Path(__file__).parents[2] / "paylake"
 DRIVER = "include/spark/fraud_stream.py"
 
 

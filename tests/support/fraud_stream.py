@@ -22,13 +22,13 @@ from include.lake.s3 import s3_client
 from include.postgres import connect
 from include.settings import Settings
 from include.spark.fraud_stream import EXIT_REFUSED
-from tests.books import remove_checkpoint
-from tests.bronze import drain
-from tests.processes import command_line
-from tests.servers import wait_until
-from tests.warehouse import checksum
+from tests.support.books import remove_checkpoint
+from tests.support.bronze import drain
+from tests.support.processes import command_line
+from tests.support.servers import wait_until
+from tests.support.warehouse import checksum
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 APPLICATION = REPOSITORY / "include" / "spark" / "fraud_stream.py"
 WAIT_SECONDS = 240.0
 TABLES = (

@@ -18,8 +18,8 @@ from include.lake.records import BronzeRecord
 from include.postgres import connect
 from include.settings import Settings
 from include.warehouse.schema import apply_schema
-from tests.classified import classify_records
-from tests.warehouse import drop_database, scratch_database
+from tests.support.classified import classify_records
+from tests.support.warehouse import drop_database, scratch_database
 
 
 def judged(records: Iterable[BronzeRecord], domain: Domain = TRANSACTIONS, rules: Rules | None = None) -> pa.Table:

@@ -19,8 +19,8 @@ from include.settings import Settings
 from include.spark.session import spark_session
 from include.verify import verify
 from include.warehouse.schema import apply_schema
-from tests.bronze import drain
-from tests.silver import load_gold, run_silver
+from tests.support.bronze import drain
+from tests.support.silver import load_gold, run_silver
 
 BRANCHES = DOMAINS["branches"]
 AHEAD = "2999-12-31T09:00:00Z"

@@ -20,7 +20,7 @@ from include.postgres import connect
 from include.settings import Settings
 from include.verify import Report, verify
 from include.warehouse.schema import apply_schema
-from tests.fraud import judged
+from tests.support.fraud import judged
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
