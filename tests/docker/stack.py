@@ -7,8 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ import psycopg
 
 from include.docker import env_file
 from tests.support.ports import free_port_base
+from tests.support.waiting import wait_until
+from tests.support.warehouse import GOLD_TABLES
 
 ROOT = Path(__file__).parents[2]
 PORTS = ("AIRFLOW", "MINIO", "MINIO_CONSOLE", "POSTGRES", "KAFKA", "PGADMIN")
@@ -33,7 +34,8 @@ SERVERS = (
     "airflow-triggerer",
 )
 UP_SECONDS = 1500.0
-TABLES = ("users", "accounts", "merchants", "fraudtransaction", "genuinetransaction")
+ASK_SECONDS = 1.0
+"""Each question is a command of Docker's."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class DockerStack:
             start_new_session=True,
         )
         try:
-            await_condition(lambda: bool(self.commands()), lambda: "there is no container of the command", 60)
+            wait_until(lambda: bool(self.commands()), "the container of the command", pause=ASK_SECONDS)
             os.killpg(command.pid, signal.SIGINT)
             return command.wait(60)
         finally:
@@ -122,7 +124,7 @@ class DockerStack:
             return connection.execute(statement.encode(), parameters).fetchall()
 
     def rows(self) -> dict[str, int]:
-        return {table: self.query(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}  # noqa: S608
+        return {table: self.query(f"SELECT count(*) FROM {table}")[0][0] for table in GOLD_TABLES}  # noqa: S608
 
     def newest_verdict(self) -> float:
         """When the newest verdict was given, as a Unix time; 0 while the warehouse does not answer."""
@@ -160,10 +162,11 @@ class DockerStack:
 
     def await_well(self, service: str, since: float, seconds: float = 240) -> None:
         """Wait until a service is healthy and a verdict was given after ``since``, a Unix time."""
-        await_condition(
+        wait_until(
             lambda: self.health(service) == "healthy" and self.newest_verdict() > since,
-            lambda: f"{service} is {self.health(service)}, the newest verdict of {self.newest_verdict():.0f}",
+            lambda: f"{service}: it is {self.health(service)}, the newest verdict of {self.newest_verdict():.0f}",
             seconds,
+            pause=ASK_SECONDS,
         )
 
     def _run(self, command: list[str], seconds: float, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -177,14 +180,6 @@ class DockerStack:
             timeout=seconds,
             check=False,
         )
-
-
-def await_condition(condition: Callable[[], bool], what: Callable[[], str], seconds: float) -> None:
-    """Wait until the condition holds; ``what`` says how things are when the limit passes."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"after {seconds:.0f} s {what()}"
-        time.sleep(1.0)
 
 
 def copy_of_clone(folder: Path) -> Path:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.docker.stack import UP_SECONDS, DockerStack, await_condition, docker_stack
+from tests.docker.stack import ASK_SECONDS, UP_SECONDS, DockerStack, docker_stack
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(3600)]
 
@@ -65,8 +66,11 @@ def test_a_lost_worker_comes_back_and_nothing_is_lost(stack: DockerStack) -> Non
     before = alive(stack)
     assert len(before) == 2
     stack.crash("spark-worker")
-    await_condition(
-        lambda: len(alive(stack)) == 2 and alive(stack) != before, lambda: str(cluster(stack)["workers"]), BACK_SECONDS
+    wait_until(
+        lambda: len(alive(stack)) == 2 and alive(stack) != before,
+        lambda: f"a new worker beside the other: {cluster(stack)['workers']}",
+        BACK_SECONDS,
+        ASK_SECONDS,
     )
     verified = stack.paylake("verify", "--wait", str(BACK_SECONDS), seconds=BACK_SECONDS + 300)
     assert verified.returncode == 0, verified.stdout + verified.stderr

@@ -15,7 +15,7 @@ import pytest
 
 from include.local.layout import CLONE
 from tests.docker.engine import Engine
-from tests.support.servers import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 END_SECONDS = 60.0

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.docker.stack import ROOT, SERVERS, TABLES, UP_SECONDS, DockerStack, await_condition, docker_stack
+from tests.docker.stack import ASK_SECONDS, ROOT, SERVERS, UP_SECONDS, DockerStack, docker_stack
+from tests.support.waiting import wait_until
+from tests.support.warehouse import GOLD_TABLES
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(3600)]
 
@@ -30,10 +32,12 @@ def stack(images: Mapping[str, str]) -> Iterator[DockerStack]:
 
 def test_it_fills_all_tables_by_itself_and_the_books_balance(stack: DockerStack) -> None:
     assert all(stack.rows().values())
-    await_condition(lambda: bool(stack.status()["well"]), lambda: str(stack.status()), LATE_SECONDS)
+    wait_until(
+        lambda: bool(stack.status()["well"]), lambda: f"all to be well: {stack.status()}", LATE_SECONDS, ASK_SECONDS
+    )
     status = stack.status()
     assert {service["name"] for service in status["services"]} >= set(SERVERS)
-    assert {part["name"] for part in status["layers"]} >= set(TABLES)
+    assert {part["name"] for part in status["layers"]} >= set(GOLD_TABLES)
     assert {one["layer"] for one in status["behind"]} == {"bronze", "silver", "gold", "verdicts"}
     verified = stack.paylake("verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
@@ -53,7 +57,7 @@ def test_each_command_finds_the_stores(stack: DockerStack) -> None:
 
 def test_nothing_is_left_of_a_command_that_was_interrupted(stack: DockerStack) -> None:
     assert stack.interrupted("logs", "fraud", "--follow") == 130
-    await_condition(lambda: not stack.commands(), lambda: f"{stack.commands()} are left", 60)
+    wait_until(lambda: not stack.commands(), lambda: f"the end of {stack.commands()}", pause=ASK_SECONDS)
 
 
 def test_commands_work_from_any_folder(stack: DockerStack, tmp_path: Path) -> None:
@@ -128,7 +132,7 @@ def test_a_killed_service_comes_back(stack: DockerStack, service: str) -> None:
 def test_a_service_that_hangs_is_replaced(stack: DockerStack, service: str) -> None:
     before = stack.started(service)
     stack.freeze(service)
-    await_condition(lambda: stack.started(service) != before, lambda: f"{service} is still the same", HUNG_SECONDS)
+    wait_until(lambda: stack.started(service) != before, f"a new {service}", HUNG_SECONDS, ASK_SECONDS)
     stack.await_well(service, since=time.time())
 
 
@@ -144,7 +148,7 @@ def test_its_data_survive_its_containers(stack: DockerStack) -> None:
     up = stack.paylake("up", seconds=UP_SECONDS)
     assert up.returncode == 0, up.stdout + up.stderr
     after = stack.rows()
-    assert all(after[table] >= before[table] for table in TABLES)
+    assert all(after[table] >= before[table] for table in GOLD_TABLES)
     stack.await_well("airflow-scheduler", since=time.time())
     verified = stack.paylake("verify", "--wait", str(LATE_SECONDS), seconds=LATE_SECONDS + 300)
     assert verified.returncode == 0, verified.stdout + verified.stderr
@@ -171,7 +175,7 @@ def test_a_backup_is_restored_by_the_commands_of_the_documentation(stack: Docker
     (stack.folder / ".env").unlink()
     stack.shell(documented("restore"))
     after = stack.rows()
-    assert all(after[table] >= before[table] > 0 for table in TABLES)
+    assert all(after[table] >= before[table] > 0 for table in GOLD_TABLES)
     stack.await_well("airflow-scheduler", since=time.time())
 
 

@@ -23,18 +23,14 @@ from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_away, s3_client
 from include.local.layout import Stack
 from include.settings import Settings
-from tests.support.bronze import (
-    Kafka,
-    TransactionsTopic,
-    Writer,
-    await_condition,
-    drain,
-    own_domain,
-    steadily,
-    transactions,
-    values_by_partition,
-)
-from tests.support.servers import Servers, own_servers, wait_until
+from tests.support.bronze import drain, values_by_partition
+from tests.support.bronze_writer import Writer
+from tests.support.domains import own_domain
+from tests.support.kafka import Kafka
+from tests.support.records import transactions
+from tests.support.servers import Servers, own_servers
+from tests.support.transactions_topic import TransactionsTopic, steadily
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -73,11 +69,11 @@ def test_kafka_killed_under_producing_and_following_loses_and_doubles_nothing(
         with RecordProducer(patient) as producer, steadily(send_to(producer), per_second=1_000) as sent:
             for _ in range(2):
                 before = records_in_bronze(topic)
-                await_condition(lambda before=before: records_in_bronze(topic) > before + 500, "records that flow")  # type: ignore[misc]
+                wait_until(lambda before=before: records_in_bronze(topic) > before + 500, "records that flow")  # type: ignore[misc]
                 servers.kill("kafka")
             before = records_in_bronze(topic)
-            await_condition(lambda: records_in_bronze(topic) > before + 500, "records that flow again")
-        await_condition(topic.in_bronze, "all that was sent in bronze")
+            wait_until(lambda: records_in_bronze(topic) > before + 500, "records that flow again")
+        wait_until(topic.in_bronze, "all that was sent in bronze")
         assert writer.alive
     assert_sent_is_in_bronze_once(topic, sent)
 
@@ -99,16 +95,16 @@ def outlast_minio(
             RecordProducer(config) as producer,
             steadily(send_to(producer), per_second=per_second, padding=100_000) as sent,
         ):
-            await_condition(lambda: records_in_bronze(topic) > 200, "records that flow")
+            wait_until(lambda: records_in_bronze(topic) > 200, "records that flow")
             usual = writer.memory()
             with servers.down("minio"):
                 began, before = time.monotonic(), len(sent)
-                await_condition(
+                wait_until(
                     lambda: note_memory(len(sent) - before > 10 * megabytes and time.monotonic() - began > seconds),
                     f"{megabytes} MB produced while MinIO is away",
                     seconds + 240,
                 )
-        await_condition(lambda: note_memory(topic.in_bronze()), "all that was sent in bronze", 240)
+        wait_until(lambda: note_memory(topic.in_bronze()), "all that was sent in bronze", 240)
     assert max(memory) - usual < MOST_GROWTH, f"grew by {(max(memory) - usual) // MEGABYTE} MB"
     assert_sent_is_in_bronze_once(topic, sent)
 
@@ -146,7 +142,7 @@ def test_many_partitions_share_the_writers_memory(settings: Settings) -> None:
             memory.append(writer.memory())
             return sum(sum(ends.values()) for ends in log.end_positions().values()) > 40 * 60 * 0.9
 
-        await_condition(nearly_all, "nearly all records in bronze")
+        wait_until(nearly_all, "nearly all records in bronze")
     assert max(memory) - min(memory) < 120 * MEGABYTE, f"grew by {(max(memory) - min(memory)) // MEGABYTE} of 240 MB"
     kafka.delete(domain.topic)
 
@@ -213,7 +209,7 @@ def test_a_full_store_is_an_error_that_says_so_and_ingestion_goes_on_when_there_
         assert full == {partition: ours[partition][: len(values)] for partition, values in full.items()}
         assert leave or topic.log.end_positions() == before
         filler.unlink()
-        await_condition(lambda: has_room(servers.settings), "MinIO to see that it has room")
+        wait_until(lambda: has_room(servers.settings), "MinIO to see that it has room")
         topic.assert_each_record_is_in_bronze_once()
 
 

@@ -17,7 +17,10 @@ from include.ingest import Limits, ingest
 from include.lake.objects import object_key
 from include.lake.s3 import is_missing, s3_client
 from include.settings import Settings
-from tests.support.bronze import Moment, TransactionsTopic, Writer, await_condition, drain
+from tests.support.bronze import drain
+from tests.support.bronze_writer import Moment, Writer
+from tests.support.transactions_topic import TransactionsTopic
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -74,15 +77,15 @@ def test_a_writer_woken_from_a_long_pause_gives_way_to_the_one_that_went_on(sett
             with Writer(TRANSACTIONS, settings, QUICK):
                 for _ in range(3):
                     topic.produce(200)
-                    await_condition(topic.in_bronze, "the other writer's objects")
+                    wait_until(topic.in_bronze, "the other writer's objects")
                 assert is_there(topic, held)
                 sleeper.wake()
                 assert sleeper.go_on() == 412, "S3 refuses the name that the other writer has taken"
                 for _ in range(5):
                     topic.produce(200)
-                await_condition(topic.in_bronze, "what came while both wrote")
+                wait_until(topic.in_bronze, "what came while both wrote")
             topic.produce(200)
-            await_condition(topic.in_bronze, "the objects of the one that had slept, alone again")
+            wait_until(topic.in_bronze, "the objects of the one that had slept, alone again")
             assert sleeper.alive
     topic.assert_each_record_is_in_bronze_once()
 
@@ -121,7 +124,7 @@ def test_a_writer_wakes_where_retention_has_deleted_what_another_wrote_meanwhile
         sleeper.wake()
         assert sleeper.go_on() == 412
         topic.produce(50)
-        await_condition(topic.in_bronze, "what came after it woke")
+        wait_until(topic.in_bronze, "what came after it woke")
         assert sleeper.alive
     topic.assert_each_record_is_in_bronze_once()
 

@@ -22,9 +22,10 @@ from include.settings import Settings
 from include.warehouse.schema import apply_schema
 from tests.support.books import assert_balanced, begin_anew, judge_all
 from tests.support.envelopes import changed, connected, framed
-from tests.support.silver import World, load_gold, merchant, run_silver, worker_process
-from tests.support.warehouse import checksum
-from tests.support.wild import GOOD
+from tests.support.records import encoded, good, merchant
+from tests.support.silver import load_gold, run_silver, worker_process
+from tests.support.warehouse import TRANSACTION_TABLES, VERDICT_TABLES, checksum
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 
@@ -111,7 +112,7 @@ def conn(settings: Settings) -> Iterator[psycopg.Connection]:
     with connect(settings.warehouse_dsn) as conn:
         yield conn
         apply_schema(conn)
-        for table in ("merchants", "fraudtransaction", "genuinetransaction"):
+        for table in (MERCHANTS.table, *VERDICT_TABLES):
             for column in ("phone", "device", "terminal"):
                 conn.execute(f"ALTER TABLE {table} DROP COLUMN IF EXISTS {column}")
 
@@ -171,8 +172,7 @@ def test_transactions_of_two_contracts_side_by_side(
     )
     judged = ("judge_all(settings)", "assert_balanced(settings, TRANSACTIONS)")
     release.run(*judged)
-    tables = ("genuinetransaction", "fraudtransaction", "ops.transaction_duplicate", "ops.quarantine")
-    before = [checksum(conn, table) for table in tables]
+    before = [checksum(conn, table) for table in TRANSACTION_TABLES]
     assert rows(conn, "genuinetransaction") == [("T1", None, None), ("T3", "d", "t")]
     assert rows(conn, "fraudtransaction") == [("T2", None, None), ("T4", None, "t")]
     assert [(offset, codes) for offset, _, codes in world.quarantined()] == [(4, ["missing"])]
@@ -181,7 +181,7 @@ def test_transactions_of_two_contracts_side_by_side(
     # A verdict is of its time: under a new checkpoint the old records are read again, and have their places.
     conn.execute("DELETE FROM ops.stream_batch")
     release.run(*judged)
-    assert [checksum(conn, table) for table in tables] == before
+    assert [checksum(conn, table) for table in TRANSACTION_TABLES] == before
 
 
 def test_envelopes_of_transactions_are_taken_off_once_the_contract_asks_for_it(
@@ -232,12 +232,8 @@ def test_envelopes_of_transactions_are_taken_off_once_the_contract_asks_for_it(
     assert [raw for offset, raw, _ in world.quarantined() if offset == 0] == [framed(encoded(transaction(1)))]
 
 
-def encoded(record: dict[str, Any]) -> bytes:
-    return json.dumps(record).encode()
-
-
 def transaction(number: int, **changes: Any) -> dict[str, Any]:
-    return GOOD[TRANSACTIONS.name] | {"txn_id": f"T{number}"} | changes
+    return good(TRANSACTIONS, txn_id=f"T{number}", **changes)
 
 
 def rows(conn: psycopg.Connection, table: str) -> list[tuple[Any, ...]]:

@@ -21,7 +21,8 @@ from include.settings import Settings
 from include.spark.fraud_stream import EXIT_REFUSED, EXIT_STALE
 from tests.support.books import assert_balanced, begin_anew, remove_checkpoint
 from tests.support.fraud_stream import WAIT_SECONDS, Driver, Stream
-from tests.support.servers import Servers, wait_until
+from tests.support.servers import Servers
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -13,8 +13,8 @@ from include.lake.s3 import s3_client
 from include.postgres import connect
 from include.settings import Settings
 from tests.support.books import assert_balanced, begin_anew, judge_all
-from tests.support.silver import World
 from tests.support.wild import wild_values
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 

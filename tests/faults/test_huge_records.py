@@ -13,9 +13,11 @@ from include.settings import Settings
 from tests.support.books import assert_balanced, begin_anew, remove_checkpoint
 from tests.support.bronze import drain
 from tests.support.fraud_stream import WAIT_SECONDS, Stream
-from tests.support.servers import wait_until
-from tests.support.silver import World, load_gold, merchant
-from tests.support.transactions import produce_transactions, transaction
+from tests.support.kafka import produce
+from tests.support.records import merchant, transaction
+from tests.support.silver import load_gold
+from tests.support.waiting import wait_until
+from tests.support.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -36,7 +38,7 @@ def stream(settings: Settings, tmp_path: Path) -> Iterator[Stream]:
 def test_1_500_transactions_of_900_kb_wait_for_a_stream_with_a_heap_of_700_mb(
     settings: Settings, stream: Stream
 ) -> None:
-    produce_transactions(settings, (transaction(number, memo=PADDING) for number in range(RECORDS)))
+    produce(settings, TRANSACTIONS.topic, (transaction(number, memo=PADDING) for number in range(RECORDS)))
     assert drain(TRANSACTIONS, settings).records == RECORDS
 
     def judged() -> int:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
 
 from include.domains import MERCHANTS, TRANSACTIONS
 from include.postgres import connect
@@ -15,9 +13,11 @@ from include.settings import Settings
 from tests.support.books import assert_balanced, begin_anew, remove_checkpoint
 from tests.support.bronze import drain
 from tests.support.fraud_stream import WAIT_SECONDS, Stream
-from tests.support.servers import wait_until
-from tests.support.silver import SUBMIT_SECONDS, World, load_gold, merchant
-from tests.support.transactions import transaction
+from tests.support.kafka import produce
+from tests.support.records import encoded, merchant, transaction
+from tests.support.silver import load_gold
+from tests.support.waiting import wait_until
+from tests.support.world import SUBMIT_SECONDS, World
 
 pytestmark = pytest.mark.integration
 
@@ -46,14 +46,6 @@ def unprocessable(settings: Settings, domain: str) -> dict[bytes | None, str]:
         rows = conn.execute(QUARANTINED, [domain]).fetchall()
     assert all([reason["code"] for reason in reasons] == ["unprocessable"] for _, reasons in rows)
     return {raw: reasons[0]["message"] for raw, reasons in rows}
-
-
-def produce(settings: Settings, topic: str, values: list[bytes], partitions: int) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
-    for number, value in enumerate(values):
-        producer.produce(topic, value, partition=number % partitions)
-        producer.poll(0)
-    assert producer.flush(60) == 0
 
 
 @pytest.fixture
@@ -88,12 +80,12 @@ def test_one_micro_batch_of_20_000_with_a_record_that_strikes_at_each_step(
     # The rules are only asked about what may be a fraud.
     amounts = {12_345: 200_000}
     records = [
-        transaction(number, location=strikes.get(number, "Berlin"), amount=amounts.get(number, 10))
+        encoded(transaction(number, location=strikes.get(number, "Berlin"), amount=amounts.get(number, 10)))
         for number in range(RECORDS)
     ]
     with connect(settings.warehouse_dsn) as conn:
         conn.execute(STRIKE)
-    produce(settings, TRANSACTIONS.topic, records, PARTITIONS)
+    produce(settings, TRANSACTIONS.topic, records, range(PARTITIONS))
     assert drain(TRANSACTIONS, settings).records == RECORDS
     try:
         with stream.driver() as driver:
@@ -123,8 +115,8 @@ def test_a_silver_run_of_20_000_with_a_record_that_strikes_at_each_step(
 ) -> None:
     strikes = {17: "STRIKE-READ", 4_321: "STRIKE-CLASSIFY", 19_998: "STRIKE-ROW", **worker}
     names = (strikes.get(number, "Shop") for number in range(RECORDS))
-    records = [json.dumps(merchant(number, merchant_name=name)).encode() for number, name in enumerate(names)]
-    produce(settings, MERCHANTS.topic, records, 2)
+    records = [encoded(merchant(number, merchant_name=name)) for number, name in enumerate(names)]
+    produce(settings, MERCHANTS.topic, records, range(2))
     assert drain(MERCHANTS, settings).records == RECORDS
     report = world.report_of(world.submit(POISON))
     assert (report["records"], report["rejected"], report["rows"]) == (RECORDS, len(strikes), RECORDS - len(strikes))

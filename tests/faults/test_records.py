@@ -12,32 +12,34 @@ from include.postgres import connect
 from include.settings import Settings
 from tests.support.books import assert_balanced, begin_anew, judge_all
 from tests.support.bronze import drain
-from tests.support.transactions import produce_transactions, transaction
+from tests.support.kafka import produce
+from tests.support.records import encoded, transaction
 
 pytestmark = pytest.mark.integration
 
-GOOD = json.loads(transaction(1))
+
+def sent(number: int, **changes: Any) -> bytes:
+    return encoded(transaction(number, **changes))
 
 
 def with_text(name: str, text: str, number: int) -> bytes:
     """A transaction in which a field has this very JSON text as its value."""
-    body = GOOD | {"txn_id": f"T{number:07}", name: "\0"}
-    return json.dumps(body).replace('"\\u0000"', text).encode()
+    return json.dumps(transaction(number) | {name: "\0"}).replace('"\\u0000"', text).encode()
 
 
 # What is sent, and the field and code of the first reason against it; None: it is taken.
 WILD: list[tuple[bytes | None, tuple[str | None, str] | None]] = [
     (b"\xff\xfe{}", (None, "not_utf8")),
-    (transaction(2).replace(b"Lisbon", b"Lis\xc3\x28bon"), (None, "not_utf8")),
+    (sent(2).replace(b"Berlin", b"Ber\xc3\x28lin"), (None, "not_utf8")),
     (b"not JSON at all", (None, "not_json")),
-    (transaction(3)[:-1], (None, "not_json")),
+    (sent(3)[:-1], (None, "not_json")),
     (b"", (None, "empty")),
     (b" \n", (None, "empty")),
     (b'""', (None, "not_an_object")),
     (b"[]", (None, "not_an_object")),
     (b"null", (None, "not_an_object")),
-    (transaction(4, note="x" * 1_000_000), None),
-    (transaction(5, location="x" * 1_000_000), ("location", "too_long")),
+    (sent(4, note="x" * 1_000_000), None),
+    (sent(5, location="x" * 1_000_000), ("location", "too_long")),
     (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, (None, "too_deep")),
     (with_text("amount", "NaN", 6), (None, "not_json")),
     (with_text("amount", '"NaN"', 7), ("amount", "wrong_type")),
@@ -49,28 +51,28 @@ WILD: list[tuple[bytes | None, tuple[str | None, str] | None]] = [
     (with_text("amount", '"12,50"', 13), ("amount", "wrong_type")),
     (with_text("amount", "true", 14), ("amount", "wrong_type")),
     (with_text("amount", "[12]", 15), ("amount", "wrong_type")),
-    (transaction(16)[:-1] + b', "amount": 99999}', (None, "duplicate_key")),
-    (transaction(17) + transaction(18), (None, "extra_data")),
-    (transaction(19) + b"\n" + transaction(20), (None, "extra_data")),
-    (transaction(21, user_id=21), ("user_id", "wrong_type")),
-    (transaction(22, user_id=None), ("user_id", "missing")),
-    (json.dumps({key: value for key, value in GOOD.items() if key != "channel"}).encode(), ("channel", "missing")),
-    (transaction(23, unknown={"nested": [1, 2]}, another=None), None),
-    (transaction(24, location="Lis\u0000bon"), ("location", "forbidden_character")),
-    (transaction(25, location="\u202enobsiL"), ("location", "forbidden_character")),
-    (transaction(26, location="'; DROP TABLE users; --"), None),
-    (transaction(27, location="<script>alert(1)</script>"), None),
-    (transaction(28, timestamp="2026-02-30 10:00:00"), ("timestamp", "bad_timestamp")),
-    (transaction(29, timestamp="9999-12-31 23:59:59"), ("timestamp", "in_the_future")),
-    (transaction(30, timestamp="0000-01-01 00:00:00"), ("timestamp", "bad_timestamp")),
-    (transaction(31, timestamp="0001-01-01 00:00:00"), ("timestamp", "out_of_range")),
-    (transaction(32, timestamp="1900-01-01 00:00:00"), None),
+    (sent(16)[:-1] + b', "amount": 99999}', (None, "duplicate_key")),
+    (sent(17) + sent(18), (None, "extra_data")),
+    (sent(19) + b"\n" + sent(20), (None, "extra_data")),
+    (sent(21, user_id=21), ("user_id", "wrong_type")),
+    (sent(22, user_id=None), ("user_id", "missing")),
+    (encoded({key: value for key, value in transaction(1).items() if key != "channel"}), ("channel", "missing")),
+    (sent(23, unknown={"nested": [1, 2]}, another=None), None),
+    (sent(24, location="Lis\u0000bon"), ("location", "forbidden_character")),
+    (sent(25, location="\u202enobsiL"), ("location", "forbidden_character")),
+    (sent(26, location="'; DROP TABLE users; --"), None),
+    (sent(27, location="<script>alert(1)</script>"), None),
+    (sent(28, timestamp="2026-02-30 10:00:00"), ("timestamp", "bad_timestamp")),
+    (sent(29, timestamp="9999-12-31 23:59:59"), ("timestamp", "in_the_future")),
+    (sent(30, timestamp="0000-01-01 00:00:00"), ("timestamp", "bad_timestamp")),
+    (sent(31, timestamp="0001-01-01 00:00:00"), ("timestamp", "out_of_range")),
+    (sent(32, timestamp="1900-01-01 00:00:00"), None),
 ]
 
 
 def test_each_kind_of_bad_record_is_kept_with_its_reason_and_each_good_one_is_judged(settings: Settings) -> None:
     begin_anew(settings, TRANSACTIONS)
-    produce_transactions(settings, [*(value for value, _ in WILD), None], partition=0)
+    produce(settings, TRANSACTIONS.topic, [*(value for value, _ in WILD), None], [0])
     drain(TRANSACTIONS, settings)
     judge_all(settings)
     with connect(settings.warehouse_dsn) as conn:
@@ -91,11 +93,11 @@ def test_each_kind_of_bad_record_is_kept_with_its_reason_and_each_good_one_is_ju
 
 def test_a_txn_id_that_comes_again_has_one_row_and_a_conflict_is_kept_and_shown(settings: Settings) -> None:
     begin_anew(settings, TRANSACTIONS)
-    reordered = json.dumps(dict(reversed(GOOD.items()))).encode()
+    reordered = dict(reversed(transaction(1).items()))
     respelled = transaction(1, amount=10, channel=" online ", timestamp="2026-01-31T13:45:00Z")
-    produce_transactions(settings, [transaction(1), transaction(1), reordered, respelled], partition=0)
-    other = transaction(1, amount="31000.00")
-    produce_transactions(settings, [other], partition=0)
+    produce(settings, TRANSACTIONS.topic, [transaction(1), transaction(1), reordered, respelled], [0])
+    other = sent(1, amount="31000.00")
+    produce(settings, TRANSACTIONS.topic, [other], [0])
     drain(TRANSACTIONS, settings)
     judge_all(settings)
     with connect(settings.warehouse_dsn) as conn:
@@ -116,7 +118,7 @@ def test_what_comes_late_is_scored_not_skipped(settings: Settings, time: str) ->
     punctual: list[Any] = [transaction(number) for number in range(1, 5)]
     late = [transaction(5, timestamp=time), transaction(6, timestamp=time, amount="45000.00")]
     for values in (punctual, late):
-        produce_transactions(settings, values)
+        produce(settings, TRANSACTIONS.topic, values)
         drain(TRANSACTIONS, settings)
         judge_all(settings)
     with connect(settings.warehouse_dsn) as conn:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
 
 from include.domains import MERCHANTS, TRANSACTIONS, Domain
 from include.lake.catalog import SilverState, silver_state
@@ -25,20 +24,22 @@ from include.spark.silver_run import SilverReport
 from paylake_airflow.operators.spark import SilverTold, _is_behind, _silver_extra, silver_told
 from tests.support.books import assert_balanced, begin_anew, judge_all
 from tests.support.bronze import drain
-from tests.support.quarantine import (
-    allow_amounts_up_to_1000,
+from tests.support.domains import allow_amounts_up_to_1000, require_city, stricter
+from tests.support.kafka import produce
+from tests.support.quarantine import redrive, run_quarantine
+from tests.support.records import merchant, transaction
+from tests.support.silver import (
     begin_a_run,
     fall_asleep_before_publishing,
-    redrive,
-    require_city,
-    run_quarantine,
+    load_gold,
+    run_silver,
     run_silver_record_by_record,
-    stricter,
     wake_up,
+    worker_process,
 )
-from tests.support.servers import wait_until
-from tests.support.silver import World, await_condition, load_gold, merchant, run_silver, worker_process
 from tests.support.stack import Stack, whole_stack
+from tests.support.waiting import wait_until
+from tests.support.world import World, await_in_job
 
 pytestmark = pytest.mark.integration
 
@@ -165,7 +166,7 @@ def test_kill_9_between_publishing_and_marking(world: World, old_contract: Domai
     before = state_of(world)
     with held_landing(world.settings):
         job = world.submit()
-        await_condition(lambda: state_of(world).snapshot_id != before.snapshot_id, job, "publishing")
+        await_in_job(lambda: state_of(world).snapshot_id != before.snapshot_id, job, "publishing")
         os.killpg(job.pid, signal.SIGKILL)
         job.wait()
     assert in_quarantine(world) == {"entered": [1, 2, 3], "waiting": [4]}
@@ -264,26 +265,10 @@ def test_more_than_one_snapshot_takes_is_taken_in_by_several(
     assert_landed_once(world)
 
 
-def transaction(number: int, amount: float) -> bytes:
-    record = {
-        "txn_id": f"T{number:04}",
-        "user_id": "U0001",
-        "amount": amount,
-        "merchant_id": "M0001",
-        "channel": "POS",
-        "location": "Berlin",
-        "timestamp": "2026-01-31 13:45:00",
-    }
-    return json.dumps(record).encode()
-
-
 def test_transactions_land_once_and_the_books_balance(settings: Settings, tmp_path: Path) -> None:
     begin_anew(settings, TRANSACTIONS)
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
-    values = [transaction(number, 10 ** (number % 6)) for number in range(600)]
-    for value in [*values, b"garbage", *values[:60]]:
-        producer.produce(TRANSACTIONS.topic, value, key=b"U0001")
-    assert producer.flush(60) == 0
+    values = [transaction(number, amount=10 ** (number % 6)) for number in range(600)]
+    produce(settings, TRANSACTIONS.topic, [*values, b"garbage", *values[:60]], [0])
     drain(TRANSACTIONS, settings)
     old_contract = stricter(TRANSACTIONS, tmp_path, allow_amounts_up_to_1000)
     judge_all(settings, old_contract)
@@ -293,7 +278,7 @@ def test_transactions_land_once_and_the_books_balance(settings: Settings, tmp_pa
     assert (code, report["landed"], report["duplicates"]) == (0, {"transactions": 220}, 20)
     with connect(settings.warehouse_dsn) as conn:
         every = conn.execute("SELECT txn_id FROM transactions ORDER BY 1").fetchall()
-    assert every == [(f"T{number:04}",) for number in range(600)]
+    assert every == [(f"T{number:07}",) for number in range(600)]
     code, output, _ = run_quarantine(settings, tmp_path, "list", "--json", "--domain", "transactions")
     assert (code, json.loads(output)["records"]) == (0, 1)
     assert_balanced(settings, TRANSACTIONS)
@@ -315,11 +300,7 @@ def stack_environment(stack: Stack) -> dict[str, str]:
 def test_the_command_wakes_silver_in_airflow_and_waits_until_gold_can_have_it(stack: Stack, tmp_path: Path) -> None:
     settings = stack.settings
     stack.paylake("airflow", "dags", "pause", "silver_merchants")
-    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
-    records: list[dict[str, Any]] = [merchant(1, 5, city="Faro"), merchant(2, 5)]
-    for record in records:
-        producer.produce(MERCHANTS.topic, json.dumps(record).encode(), key=b"k")
-    assert producer.flush(60) == 0
+    produce(settings, MERCHANTS.topic, [merchant(1, 5, city="Faro"), merchant(2, 5)])
     drain(MERCHANTS, settings)
     world = World(settings, MERCHANTS, tmp_path)
     with pytest.MonkeyPatch.context() as patch:

@@ -16,15 +16,14 @@ from include.postgres import connect
 from include.settings import Settings
 from tests.support.books import assert_balanced, begin_anew, judge_all
 from tests.support.bronze import drain
-from tests.support.silver import World, load_gold, run_silver, worker_process
-from tests.support.warehouse import checksum
+from tests.support.silver import load_gold, run_silver, worker_process
+from tests.support.warehouse import GOLD_TABLES, TRANSACTION_TABLES, checksum
 from tests.support.wild import wild_values
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 
 WHEN_WRITTEN = ("loaded_at", "scored_at", "quarantined_at", "seen_at")
-GOLD = ("users", "accounts", "merchants", "fraudtransaction", "genuinetransaction")
-OPS = ("ops.quarantine", "ops.transaction_seen", "ops.transaction_duplicate")
 RECORDS = 600
 
 
@@ -76,10 +75,10 @@ class Runs:
 
 
 def contents(worlds: dict[str, World], without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """All five gold tables, quarantine and what the fraud stream remembers, as checksums; silver as rows."""
+    """All gold tables, quarantine and what the fraud stream remembers, as checksums; silver as rows."""
     settings = worlds[TRANSACTIONS.name].settings
     with connect(settings.warehouse_dsn) as conn:
-        found: dict[str, Any] = {table: checksum(conn, table, without) for table in (*GOLD, *OPS)}
+        found: dict[str, Any] = {table: checksum(conn, table, without) for table in {*GOLD_TABLES, *TRANSACTION_TABLES}}
     return found | {f"silver {name}": worlds[name].rows() for name in REFERENCE_DOMAINS}
 
 
@@ -106,7 +105,8 @@ def test_runs_twice_at_once_and_runs_repeated_make_the_tables_of_runs_made_once(
 
     before = contents(worlds, WHEN_WRITTEN)
     with connect(settings.warehouse_dsn) as conn:
-        conn.execute("TRUNCATE users, accounts, merchants")
+        for domain in REFERENCE_DOMAINS.values():
+            conn.execute(f"TRUNCATE {domain.table}")
         conn.execute("DELETE FROM ops.gold_watermark")
         conn.execute("DELETE FROM ops.quarantine WHERE domain <> 'transactions'")
     for name in REFERENCE_DOMAINS:

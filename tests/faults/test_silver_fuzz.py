@@ -15,8 +15,9 @@ from include.postgres import connect
 from include.quality import Valid, classify
 from include.settings import Settings
 from tests.support.books import assert_balanced
-from tests.support.silver import World, load_gold, run_silver, worker_process
+from tests.support.silver import load_gold, run_silver, worker_process
 from tests.support.wild import wild_values
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 

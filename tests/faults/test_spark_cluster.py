@@ -14,14 +14,16 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from include.domains import ACCOUNTS, DOMAINS, MERCHANTS, PROFILES, REFERENCE_DOMAINS
+from include.local.layout import CLONE
 from include.settings import Settings
 from tests.support.books import assert_balanced, begin_anew, remove_checkpoint
-from tests.support.fraud_stream import REPOSITORY, WAIT_SECONDS, Stream
+from tests.support.fraud_stream import WAIT_SECONDS, Stream
 from tests.support.processes import command_line
-from tests.support.servers import wait_until
-from tests.support.silver import World, load_gold
+from tests.support.silver import load_gold
 from tests.support.spark_cluster import Cluster, Member, spark_cluster
+from tests.support.waiting import wait_until
 from tests.support.wild import wild_values
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +39,7 @@ def cluster(settings: Settings, tmp_path: Path) -> Iterator[Cluster]:
 @pytest.fixture
 def options(cluster: Cluster, tmp_path: Path) -> list[str]:
     """The master, a share for each application that leaves room for another one, and our code for the executors."""
-    code = shutil.make_archive(str(tmp_path / "include"), "gztar", REPOSITORY, "include")
+    code = shutil.make_archive(str(tmp_path / "include"), "gztar", CLONE, "include")
     conf = {
         "spark.cores.max": "2",
         "spark.executor.memory": "512m",

@@ -16,15 +16,10 @@ from include.kafka.topics import reset_topics, topic_id
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from include.verify import Report, verify
-from tests.support.bronze import (
-    Moment,
-    TransactionsTopic,
-    Writer,
-    await_condition,
-    drain,
-    steadily,
-    values_by_partition,
-)
+from tests.support.bronze import drain, values_by_partition
+from tests.support.bronze_writer import Moment, Writer
+from tests.support.transactions_topic import TransactionsTopic, steadily
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -68,9 +63,9 @@ def test_following_outlives_a_topic_that_is_made_anew_again_and_again_under_prod
     ids = [topic.id]
     with Writer(TRANSACTIONS, settings, QUICK) as writer, steadily(send, per_second=1_000) as sent:
         for _ in range(5):
-            await_condition(lambda: ids[-1] in topic.log.topic_ids(), "records of this topic in bronze")
+            wait_until(lambda: ids[-1] in topic.log.topic_ids(), "records of this topic in bronze")
             ids.append(reset_topics(topic.kafka.admin, [TRANSACTIONS.topic])[TRANSACTIONS.topic])
-        await_condition(lambda: ids[-1] in topic.log.topic_ids(), "records of the last topic in bronze")
+        wait_until(lambda: ids[-1] in topic.log.topic_ids(), "records of the last topic in bronze")
         assert writer.alive
     producer.flush(60)
     drain(TRANSACTIONS, settings)
@@ -97,7 +92,7 @@ def test_a_writer_that_sleeps_through_a_reset_keeps_the_two_topics_apart(setting
         topic.produce(200)
         sleeper.wake()
         assert sleeper.go_on() == 200, "what it had in hand was of the old topic and is kept as such"
-        await_condition(topic.in_bronze, "the new topic's records")
+        wait_until(topic.in_bronze, "the new topic's records")
     kept = values_by_partition(topic.log, old)
     assert kept
     assert kept == {partition: ours[partition][: len(values)] for partition, values in kept.items()}
@@ -108,9 +103,9 @@ def test_a_topic_that_is_deleted_for_good_is_waited_for_or_missed_and_what_was_r
     topic = TransactionsTopic(settings)
     with Writer(TRANSACTIONS, settings, QUICK) as writer:
         topic.produce(300)
-        await_condition(topic.in_bronze, "the records in bronze")
+        wait_until(topic.in_bronze, "the records in bronze")
         topic.kafka.delete(TRANSACTIONS.topic)
-        await_condition(lambda: topic_id(topic.kafka.admin, TRANSACTIONS.topic) is None, "the topic to be gone")
+        wait_until(lambda: topic_id(topic.kafka.admin, TRANSACTIONS.topic) is None, "the topic to be gone")
         with pytest.raises(TopicMissingError, match="there is no topic transactions"):
             drain(TRANSACTIONS, settings)
         topic.assert_each_record_is_in_bronze_once()
@@ -180,16 +175,16 @@ def test_following_goes_on_beside_what_retention_overtook_and_nothing_is_skipped
     topic = TransactionsTopic(settings)
     with Writer(TRANSACTIONS, settings, QUICK) as writer:
         topic.produce(10)
-        await_condition(topic.in_bronze, "the writer to follow")
+        wait_until(topic.in_bronze, "the writer to follow")
         writer.pause()
         topic.produce(10)  # the answer to the request that is under way; the writer may still get it
         topic.produce(30)
         topic.kafka.delete_before(TRANSACTIONS.topic, 0, 35)
         topic.kafka.delete_before(TRANSACTIONS.topic, 3, 50)
         writer.wake()
-        await_condition(lambda: len(stuck_partitions(topic.kafka.config, TRANSACTIONS, 5)) == 2, "the writer to tell")
+        wait_until(lambda: len(stuck_partitions(topic.kafka.config, TRANSACTIONS, 5)) == 2, "the writer to tell")
         topic.produce(10)  # the other partitions are followed on
-        await_condition(lambda: reached(topic, 1) == reached(topic, 2) == 60, "the other partitions")
+        wait_until(lambda: reached(topic, 1) == reached(topic, 2) == 60, "the other partitions")
         ends, told = topic.log.end_positions()[topic.id], stuck_partitions(topic.kafka.config, TRANSACTIONS, 5)
         writer.stop()
         error = writer.error()

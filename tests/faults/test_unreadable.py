@@ -28,8 +28,11 @@ from include.verify import Report, verify
 from paylake_airflow import hooks
 from paylake_airflow.operators.ingest import RequireReadableOperator
 from tests.support.books import assert_balanced, judge_all
-from tests.support.bronze import TransactionsTopic, Writer, await_condition, drain
+from tests.support.bronze import drain
+from tests.support.bronze_writer import Writer
 from tests.support.servers import Servers
+from tests.support.transactions_topic import TransactionsTopic
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -140,16 +143,16 @@ def test_what_cannot_be_read_stops_its_partition_only_and_is_named_and_stepped_o
 
     with Writer(TRANSACTIONS, settings, QUICK) as writer:
         topic.produce(5)
-        await_condition(lambda: end_of(topic, 0) == 25, "what came to the partition that is well")
+        wait_until(lambda: end_of(topic, 0) == 25, "what came to the partition that is well")
         assert [end_of(topic, partition) for partition in range(1, 4)] == [10, 10, 10]
         assert_refusals(stopped)
         for place in stopped.first.values():
             assert skip(place).exit_code == 0
-        await_condition(lambda: (end_of(topic, 1), end_of(topic, 3)) == (26, 26), "what comes behind")
-        await_condition(lambda: end_of(topic, 2) == 13, "what comes behind the first of two")
+        wait_until(lambda: (end_of(topic, 1), end_of(topic, 3)) == (26, 26), "what comes behind")
+        wait_until(lambda: end_of(topic, 2) == 13, "what comes behind the first of two")
         assert skip(f"{topic.id}/2/13").exit_code == 0
-        await_condition(topic.in_bronze, "all of it")
-        await_condition(lambda: not stuck_partitions(topic.kafka.config, TRANSACTIONS, 5), "the writer to tell")
+        wait_until(topic.in_bronze, "all of it")
+        wait_until(lambda: not stuck_partitions(topic.kafka.config, TRANSACTIONS, 5), "the writer to tell")
         assert writer.alive
     RequireReadableOperator(task_id="require_readable", domain=TRANSACTIONS.name).execute({})
     assert_notes_are_refused_and_books_balance(stopped)

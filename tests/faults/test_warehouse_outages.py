@@ -27,22 +27,19 @@ from include.postgres import connect
 from include.settings import Settings
 from include.warehouse.gold import GoldReport, LakeSilver, load_from
 from tests.support.books import assert_balanced, begin_anew, judge_all
-from tests.support.servers import Servers, own_servers, wait_until
-from tests.support.silver import World, load_gold, merchants, run_silver, worker_process
-from tests.support.warehouse import checksum
+from tests.support.records import merchants
+from tests.support.servers import Servers, own_servers
+from tests.support.silver import load_gold, run_silver, worker_process
+from tests.support.waiting import wait_until
+from tests.support.warehouse import TRANSACTION_TABLES, checksum
 from tests.support.wild import wild_values
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 
 GOLD_SESSION = "paylake gold"
-VERDICTS = (
-    "fraudtransaction",
-    "genuinetransaction",
-    "ops.transaction_seen",
-    "ops.transaction_duplicate",
-    "ops.quarantine",
-    "ops.stream_batch",
-)
+WRITTEN = (*TRANSACTION_TABLES, "ops.stream_batch")
+"""What a batch of the fraud stream writes to."""
 
 
 def killed(servers: Servers) -> None:
@@ -198,13 +195,13 @@ def test_a_micro_batch_that_loses_postgresql_is_written_once_when_it_is_back(
     values = wild_values(TRANSACTIONS, 2_000, 1_000, seed=5)
     world.produce(*values[:1_000])
     judge_all(settings)
-    before = checksums(settings, VERDICTS)
+    before = checksums(settings, WRITTEN)
     world.produce(*values[1_000:])
 
     with table_locked(settings, "genuinetransaction"):
         judging = background.submit(judge_all, settings)
         await_lock(settings, APPLICATION_NAME)
-        assert checksums(settings, VERDICTS) == before
+        assert checksums(settings, WRITTEN) == before
         outage(servers)
     judging.result()
 
@@ -273,7 +270,7 @@ def on_a_small_disk(tmp_path: Path) -> Iterator[tuple[Servers, Path]]:
         yield servers, disk
 
 
-ON_DISK = ("merchants", "ops.gold_watermark", *VERDICTS)
+ON_DISK = ("merchants", "ops.gold_watermark", *WRITTEN)
 
 
 @pytest.mark.long

@@ -7,7 +7,6 @@ verdict in the end. What is measured is the time from the fault to the verdict o
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -18,13 +17,15 @@ import psutil
 import psycopg
 import pytest
 import requests
-from confluent_kafka import Producer
 
+from include.domains import PROFILES
 from include.local.leftovers import find
 from tests.support.books import assert_balanced
+from tests.support.kafka import produce
 from tests.support.processes import parent, resident_megabytes
-from tests.support.servers import wait_until
+from tests.support.records import good
 from tests.support.stack import DRIVER, PAYLAKE, Stack, Traffic, whole_stack
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -134,19 +135,8 @@ def assert_whole(stack: Stack, traffic: Traffic) -> None:
 
 def await_user_in_gold(stack: Stack, user_id: str) -> float:
     """Produce a user, and wait for its row; returns the seconds."""
-    fields = {
-        "user_id": user_id,
-        "name": "Ana Silva",
-        "country": "PT",
-        "account_type": "Savings",
-        "credit_score": 700,
-        "status": "active",
-        "timestamp": "2026-01-31T13:45:00Z",
-    }
     start = time.monotonic()
-    producer = Producer({"bootstrap.servers": stack.settings.kafka_bootstrap_servers, "acks": "all"})
-    producer.produce("user_profiles", key=user_id, value=json.dumps(fields))
-    assert producer.flush(60) == 0
+    produce(stack.settings, PROFILES.topic, [good(PROFILES, user_id=user_id)])
 
     def there() -> bool:
         with psycopg.connect(stack.settings.warehouse_dsn) as connection:
@@ -257,10 +247,15 @@ def test_a_stream_that_stands_still_is_started_anew(stack: Stack, traffic: Traff
 def test_after_the_machine_went_down_up_goes_on_where_it_ended(stack: Stack, traffic: Traffic) -> None:
     traffic.seconds_until_judged(traffic.last(), time.monotonic(), VERDICT_SECONDS)
     os.kill(int((stack.home / "run" / "supervisord.pid").read_text()), signal.SIGKILL)
-    while left := find(stack.layout):
+
+    def all_killed() -> bool:
+        left = find(stack.layout)
         for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        return not left
+
+    wait_until(all_killed, "the end of every process")
     begin = time.monotonic()
     up = stack.paylake("up", "--no-traffic")
     assert up.returncode == 0, up.stdout + up.stderr

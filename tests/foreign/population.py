@@ -26,8 +26,8 @@ from tests.foreign.clients import (
     with_headers,
     with_key,
 )
+from tests.support.records import good
 
-MOMENT = "2026-01-31 13:45:00"
 BIG = 999_000
 """Bytes of a value that clients and broker still take with their defaults, with a little for key and headers."""
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
@@ -72,49 +72,23 @@ def identity(letter: str, number: int, one: int) -> str:
 
 
 def user(number: int, one: int = 0, **changes: Any) -> dict[str, Any]:
-    return {
-        "user_id": identity("U", number, one),
-        "name": "Ana Silva",
-        "country": "Portugal",
-        "account_type": "Savings",
-        "credit_score": 300 + number,
-        "status": "active",
-        "timestamp": MOMENT,
-    } | changes
+    return good(PROFILES, user_id=identity("U", number, one), credit_score=300 + number) | changes
 
 
 def merchant(number: int, one: int = 0, **changes: Any) -> dict[str, Any]:
-    return {
-        "merchant_id": identity("M", number, one),
-        "merchant_name": f"Shop {number}",
-        "category": "Fuel",
-        "risk_level": "Low",
-        "country": "Portugal",
-        "timestamp": MOMENT,
-    } | changes
+    return good(MERCHANTS, merchant_id=identity("M", number, one), merchant_name=f"Shop {number}") | changes
 
 
 def account(number: int, one: int = 0, **changes: Any) -> dict[str, Any]:
-    return {
-        "account_id": identity("A", number, one),
-        "user_id": identity("U", number, 0),
-        "current_balance": f"{number}.25",
-        "currency": "EUR",
-        "last_updated": MOMENT,
-    } | changes
+    own = {"account_id": identity("A", number, one), "user_id": identity("U", number, 0)}
+    return good(ACCOUNTS, **own, current_balance=f"{number}.25") | changes
 
 
 def payment(number: int, one: int = 0, **changes: Any) -> dict[str, Any]:
     """The fourth of a client's payments is a fraud, by its amount."""
-    return {
-        "txn_id": identity("T", number, one),
-        "user_id": identity("U", number, 0),
-        "amount": "45000.00" if one == 3 else "12.50",
-        "merchant_id": identity("M", number, 0),
-        "channel": "Online",
-        "location": "Lisbon",
-        "timestamp": MOMENT,
-    } | changes
+    amount = "45000.00" if one == 3 else "12.50"
+    own = {"txn_id": identity("T", number, one), "user_id": identity("U", number, 0), "amount": amount}
+    return good(TRANSACTIONS, **own, merchant_id=identity("M", number, 0), channel="Online") | changes
 
 
 def expected(number: int) -> dict[str, dict[str, Any]]:

@@ -60,7 +60,8 @@ from tests.foreign.population import (
 )
 from tests.support.books import begin_anew, judge_all
 from tests.support.bronze import drain
-from tests.support.quarantine import allow_amounts_up_to_1000, redrive, require_city, stricter
+from tests.support.domains import allow_amounts_up_to_1000, require_city, stricter
+from tests.support.quarantine import redrive
 from tests.support.silver import load_gold, run_silver, worker_process
 
 pytestmark = pytest.mark.integration

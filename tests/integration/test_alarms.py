@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from include.domains import MERCHANTS, PROFILES
-from include.postgres import connect
 from include.quality.limit import RejectedLimit
 from include.settings import Settings
 from include.status.warehouse import problems
 from include.warehouse import alarms
 from include.warehouse.alarms import open_alarms
 from include.warehouse.quarantine import QuarantineRow, store
-from tests.support.fraud import warehouse_copy, warehouse_template
 from tests.support.quarantine import run_quarantine
 
 pytestmark = pytest.mark.integration
@@ -26,25 +22,6 @@ pytestmark = pytest.mark.integration
 HALF = RejectedLimit(0.5)
 MERCHANT = MERCHANTS.name
 PROFILE = PROFILES.name
-
-
-@pytest.fixture(scope="module")
-def template(settings: Settings) -> Iterator[str]:
-    with warehouse_template(settings) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def own(template: str, settings: Settings) -> Iterator[Settings]:
-    """Settings with an empty warehouse of one's own."""
-    with warehouse_copy(template) as dsn:
-        yield replace(settings, warehouse_dsn=dsn)
-
-
-@pytest.fixture
-def conn(own: Settings) -> Iterator[psycopg.Connection]:
-    with connect(own.warehouse_dsn) as conn:
-        yield conn
 
 
 def reject(conn: psycopg.Connection, domain: str, offsets: range, good: int = 0, code: str = "not_json") -> None:

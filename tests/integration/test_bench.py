@@ -15,7 +15,7 @@ from include.ingest import Limits
 from include.kafka.topics import ensure_topics
 from include.settings import Settings
 from tests.support.books import begin_anew
-from tests.support.servers import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

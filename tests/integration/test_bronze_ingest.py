@@ -24,18 +24,10 @@ from include.lake.objects import object_key
 from include.lake.s3 import s3_client
 from include.settings import Settings
 from include.spark.bronze_batches import BatchPlanner
-from tests.support.bronze import (
-    MANY,
-    Kafka,
-    OwnDomain,
-    any_topic_id,
-    assert_books_balance,
-    await_condition,
-    bronze_records,
-    drain,
-    own_domain,
-    put_chain,
-)
+from tests.support.bronze import MANY, any_topic_id, assert_books_balance, bronze_records, drain, put_chain
+from tests.support.domains import OwnDomain, own_domain
+from tests.support.kafka import Kafka
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -164,7 +156,7 @@ def test_every_kind_of_value_comes_back_with_its_coordinates(
     assert [(record.partition, record.offset) for record in records] == [(0, n) for n in range(len(wild))]
     assert all(abs(record.timestamp_ms / 1000 - time.time()) < 600 for record in records)
     assert (report.records, report.offsets) == (len(wild), {topic_id: {0: len(wild), 1: 0}})
-    assert_books_balance(log, kafka, domain, topic_id)
+    assert_books_balance(log, kafka.admin, domain, topic_id)
     assert drain(domain, settings).objects == 0
 
 
@@ -183,11 +175,11 @@ def test_offsets_are_right_where_kafka_has_gaps(
         (0, offset, b'{"n":%d}' % number) for number, offset in enumerate([0, 1, 2, 10, 11, 12])
     ]
     assert log.end_positions() == {topic_id: {0: 14, 1: 5}}
-    assert_books_balance(log, kafka, domain, topic_id)
+    assert_books_balance(log, kafka.admin, domain, topic_id)
     kafka.produce(domain.topic, numbered(6, 8))
     drain(domain, settings)
     assert [r.offset for r in log.read(topic_id, 0, 11, 16)] == [11, 12, 14, 15]
-    assert_books_balance(log, kafka, domain, topic_id)
+    assert_books_balance(log, kafka.admin, domain, topic_id)
 
 
 def test_two_writers_at_once_write_each_record_once(
@@ -198,10 +190,10 @@ def test_two_writers_at_once_write_each_record_once(
     with Follower(domain, kafka, s3) as one, Follower(domain, kafka, s3) as other:
         for step in range(20):
             kafka.produce(domain.topic, numbered(100 * step, 100 * step + 100), partition=step % 2)
-        await_condition(lambda: log.end_positions() == {topic_id: {0: 1000, 1: 1000}}, "all of it in bronze")
+        wait_until(lambda: log.end_positions() == {topic_id: {0: 1000, 1: 1000}}, "all of it in bronze")
     assert one.report.result().records + other.report.result().records <= 2000
     assert Counter(values(log, topic_id)) == Counter(numbered(0, 2000))
-    assert_books_balance(log, kafka, domain, topic_id)
+    assert_books_balance(log, kafka.admin, domain, topic_id)
 
 
 def test_following_goes_on_with_a_topic_made_anew(domain: OwnDomain, kafka: Kafka, s3: S3Client) -> None:
@@ -209,12 +201,12 @@ def test_following_goes_on_with_a_topic_made_anew(domain: OwnDomain, kafka: Kafk
     first = topic_id_of(kafka, domain)
     with Follower(domain, kafka, s3):
         kafka.produce(domain.topic, numbered(0, 10))
-        await_condition(lambda: log.end_offset(first, 0) == 10, "the first topic's records")
+        wait_until(lambda: log.end_offset(first, 0) == 10, "the first topic's records")
         kafka.delete(domain.topic)
         kafka.create(domain.topic, partitions=3)
         second = topic_id_of(kafka, domain)
         kafka.produce(domain.topic, numbered(50, 70), partition=2)
-        await_condition(lambda: log.end_offset(second, 2) == 20, "the second topic's records")
+        wait_until(lambda: log.end_offset(second, 2) == 20, "the second topic's records")
     assert values(log, first) == numbered(0, 10)
     assert values(log, second) == numbered(50, 70)
     assert log.generations() == [first, second]
@@ -227,11 +219,11 @@ def test_following_waits_for_a_topic_and_takes_up_new_partitions(kafka: Kafka, s
         kafka.create(domain.topic, partitions=1)
         kafka.produce(domain.topic, numbered(0, 5))
         topic_id = topic_id_of(kafka, domain)
-        await_condition(lambda: log.end_offset(topic_id, 0) == 5, "the first partition's records")
+        wait_until(lambda: log.end_offset(topic_id, 0) == 5, "the first partition's records")
         kafka.admin.create_partitions([NewPartitions(domain.topic, 2)])[domain.topic].result()
-        await_condition(lambda: kafka.has_leaders(domain.topic, 2), "the second partition")
+        wait_until(lambda: kafka.has_leaders(domain.topic, 2), "the second partition")
         kafka.produce(domain.topic, numbered(5, 9), partition=1)
-        await_condition(lambda: log.end_offset(topic_id, 1) == 4, "the second partition's records")
+        wait_until(lambda: log.end_offset(topic_id, 1) == 4, "the second partition's records")
     kafka.delete(domain.topic)
 
 
@@ -251,7 +243,7 @@ def test_retention_that_passed_the_reader_is_an_error_with_the_range(
     topic_id = topic_id_of(kafka, domain)
     log = BronzeLog(s3, domain)
     assert [record.offset for record in bronze_records(log, topic_id)] == list(range(4, 10))
-    assert_books_balance(log, kafka, domain, topic_id)
+    assert_books_balance(log, kafka.admin, domain, topic_id)
     kafka.produce(domain.topic, numbered(10, 20))
     kafka.delete_before(domain.topic, 0, 15)
     with pytest.raises(PartitionsStuckError, match="offsets 10 to 14 of partition 0 are gone") as caught:

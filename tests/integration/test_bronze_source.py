@@ -33,7 +33,7 @@ from include.spark.collector import RangeCollector
 from include.spark.late_worker import outlasting_late_workers
 from include.spark.session import checkpoint_location, spark_session
 from tests.support.bronze import any_topic_id
-from tests.support.transactions import transaction
+from tests.support.records import encoded, transaction
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
@@ -83,7 +83,7 @@ class Chain:
             for place, (time, value) in enumerate(zip(times, values, strict=True))
         ]
         end = self.end + gap + len(values)
-        for encoded in encode(
+        for made in encode(
             IncomingRecords.of(records),
             topic=TRANSACTIONS.topic,
             key_fields=TRANSACTIONS.key_fields,
@@ -94,9 +94,9 @@ class Chain:
         ):
             self._s3.put_object(
                 Bucket=BRONZE_BUCKET,
-                Key=object_key(TRANSACTIONS.bronze_folder, self.topic_id, 0, encoded.start),
-                Body=encoded.body,
-                Metadata=encoded.metadata,
+                Key=object_key(TRANSACTIONS.bronze_folder, self.topic_id, 0, made.start),
+                Body=made.body,
+                Metadata=made.metadata,
             )
         self.end = end
 
@@ -145,7 +145,7 @@ def test_any_timestamp_of_a_producer_comes_through_and_records_can_be_left_out(
 ) -> None:
     any_64_bits = [-(2**63), -62_135_596_800_001, -1, 0, 1_769_904_000, 253_402_300_800_000, 2**63 - 1]
     chain = Chain(s3)
-    chain.add([transaction(number) for number in range(len(any_64_bits))], times=any_64_bits)
+    chain.add([encoded(transaction(number)) for number in range(len(any_64_bits))], times=any_64_bits)
     assert [at for *_, at, _ in read(spark, start=positions_to_json(others))] == any_64_bits
     places = [OffsetRange(chain.topic_id, 0, offset, offset + 1) for offset in (0, 4, 5)]
     ranges = without([OffsetRange(chain.topic_id, 0, 0, chain.end)], places)

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from include.domains import BUCKETS, MERCHANTS
+from include.local.layout import CLONE
 from include.settings import Settings
-from tests.support.silver import REPOSITORY, World, merchant
+from tests.support.objects import objects
+from tests.support.records import merchant
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 
@@ -19,6 +22,7 @@ PREFIX = "somebodys-"
 INGEST = """
 from include.domains import MERCHANTS
 from include.local.stores import make_buckets
+from include.local.layout import CLONE
 from include.settings import Settings
 from tests.support.bronze import drain
 
@@ -37,18 +41,13 @@ def world(settings: Settings, tmp_path: Path) -> Iterator[World]:
     world.drop_table()
 
 
-def keys(world: World, bucket: str) -> list[str]:
-    pages = world.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-    return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-
-
 def test_records_land_in_the_buckets_with_the_prefix_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.produce(merchant(1), merchant(2), into_bronze=False)
-    before = {bucket: keys(world, bucket) for bucket in BUCKETS}
+    before = {bucket: objects(world.s3, bucket) for bucket in BUCKETS}
     monkeypatch.setenv("PAYLAKE_BUCKET_PREFIX", PREFIX)
-    subprocess.run([sys.executable, "-P", "-c", INGEST], cwd=REPOSITORY, check=True)
+    subprocess.run([sys.executable, "-P", "-c", INGEST], cwd=CLONE, check=True)
     report = world.report_of(world.submit())
     assert report["rows"] == 2
-    assert {key.split("/")[0] for key in keys(world, f"{PREFIX}bronze")} == {MERCHANTS.bronze_folder}
-    assert MERCHANTS.silver_folder in {key.split("/")[0] for key in keys(world, f"{PREFIX}silver")}
-    assert {bucket: keys(world, bucket) for bucket in BUCKETS} == before
+    assert {key.split("/")[0] for key in objects(world.s3, f"{PREFIX}bronze")} == {MERCHANTS.bronze_folder}
+    assert MERCHANTS.silver_folder in {key.split("/")[0] for key in objects(world.s3, f"{PREFIX}silver")}
+    assert {bucket: objects(world.s3, bucket) for bucket in BUCKETS} == before

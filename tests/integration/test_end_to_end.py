@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -33,6 +33,7 @@ from include.local.secrets import load_secrets
 from include.settings import Settings
 from tests.support.processes import parent
 from tests.support.stack import Airflow, Stack, Traffic, whole_stack
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
@@ -159,6 +160,7 @@ FRAUD = {
     ("T0005", ("high_online_amount", "huge_amount", "suspicious_merchant")),
 }
 VERDICTS = len(GENUINE) + len(FRAUD)
+FLOW_SECONDS = 300.0
 NOTHING_WAITS = {"records": 0, "seconds": None}
 
 # What must be found in quarantine: topic, the record's position in what was produced, and the fields blamed.
@@ -215,6 +217,12 @@ class Story:
         assert len(rows) == len(set(rows))
         return set(rows)
 
+    def await_rows(self, sql: str, expected: set[tuple[Any, ...]]) -> None:
+        """Wait for a query's rows to be the expected ones."""
+        wait_until(
+            lambda: self.rows(sql) == expected, lambda: f"{expected}, found {self.rows(sql)}", FLOW_SECONDS, pause=0.5
+        )
+
     def fingerprint(self) -> dict[str, Any]:
         """Everything that a run which has nothing to do must leave as it is, down to load times and file names."""
         tables = ("users", "accounts", "merchants", "fraudtransaction", "genuinetransaction", "ops.quarantine")
@@ -240,33 +248,18 @@ def story() -> Iterator[Story]:
         yield Story(stack, stack.settings, stack.airflow, {}, {})
 
 
-def wait_until(what: str, condition: Callable[[], bool], seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.5)
-
-
-def equal_in_time(story: Story, sql: str, expected: set[tuple[Any, ...]], seconds: float = 300) -> None:
-    """Wait for a query's rows to be the expected ones; on failure show the difference."""
-    deadline = time.monotonic() + seconds
-    while (found := story.rows(sql)) != expected and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert found == expected
-
-
 def test_reference_data_reaches_gold_because_it_arrived(story: Story) -> None:
     for topic, messages in FIRST.items():
         story.produce(topic, messages)
-    equal_in_time(story, USERS_SQL, USERS)
-    equal_in_time(story, MERCHANTS_SQL, MERCHANTS)
-    equal_in_time(story, ACCOUNTS_SQL, ACCOUNTS)
+    story.await_rows(USERS_SQL, USERS)
+    story.await_rows(MERCHANTS_SQL, MERCHANTS)
+    story.await_rows(ACCOUNTS_SQL, ACCOUNTS)
 
 
 def test_every_transaction_gets_its_verdict(story: Story) -> None:
     story.produce("transactions", TRANSACTIONS)
     sql = "SELECT txn_id FROM fraudtransaction UNION ALL SELECT txn_id FROM genuinetransaction"
-    wait_until("a verdict for each transaction", lambda: len(story.rows(sql)) == VERDICTS)
+    wait_until(lambda: len(story.rows(sql)) == VERDICTS, "a verdict for each transaction", FLOW_SECONDS)
     assert story.rows("SELECT txn_id, amount FROM GenuineTransaction") == GENUINE
     fraud = story.rows("SELECT txn_id, reasons FROM FraudTransaction")
     assert {(txn_id, tuple(sorted(reasons))) for txn_id, reasons in fraud} == FRAUD
@@ -284,7 +277,7 @@ def test_evidence_names_what_made_a_rule_fire(story: Story) -> None:
 
 def test_bad_records_are_kept_with_every_reason_and_their_bytes(story: Story) -> None:
     sql = "SELECT topic, topic_id, partition_id, record_offset, raw, reasons::text FROM ops.quarantine"
-    wait_until("the rejected records in quarantine", lambda: len(story.rows(sql)) >= len(REJECTED))
+    wait_until(lambda: len(story.rows(sql)) >= len(REJECTED), "the rejected records in quarantine", FLOW_SECONDS)
     sent = FIRST | {"transactions": TRANSACTIONS}
     expected = {
         (topic, *story.coordinates[topic, number], sent[topic][number][1], fields) for topic, number, fields in REJECTED
@@ -447,12 +440,11 @@ def test_a_topic_reset_loses_nothing_and_the_new_topic_flows(story: Story) -> No
 
     story.produce("user_profiles", [user("U0003", "Jan de Vries", credit_score=500, timestamp="2026-02-03T00:00:00Z")])
     story.produce("transactions", [transaction("T0100", "1"), transaction("T0001", "12.50")])
-    wait_until(
-        "the new transaction's verdict", lambda: ("T0100",) in story.rows("SELECT txn_id FROM GenuineTransaction")
-    )
+    genuine = "SELECT txn_id FROM GenuineTransaction"
+    wait_until(lambda: ("T0100",) in story.rows(genuine), "the new transaction's verdict", FLOW_SECONDS)
     users = "SELECT user_id, credit_score FROM users"
-    equal_in_time(story, users, {("U0001", 700), ("U0002", 700), ("U0003", 500), ("U0009", 700)})
-    assert story.rows("SELECT txn_id FROM GenuineTransaction") == {(txn,) for txn, _ in GENUINE} | {("T0100",)}
+    story.await_rows(users, {("U0001", 700), ("U0002", 700), ("U0003", 500), ("U0009", 700)})
+    assert story.rows(genuine) == {(txn,) for txn, _ in GENUINE} | {("T0100",)}
     assert_bronze_is_what_was_produced(story)
 
 
@@ -501,9 +493,9 @@ def test_events_that_somebody_makes_by_hand_break_no_task_and_change_no_number(s
     for refused in unfit:
         assert story.airflow.make_event(silver, refused).status_code == 422, refused
     story.produce("merchant_info", [merchant("M0010"), merchant("M0011"), merchant("M0012", category="Weapons")])
-    wait_until("the merchants in gold", lambda: len(story.rows("SELECT * FROM merchants")) == before + 2)
+    wait_until(lambda: len(story.rows("SELECT * FROM merchants")) == before + 2, "the merchants in gold", FLOW_SECONDS)
 
-    wait_until("no run at work", lambda: not story.airflow.unfinished(*dags))
+    wait_until(lambda: not story.airflow.unfinished(*dags), "the end of all runs", FLOW_SECONDS)
     since = own_events(story, silver, "clean")[len(told_before) :]
     for name, total in since[-1]["totals"].items():
         assert sum(extra[name] for extra in since) == total - told["totals"][name], name
@@ -526,7 +518,7 @@ def test_good_records_land_beside_many_bad_ones_and_runs_are_red_until_somebody_
     before, rows = len(story.rows(quarantined)), len(story.rows("SELECT * FROM merchants"))
     story.produce("merchant_info", [framed(f"M{number}") for number in range(1000, 1300)])
     story.produce("merchant_info", [merchant(f"M{number}") for number in range(2000, 2020)])
-    wait_until("the good ones in gold", lambda: len(story.rows("SELECT * FROM merchants")) == rows + 20)
+    wait_until(lambda: len(story.rows("SELECT * FROM merchants")) == rows + 20, "the good ones in gold", FLOW_SECONDS)
     assert len(story.rows(quarantined)) == before + 300
 
     def told() -> dict[str, Any] | None:

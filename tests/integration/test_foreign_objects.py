@@ -20,15 +20,9 @@ from include.status.layers import layer_parts
 from include.status.stores import Stores
 from include.verify import verify
 from tests.support.books import judge_all
-from tests.support.bronze import (
-    MANY,
-    TransactionsTopic,
-    any_topic_id,
-    drain,
-    own_domain,
-    put_chain,
-    values_by_partition,
-)
+from tests.support.bronze import MANY, any_topic_id, drain, put_chain, values_by_partition
+from tests.support.domains import own_domain
+from tests.support.transactions_topic import TransactionsTopic
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

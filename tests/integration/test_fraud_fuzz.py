@@ -19,7 +19,8 @@ from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
 from include.postgres import connect
 from include.settings import Settings
-from tests.support.fraud import judged, warehouse_template
+from tests.support.judging import judged
+from tests.support.warehouse import warehouse_template
 from tests.support.wild import json_values
 
 pytestmark = pytest.mark.integration

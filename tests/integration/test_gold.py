@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,9 @@ from include.postgres import connect
 from include.settings import Settings
 from include.warehouse.gold import BrokenContractError, GoldReport, IncompleteReadError, load_from
 from include.warehouse.schema import apply_schema
-from tests.support.warehouse import SilverTable, account_row, all_rows, scratch_database, user_row
+from tests.support.silver_rows import SilverTable, account_row, user_row
+from tests.support.waiting import wait_until
+from tests.support.warehouse import all_rows, scratch_database
 
 pytestmark = pytest.mark.integration
 
@@ -280,9 +281,7 @@ def test_parallel_loads_queue_and_load_once(dsn: str, conn: psycopg.Connection, 
     assert held.halfway.wait(WAIT_SECONDS)
     second, second_results = in_background(lambda: load_elsewhere(dsn, held))
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    deadline = time.monotonic() + WAIT_SECONDS
-    while conn.execute(waiting).fetchone() != (1,):
-        assert time.monotonic() < deadline, "the second load never queued"
+    wait_until(lambda: conn.execute(waiting).fetchone() == (1,), "the second load to queue", WAIT_SECONDS)
     held.go_on.set()
     first.join()
     second.join()

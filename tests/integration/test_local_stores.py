@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
@@ -37,6 +37,7 @@ from include.local.status import status
 from include.local.supervisor import Supervisor
 from include.local.up import start_stores_and_jars
 from include.postgres import connect
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -74,13 +75,6 @@ def start(stack: Stack) -> str:
     output = StringIO()
     start_stores_and_jars(stack, Console(file=output, width=200))
     return output.getvalue()
-
-
-def await_condition(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
-        time.sleep(0.05)
 
 
 def pids(stack: Stack) -> dict[str, int]:
@@ -139,7 +133,7 @@ def test_servers_whose_keeper_was_killed_are_replaced(stack: Stack) -> None:
     orphans = pids(stack)
     keeper = int((stack.run / "supervisord.pid").read_text())
     os.kill(keeper, signal.SIGKILL)
-    await_condition(lambda: not Supervisor(stack).alive(), "the keeper's end")
+    wait_until(lambda: not Supervisor(stack).alive(), "the keeper's end")
     assert set(orphans.values()) <= {process.pid for process in processes_of(stack)}, "its servers go on without it"
 
     assert down(stack)
@@ -152,7 +146,7 @@ def test_a_killed_server_comes_back(running: Stack) -> None:
     stack, secrets = running, load_secrets(running)
     before = pids(stack)["minio"]
     os.kill(before, signal.SIGKILL)
-    await_condition(
+    wait_until(
         lambda: pids(stack)["minio"] not in (0, before) and health.minio_problem(stack, secrets) is None,
         "a new MinIO",
     )
@@ -237,7 +231,7 @@ def test_status_answers_while_a_server_is_frozen(running: Stack, name: str) -> N
     silent = {problem.subject for problem in found.flow.problems if problem.check == "no_answer"}
     parts = {part.name for part in found.flow.layers}
     probes = health.probes(running, load_secrets(running))
-    await_condition(lambda: probes[name](0.0) is None, f"{name} to be well again")
+    wait_until(lambda: probes[name](0.0) is None, f"{name} to be well again")
     assert {
         "kafka": {"bronze profiles", "open transactions, profiles"},
         "minio": {"bronze/profiles-folder", "bronze profiles", "silver profiles"},
@@ -295,7 +289,7 @@ def test_the_servers_of_a_killed_test_session_are_removed(tmp_path: Path) -> Non
     finally:
         session.kill()
         session.communicate()
-    await_condition(lambda: not home.exists(), "the removal of the home")
+    wait_until(lambda: not home.exists(), "the removal of the home")
     assert processes_of(stack) == []
 
 

@@ -36,6 +36,7 @@ from include.kafka.topics import (
 from include.lake.records import BronzeRecord
 from include.quality.classify import Rejected, Valid, classify
 from include.settings import Settings
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 BASE = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -240,21 +241,17 @@ def test_a_reset_of_the_topic_under_a_running_producer_loses_no_later_record(
     thread = threading.Thread(target=produce)
     thread.start()
     try:
-        until(lambda: sum(end_offsets(admin, TRANSACTIONS.topic).values()) > 100)
+        wait_until(lambda: sum(end_offsets(admin, TRANSACTIONS.topic).values()) > 100, "its first transactions")
         reset_topics(admin, [TRANSACTIONS.topic])
-        until(lambda: bool(outcome) or sum(end_offsets(admin, TRANSACTIONS.topic).values()) > 200)
+        wait_until(
+            lambda: bool(outcome) or sum(end_offsets(admin, TRANSACTIONS.topic).values()) > 200,
+            "its end, or transactions in the new topic",
+        )
     finally:
         done.set()
         thread.join(90)
     assert not thread.is_alive()
     assert outcome
-
-
-def until(condition: object, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.05)
 
 
 @pytest.mark.usefixtures("own_topics")
@@ -280,7 +277,7 @@ def test_an_endless_run_ends_cleanly_on_a_signal(kafka: dict[str, str], admin: A
     environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": kafka["bootstrap.servers"], "PYTHONPATH": str(root)}
     process = subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True)
     try:
-        until(lambda: sum(end_offsets(admin, LABELS_TOPIC).values()) > 5)
+        wait_until(lambda: sum(end_offsets(admin, LABELS_TOPIC).values()) > 5, "its first labels")
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=60)
     finally:

@@ -1,28 +1,15 @@
-"""Quarantine on real servers: what was refused is found, shown byte by byte, and lands once when it is driven again."""
+"""Quarantine on real servers: what was refused is found, and shown byte by byte."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
-from typing import Any
 
 import psycopg
 import pytest
 
-from include.domains import MERCHANTS, PROFILES, TRANSACTIONS, Domain
-from include.fraud.lease import acquire
-from include.fraud.rules import RULES_FILE, load_rules
-from include.fraud.settle import Counts, open_staging, settle_locked
-from include.fraud.sink import Batch, Sink
-from include.lake.records import BronzeRecord
-from include.postgres import connect
+from include.domains import MERCHANTS, PROFILES, Domain
 from include.quality.limit import RejectedLimit
 from include.quarantine import landing
 from include.settings import Settings
@@ -30,82 +17,13 @@ from include.status.warehouse import problems
 from include.warehouse import alarms, quarantine
 from include.warehouse.quarantine import Coordinates, QuarantineRow
 from include.warehouse.summary import layer_rows
-from tests.support.fraud import judged, warehouse_copy, warehouse_template
-from tests.support.quarantine import allow_amounts_up_to_1000, redrive, run_quarantine, start_quarantine, stricter
-from tests.support.servers import wait_until
+from tests.support.fraud_sink import judge
+from tests.support.quarantine import redrive, run_quarantine
+from tests.support.records import ARRIVED_MS, TOPIC_ID, in_bronze
 
 pytestmark = pytest.mark.integration
 
-TOPIC_ID = "topic-one-------------"
-ARRIVED_MS = 1_769_947_200_000
 WILD = b'{"txn_id": "T1",\n\x00\xff\x1b[2J\xe2\x80\xae "[bold]": 1}\r\n'
-
-
-@pytest.fixture(scope="module")
-def template(settings: Settings) -> Iterator[str]:
-    with warehouse_template(settings) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-def own(template: str, settings: Settings) -> Iterator[Settings]:
-    """Settings with an empty warehouse of one's own."""
-    with warehouse_copy(template) as dsn:
-        yield replace(settings, warehouse_dsn=dsn)
-
-
-@pytest.fixture
-def conn(own: Settings) -> Iterator[psycopg.Connection]:
-    with connect(own.warehouse_dsn) as conn:
-        yield conn
-
-
-@pytest.fixture
-def old_contract(tmp_path: Path) -> Domain:
-    """Transactions of more than 1000 were refused by it; today's contract takes them."""
-    return stricter(TRANSACTIONS, tmp_path, allow_amounts_up_to_1000)
-
-
-def body(txn_id: str, **changes: Any) -> dict[str, Any]:
-    plain = {
-        "txn_id": txn_id,
-        "user_id": "U0001",
-        "amount": 12.5,
-        "merchant_id": "M0001",
-        "channel": "POS",
-        "location": "Berlin",
-        "timestamp": "2026-01-31 13:45:00",
-    }
-    return plain | changes
-
-
-def record(offset: int, value: dict[str, Any] | bytes) -> BronzeRecord:
-    raw = json.dumps(value).encode() if isinstance(value, dict) else value
-    return BronzeRecord(TOPIC_ID, 0, offset, ARRIVED_MS, ARRIVED_MS, raw)
-
-
-def judge(settings: Settings, domain: Domain, *records: BronzeRecord, checkpoint: str = "first") -> Counts | None:
-    """What the fraud stream does with a batch of records, under the contract of ``domain``."""
-    with connect(settings.warehouse_dsn) as conn:
-        lease = acquire(conn, "test")
-    sink = Sink(settings.warehouse_dsn, lease, load_rules(RULES_FILE), lambda *_: False, Event(), patience=30)
-    try:
-        batch = Batch(checkpoint, 0, lambda: [judged(records, domain)])
-        return sink.write(batch).counts
-    finally:
-        sink.close()
-
-
-def verdicts(conn: psycopg.Connection) -> dict[str, list[tuple[str, int]]]:
-    """Ids and offsets in each place that a transaction can have."""
-    places = {
-        "fraud": "SELECT txn_id, bronze_offset FROM fraudtransaction ORDER BY 2",
-        "genuine": "SELECT txn_id, bronze_offset FROM genuinetransaction ORDER BY 2",
-        "duplicate": "SELECT txn_id, record_offset FROM ops.transaction_duplicate ORDER BY 2",
-        "waiting": "SELECT 'refused', record_offset FROM ops.quarantine WHERE redriven_at IS NULL ORDER BY 2",
-        "done": "SELECT 'refused', record_offset FROM ops.quarantine WHERE redriven_at IS NOT NULL ORDER BY 2",
-    }
-    return {place: conn.execute(query).fetchall() for place, query in places.items()}
 
 
 def kept(domain: Domain, offset: int, *reasons: tuple[str | None, str], raw: bytes = b"x") -> QuarantineRow:
@@ -159,7 +77,7 @@ def test_records_are_found_by_domain_reason_field_time_and_state(
 def test_the_original_bytes_come_out_exactly_and_are_harmless_on_a_terminal(
     own: Settings, conn: psycopg.Connection, tmp_path: Path
 ) -> None:
-    judge(own, TRANSACTIONS, record(7, WILD))
+    judge(own.warehouse_dsn, in_bronze(7, WILD))
     place = f"{TOPIC_ID}/0/7"
     assert run_quarantine(own, tmp_path, "show", place, "--raw")[:2] == (0, WILD)
     code, output, _ = run_quarantine(own, tmp_path, "show", place)
@@ -199,156 +117,6 @@ def test_what_makes_no_sense_is_refused(own: Settings, tmp_path: Path, arguments
     code, output, errors = run_quarantine(own, tmp_path, *arguments)
     assert (code, output) == (2, b"")
     assert "Traceback" not in errors
-
-
-def test_transactions_land_once_after_the_contract_was_mended_and_the_others_stay(
-    own: Settings, conn: psycopg.Connection, tmp_path: Path, old_contract: Domain
-) -> None:
-    records = [
-        record(0, body("T0", amount=5000)),
-        record(1, body("T1", amount=200_000)),
-        record(2, b"not json"),
-        record(3, body("T3", amount=2000)),
-        record(4, body("T3", amount=1)),
-        record(5, body("T5", amount=3000)),
-        record(6, body("T5", amount=3000)),
-    ]
-    judge(own, old_contract, *records)
-    before = verdicts(conn)
-    assert before["waiting"] == [("refused", offset) for offset in (0, 1, 2, 3, 5, 6)]
-
-    code, output, errors = run_quarantine(own, tmp_path, "redrive", "--dry-run", "--json")
-    assert (code, json.loads(output)["valid"]) == (1, {"transactions": 5}), errors
-    assert run_quarantine(own, tmp_path, "redrive")[0] == 1  # nobody there to say yes
-    assert verdicts(conn) == before
-
-    code, report = redrive(own, tmp_path)
-    assert code == 1
-    assert (report["chosen"], report["landed"], report["rejected"]) == (6, {"transactions": 5}, 1)
-    assert (report["fraud"], report["genuine"], report["duplicates"]) == (1, 2, 2)
-    assert report["reasons"] == [{"domain": "transactions", "field": None, "code": "not_json", "records": 1}]
-    landed = {
-        "fraud": [("T1", 1)],
-        "genuine": [("T0", 0), ("T3", 4), ("T5", 5)],
-        "duplicate": [("T3", 3), ("T5", 6)],
-        "waiting": [("refused", 2)],
-        "done": [("refused", offset) for offset in (0, 1, 3, 5, 6)],
-    }
-    assert verdicts(conn) == landed
-
-    assert redrive(own, tmp_path, f"{TOPIC_ID}/0/0")[1]["already_done"] == 1
-    code, report = redrive(own, tmp_path, "--reason", "out_of_range")
-    assert (code, report["chosen"]) == (0, 0)
-    assert verdicts(conn) == landed
-
-
-def test_a_fraud_that_lands_is_printed_as_the_stream_prints_it(
-    own: Settings, tmp_path: Path, old_contract: Domain
-) -> None:
-    judge(own, old_contract, record(0, body("T1", amount=200_000)))
-    code, output, _ = run_quarantine(own, tmp_path, "redrive", "--yes")
-    (line,) = [line for line in output.decode().splitlines() if line.startswith("FRAUD")]
-    assert code == 0
-    assert "T1 user U0001 paid 200,000.00" in line
-
-
-@contextmanager
-def claimed_elsewhere(settings: Settings, txn_id: str) -> Iterator[None]:
-    """Hold a claim back for the length of the block: who needs it stands still in the middle of its transaction."""
-    with connect(settings.warehouse_dsn) as other, other.transaction(force_rollback=True):
-        other.execute("INSERT INTO ops.transaction_seen VALUES (%s, 'fraud', '', 'other', 0, 0)", [txn_id])
-        yield
-
-
-def waiting_redrives(conn: psycopg.Connection) -> int:
-    """How many redrives stand still."""
-    return conn.execute(
-        "SELECT FROM pg_stat_activity WHERE datname = current_database()"
-        " AND application_name = 'paylake quarantine' AND wait_event_type = 'Lock'"
-    ).rowcount
-
-
-def test_two_redrives_at_once_land_each_record_once(
-    own: Settings, conn: psycopg.Connection, tmp_path: Path, old_contract: Domain
-) -> None:
-    judge(own, old_contract, *(record(offset, body(f"T{offset % 500}", amount=5000)) for offset in range(600)))
-    with ThreadPoolExecutor() as pool:
-        with claimed_elsewhere(own, "T100"):
-            redrives = [pool.submit(redrive, own, tmp_path) for _ in range(2)]
-            wait_until(lambda: waiting_redrives(conn) == 2, "both in the middle of the same records")
-        reports = [one.result(60) for one in redrives]
-    assert [code for code, _ in reports] == [0, 0]
-    assert sum(report["chosen"] for _, report in reports) == 600
-    found = verdicts(conn)
-    assert found["genuine"] == [(f"T{offset}", offset) for offset in range(500)]
-    assert [offset for _, offset in found["duplicate"]] == list(range(500, 600))
-    assert (len(found["done"]), found["waiting"]) == (600, [])
-
-
-def test_kill_9_in_the_middle_of_a_redrive_leaves_each_record_in_one_place(
-    own: Settings, conn: psycopg.Connection, tmp_path: Path, old_contract: Domain
-) -> None:
-    judge(own, old_contract, *(record(offset, body(f"T{offset}", amount=5000)) for offset in range(500)))
-    with claimed_elsewhere(own, "T250"):
-        process = start_quarantine(own, tmp_path, "redrive", "--yes")
-        wait_until(lambda: waiting_redrives(conn) == 1, "a redrive in the middle of its second chunk")
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-    gone = "SELECT FROM pg_stat_activity WHERE application_name = 'paylake quarantine'"
-    wait_until(lambda: conn.execute(gone).fetchone() is None, "the end of its session")
-    found = verdicts(conn)
-    landed = [offset for _, offset in found["genuine"]]
-    assert 0 < len(landed) < 500
-    assert [offset for _, offset in found["done"]] == landed
-    assert redrive(own, tmp_path)[0] == 0
-    found = verdicts(conn)
-    assert found["genuine"] == [(f"T{offset}", offset) for offset in range(500)]
-    assert (found["fraud"], found["duplicate"], found["waiting"]) == ([], [], [])
-
-
-def test_what_has_its_place_keeps_it_when_a_stricter_contract_reads_it_again(
-    own: Settings, conn: psycopg.Connection, old_contract: Domain
-) -> None:
-    records = [
-        record(0, body("T0", amount=200_000)),
-        record(1, body("T1", amount=5000)),
-        record(2, body("T1", amount=6000)),
-        record(3, body("T3", amount=1)),
-    ]
-    first = judge(own, TRANSACTIONS, *records)
-    before = verdicts(conn)
-    assert first == Counts(records=4, fraud=1, genuine=2, duplicates=1, quarantined=0, tombstones=0)
-    assert judge(own, old_contract, *records, checkpoint="another, for the first was lost") == first
-    assert verdicts(conn) == before
-
-
-@pytest.mark.parametrize("all_of_them", [True, False], ids=["all ids", "some ids"])
-def test_a_record_keeps_its_place_when_a_mended_contract_reads_another_id(
-    own: Settings, conn: psycopg.Connection, all_of_them: bool
-) -> None:
-    """What a contract makes of a record's id is told here by a body that has the other one already."""
-    first = [
-        record(0, body("T0", amount=200_000)),
-        record(1, body("T1")),
-        record(2, body("T1", amount=6000)),
-        record(3, body("T3" if all_of_them else "T9")),
-    ]
-    counts = judge(own, TRANSACTIONS, *first)
-    before = verdicts(conn)
-    assert counts == Counts(records=4, fraud=1, genuine=2, duplicates=1, quarantined=0, tombstones=0)
-    again = [
-        record(0, body("T-0", amount=200_000)),
-        record(1, body("T-1")),
-        record(2, body("T-1", amount=6000)),
-        record(3, body("T-3" if all_of_them else "T9")),
-    ]
-    assert judge(own, TRANSACTIONS, *again, checkpoint="another, for the first was lost") == counts
-    assert verdicts(conn) == before
-    # The other ids are nobody's, so a record that really has one of them gets it.
-    assert judge(own, TRANSACTIONS, *again, record(4, body("T-0")), checkpoint="a third") == replace(
-        counts, records=5, genuine=3
-    )
-    assert ("T-0", 4) in verdicts(conn)["genuine"]
 
 
 def test_records_of_a_domain_that_left_the_registry_stay_and_are_named(
@@ -401,59 +169,3 @@ def test_records_go_to_the_domain_that_reads_their_topic_now(conn: psycopg.Conne
     assert landing.land(conn, new.name, "run") == 1
     found = "SELECT domain, reasons -> 0 ->> 'code', redriven_at IS NOT NULL FROM ops.quarantine ORDER BY record_offset"
     assert conn.execute(found).fetchall() == [("merchants", "pattern", False), ("merchants", "missing", True)]
-
-
-def test_what_waits_lands_when_the_stream_reads_it_again_under_a_mended_contract(
-    own: Settings, conn: psycopg.Connection, old_contract: Domain
-) -> None:
-    records = [record(0, body("T0", amount=5000)), record(1, b"not json"), record(2, body("T2"))]
-    assert judge(own, old_contract, *records) == Counts(3, 0, 1, 0, 2, 0)
-    assert judge(own, TRANSACTIONS, *records, checkpoint="another") == Counts(3, 0, 2, 0, 1, 0)
-    found = verdicts(conn)
-    assert found["genuine"] == [("T0", 0), ("T2", 2)]
-    assert (found["waiting"], found["done"]) == ([("refused", 1)], [("refused", 0)])
-    assert judge(own, old_contract, *records, checkpoint="a third") == Counts(3, 0, 2, 0, 1, 0)
-    assert verdicts(conn) == found
-
-
-def test_a_redrive_and_a_stream_that_reads_again_do_not_give_one_record_two_places(
-    own: Settings, conn: psycopg.Connection, old_contract: Domain
-) -> None:
-    again = record(0, body("T0", amount=5000))
-    judge(own, old_contract, again)
-    waits = (
-        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        " AND wait_event_type = 'Lock'"
-    )
-    with ThreadPoolExecutor() as pool:
-        with connect(own.warehouse_dsn) as lands, lands.transaction():
-            open_staging(lands)
-            assert quarantine.take_waiting(lands, [Coordinates.of(again)]) == [again]
-            settle_locked(lands, judged([again]), load_rules(RULES_FILE), [Coordinates.of(again)])
-            # This one still knows the old contract, and refuses the record.
-            stream = pool.submit(judge, own, old_contract, again, checkpoint="another")
-            wait_until(lambda: conn.execute(waits).fetchone() is not None, "the stream to meet the redrive")
-        assert stream.result(60) == Counts(1, 0, 1, 0, 0, 0)
-    found = verdicts(conn)
-    assert (found["genuine"], found["waiting"], found["done"]) == ([("T0", 0)], [], [("refused", 0)])
-
-
-def test_transactions_that_came_again_with_another_body_are_shown(own: Settings, conn: psycopg.Connection) -> None:
-    judge(
-        own,
-        TRANSACTIONS,
-        record(0, body("T0")),
-        record(1, body("T0")),
-        record(2, body("T0", amount=99)),
-        record(3, body("T3", amount=200_000)),
-        record(4, body("T3", location="Paris")),
-    )
-    conn.execute("SET ROLE paylake_reader")
-    found = conn.execute(
-        "SELECT txn_id, verdict, bronze_topic_id, bronze_partition, bronze_offset, later_topic_id, later_partition,"
-        " later_offset, later_seen_at <= now() FROM transaction_conflicts ORDER BY later_offset"
-    ).fetchall()
-    assert found == [
-        ("T0", "genuine", TOPIC_ID, 0, 0, TOPIC_ID, 0, 2, True),
-        ("T3", "fraud", TOPIC_ID, 0, 3, TOPIC_ID, 0, 4, True),
-    ]

@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +24,9 @@ from include.domains import BRONZE_BUCKET, MERCHANTS, SILVER_BUCKET
 from include.lake.catalog import changed_rows
 from include.lake.s3 import s3_client, s3_credentials, status_of
 from include.settings import Settings
-from tests.support.silver import World, merchant
+from tests.support.records import merchant
+from tests.support.waiting import wait_until
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 
@@ -197,9 +198,7 @@ def test_a_spark_that_runs_goes_on_with_what_its_profile_has_now(settings: Setti
     with driver(in_profile(settings)) as spark:
         assert [spark.look(bucket) for bucket in (BRONZE_BUCKET, SILVER_BUCKET)] == ["may", "AccessDeniedException"]
         profile.replace(session_of(settings, SILVER_BUCKET))
-        end = time.monotonic() + 60
-        while spark.look(SILVER_BUCKET) != "may":
-            assert time.monotonic() < end, "Spark still has the credentials that were replaced"
+        wait_until(lambda: spark.look(SILVER_BUCKET) == "may", "Spark to have the new credentials")
         assert spark.look(BRONZE_BUCKET) == "AccessDeniedException"
 
         session = in_session(settings, BRONZE_BUCKET)

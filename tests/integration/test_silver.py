@@ -26,7 +26,9 @@ from include.spark.silver_run import SilverReport, domain_lock, take_along
 from include.spark.silver_schema import table_schema
 from include.spark.silver_table import Book, ConflictError, SilverTable
 from include.warehouse.alarms import Alarm, accept, open_alarms
-from tests.support.silver import SUBMIT_SECONDS, World, await_condition, merchant, merchants, run_silver
+from tests.support.records import merchant, merchants
+from tests.support.silver import run_silver
+from tests.support.world import SUBMIT_SECONDS, World, await_in_job
 
 pytestmark = pytest.mark.integration
 
@@ -222,7 +224,7 @@ def test_kill_9_in_the_middle(world: World, spark: SparkSession, moment: Callabl
     world.produce(*merchants(range(25, 75), day=4), b"more garbage")
 
     job = world.submit()
-    await_condition(lambda: moment(world), job, moment.__name__)
+    await_in_job(lambda: moment(world), job, moment.__name__)
     os.killpg(job.pid, signal.SIGKILL)
     job.wait()
 

@@ -33,8 +33,10 @@ from include.warehouse.schema import apply_schema
 from paylake_airflow.behind import all_behind
 from paylake_airflow.behind import behind as behind_by_connections
 from tests.support.books import begin_anew, judge_all
-from tests.support.bronze import Kafka, drain
-from tests.support.transactions import produce_transactions, transaction
+from tests.support.bronze import drain
+from tests.support.kafka import Kafka, produce
+from tests.support.records import encoded, transaction
+from tests.support.waiting import wait_until
 from tests.support.warehouse import scratch_database
 
 pytestmark = pytest.mark.integration
@@ -56,7 +58,7 @@ def behind(stores: Stores) -> tuple[int, int]:
 def test_transactions_are_counted_where_they_wait(stores: Stores, settings: Settings) -> None:
     assert behind(stores) == (0, 0)
     before = time.time()
-    produce_transactions(settings, map(transaction, range(40)))
+    produce(settings, TRANSACTIONS.topic, map(transaction, range(40)))
     found = lag.bronze(stores, TRANSACTIONS).lag
     assert found.records == 40
     assert found.seconds is not None
@@ -67,24 +69,26 @@ def test_transactions_are_counted_where_they_wait(stores: Stores, settings: Sett
     assert behind(stores) == (0, 0)
     assert lag.verdicts(stores).lag.seconds is None
 
-    produce_transactions(settings, map(transaction, range(40, 47)), partition=1)
+    produce(settings, TRANSACTIONS.topic, map(transaction, range(40, 47)), [1])
     drain(TRANSACTIONS, settings)
-    produce_transactions(settings, map(transaction, range(47, 50)), partition=2)
+    produce(settings, TRANSACTIONS.topic, map(transaction, range(47, 50)), [2])
     assert behind(stores) == (3, 7)
 
 
 def test_marks_of_transactions_are_no_records_that_wait(stores: Stores, settings: Settings) -> None:
     kafka = Kafka(settings)
-    kafka.produce_transaction(TRANSACTIONS.topic, list(map(transaction, range(5))), commit=True)
+    kafka.produce_transaction(TRANSACTIONS.topic, [encoded(transaction(number)) for number in range(5)], commit=True)
     drain(TRANSACTIONS, settings)
     judge_all(settings)
     # The mark is in bronze, and no stream will ever read it.
     assert behind(stores) == (0, 0)
-    kafka.produce_transaction(TRANSACTIONS.topic, list(map(transaction, range(5, 10))), commit=False)
+    kafka.produce_transaction(
+        TRANSACTIONS.topic, [encoded(transaction(number)) for number in range(5, 10)], commit=False
+    )
     assert behind(stores) == (0, 0)
     drain(TRANSACTIONS, settings)
     assert behind(stores) == (0, 0)
-    produce_transactions(settings, [transaction(10)], partition=0)
+    produce(settings, TRANSACTIONS.topic, [transaction(10)], [0])
     assert behind(stores) == (1, 0)
     drain(TRANSACTIONS, settings)
     assert behind(stores) == (0, 1)
@@ -98,7 +102,7 @@ def open_transaction(settings: Settings, count: int) -> Iterator[Producer]:
     producer.init_transactions(60)
     producer.begin_transaction()
     for number in range(count):
-        producer.produce(TRANSACTIONS.topic, transaction(900 + number), partition=1)
+        producer.produce(TRANSACTIONS.topic, encoded(transaction(900 + number)), partition=1)
     assert producer.flush(60) == 0
     try:
         yield producer
@@ -109,11 +113,11 @@ def open_transaction(settings: Settings, count: int) -> Iterator[Producer]:
 def test_records_behind_an_open_transaction_are_named(
     stores: Stores, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    produce_transactions(settings, map(transaction, range(4)), partition=1)
+    produce(settings, TRANSACTIONS.topic, map(transaction, range(4)), [1])
     drain(TRANSACTIONS, settings)
     judge_all(settings)
     with open_transaction(settings, 3):
-        produce_transactions(settings, map(transaction, range(4, 6)), partition=1)
+        produce(settings, TRANSACTIONS.topic, map(transaction, range(4, 6)), [1])
         drain(TRANSACTIONS, settings)
         assert behind(stores) == (0, 0), "no layer can have what Kafka gives nobody"
 
@@ -140,8 +144,7 @@ def test_records_behind_an_open_transaction_are_named(
         assert (finding.check, finding.count, finding.partition) == (OPEN_TRANSACTION, 5, 1)
         assert finding.ranges == ((4, 8),)
     kafka = Kafka(settings)
-    while end_offsets(kafka.admin, TRANSACTIONS.topic)[1] < 9:
-        time.sleep(0.05)
+    wait_until(lambda: end_offsets(kafka.admin, TRANSACTIONS.topic)[1] >= 9, "the end of the open transaction")
     assert behind_open_transactions(stores, TRANSACTIONS) == []
     drain(TRANSACTIONS, settings)
     judge_all(settings)
@@ -149,9 +152,9 @@ def test_records_behind_an_open_transaction_are_named(
 
 
 def test_what_retention_took_unread_is_a_problem(stores: Stores, settings: Settings) -> None:
-    produce_transactions(settings, map(transaction, range(5)), partition=0)
+    produce(settings, TRANSACTIONS.topic, map(transaction, range(5)), [0])
     drain(TRANSACTIONS, settings)
-    produce_transactions(settings, map(transaction, range(5, 12)), partition=0)
+    produce(settings, TRANSACTIONS.topic, map(transaction, range(5, 12)), [0])
     Kafka(settings).delete_before(TRANSACTIONS.topic, 0, 8)
     delay = lag.bronze(stores, TRANSACTIONS)
     (problem,) = delay.problems
@@ -180,7 +183,7 @@ def test_what_is_too_large_for_the_ingestion_is_a_problem_with_its_reason(stores
 
 def test_what_no_client_can_read_is_a_problem_of_its_partition(stores: Stores, settings: Settings) -> None:
     produce_zeros(settings, 130_000_000)
-    produce_transactions(settings, map(transaction, range(3)), partition=0)
+    produce(settings, TRANSACTIONS.topic, map(transaction, range(3)), [0])
     delay = lag.bronze(stores, TRANSACTIONS)
     (problem,) = delay.problems
     assert problem.check == "unreadable"
@@ -261,7 +264,7 @@ def test_a_table_that_takes_too_long_to_count_is_estimated(settings: Settings, m
 
 
 def test_garbage_in_bronze_silences_its_folder_only(stores: Stores, settings: Settings) -> None:
-    produce_transactions(settings, map(transaction, range(4)), partition=0)
+    produce(settings, TRANSACTIONS.topic, map(transaction, range(4)), [0])
     drain(TRANSACTIONS, settings)
     live = topic_id(stores.admin, TRANSACTIONS.topic)
     key = f"{TRANSACTIONS.bronze_folder}/{live}/0/{7:020}.json"
@@ -298,7 +301,7 @@ def test_events_tell_the_same_numbers_and_never_fail_a_run(
     }
     for name, connection in connections.items():
         monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(connection))
-    produce_transactions(settings, map(transaction, range(3)), partition=0)
+    produce(settings, TRANSACTIONS.topic, map(transaction, range(3)), [0])
     told = behind_by_connections("bronze", TRANSACTIONS)
     assert told["records"] == 3
     assert told["seconds"] >= 0

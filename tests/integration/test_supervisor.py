@@ -11,7 +11,7 @@ from include.local.layout import locate
 from include.local.ports import Ports
 from include.local.processes import Process
 from include.local.supervisor import Supervisor
-from tests.support.servers import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -33,7 +33,7 @@ from include.kafka.topics import (
     topic_id,
 )
 from include.settings import Settings
-from tests.support.servers import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -31,8 +31,10 @@ from include.verify.kafka_log import fix_end
 from include.verify.transactions import TransactionsCheck
 from tests.support.books import assert_balanced, begin_anew, judge_all
 from tests.support.bronze import drain
-from tests.support.servers import wait_until
-from tests.support.transactions import produce_transactions, transaction
+from tests.support.kafka import produce
+from tests.support.records import transaction
+from tests.support.waiting import wait_until
+from tests.support.warehouse import TRANSACTION_TABLES
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -59,12 +61,12 @@ class Books:
             drain(TRANSACTIONS, settings)
             judge_all(settings)
         for _ in range(3):
-            produce_transactions(settings, [None, b"{", transaction(5), transaction(7, amount="8.00")], partition=0)
+            produce(settings, TRANSACTIONS.topic, [None, b"{", transaction(5), transaction(7, amount="8.00")], [0])
             drain(TRANSACTIONS, settings)
         judge_all(settings)
 
     def produce(self, numbers: range) -> None:
-        produce_transactions(self.settings, (transaction(number) for number in numbers))
+        produce(self.settings, TRANSACTIONS.topic, (transaction(number) for number in numbers))
 
     def verify(self) -> Report:
         return verify(self.settings, domains=[TRANSACTIONS], wait_seconds=WITHOUT_WAITING)
@@ -102,24 +104,15 @@ def books(settings: Settings) -> Books:
     return Books(settings)
 
 
-TABLES = (
-    "fraudtransaction",
-    "genuinetransaction",
-    "ops.transaction_seen",
-    "ops.transaction_duplicate",
-    "ops.quarantine",
-)
-
-
 @pytest.fixture
 def mended(books: Books) -> Iterator[Books]:
     """Books that a test may damage: all is put back afterwards."""
     objects = {key: books.read(key) for key in books.names()}
     with connect(books.settings.warehouse_dsn) as conn:
-        for number, table in enumerate(TABLES):
+        for number, table in enumerate(TRANSACTION_TABLES):
             conn.execute(f"CREATE TEMPORARY TABLE saved_{number} AS TABLE {table}")
         yield books
-        for number, table in enumerate(TABLES):
+        for number, table in enumerate(TRANSACTION_TABLES):
             with conn.transaction():
                 conn.execute(f"TRUNCATE {table}")
                 conn.execute(f"INSERT INTO {table} TABLE saved_{number}")

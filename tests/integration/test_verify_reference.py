@@ -15,8 +15,11 @@ from include.spark.session import spark_session
 from include.spark.silver_table import MAX_FILES, Book, SilverTable
 from include.verify import Report, verify
 from include.warehouse.gold import load
-from tests.support.books import assert_balanced, begin_anew, remove_objects
-from tests.support.silver import World, merchant, merchants, run_silver
+from tests.support.books import assert_balanced, begin_anew
+from tests.support.objects import remove_objects
+from tests.support.records import merchant, merchants
+from tests.support.silver import run_silver
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 

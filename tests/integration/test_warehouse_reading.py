@@ -17,7 +17,8 @@ from include.settings import Settings
 from include.warehouse.quarantine import QuarantineRow, counts, store
 from include.warehouse.schema import apply_schema
 from include.warehouse.summary import last_frauds, layer_rows
-from tests.support.warehouse import account_row, scratch_database, user_row
+from tests.support.silver_rows import account_row, user_row
+from tests.support.warehouse import scratch_database
 
 pytestmark = pytest.mark.integration
 

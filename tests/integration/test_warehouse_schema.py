@@ -19,7 +19,8 @@ from include.settings import Settings
 from include.warehouse import schema
 from include.warehouse.schema import SchemaError, apply_schema
 from include.warehouse.tables import domain_tables, gold_table
-from tests.support.warehouse import scratch_database, user_row
+from tests.support.silver_rows import user_row
+from tests.support.warehouse import scratch_database
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,7 @@ from include.local.processes import Process
 from include.local.supervisor import Supervisor
 from include.local.watchdog import API_SERVER, EVERY_SECONDS, Watchdog
 from tests.support.processes import alive
-from tests.support.servers import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

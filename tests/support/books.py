@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from confluent_kafka.admin import AdminClient
 from psycopg.sql import SQL, Identifier
@@ -20,23 +20,17 @@ from include.postgres import connect
 from include.settings import Settings
 from include.verify import Report, verify
 from include.warehouse.schema import apply_schema
-from tests.support.fraud import judged
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.judging import judged
+from tests.support.objects import remove_objects
+from tests.support.warehouse import CLAIM_TABLES, VERDICT_TABLES
 
 CHECKPOINT_ID = "judged-without-spark"
 BATCH_RECORDS = 5_000
-TRANSACTION_TABLES = (
-    "fraudtransaction, genuinetransaction, ops.transaction_seen, ops.transaction_duplicate, ops.stream_batch"
-)
 
 
 def begin_anew(settings: Settings, domain: Domain) -> None:
     """An empty topic with a new id, no bronze, no rows: as if this domain had never had a record."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
-    ensure_topics(admin, [domain.topic])
-    reset_topics(admin, [domain.topic], timeout=60)
+    renew_topic(settings, domain)
     s3 = s3_client(settings)
     remove_objects(s3, BRONZE_BUCKET, f"{domain.bronze_folder}/")
     with connect(settings.warehouse_dsn) as conn:
@@ -44,25 +38,32 @@ def begin_anew(settings: Settings, domain: Domain) -> None:
         for table in ("quarantine", "rejected_window", "rejected_alarm"):
             conn.execute(SQL("DELETE FROM ops.{} WHERE domain = %s").format(Identifier(table)), [domain.name])
         if domain is TRANSACTIONS:
-            conn.execute(f"TRUNCATE {TRANSACTION_TABLES}")
+            conn.execute(f"TRUNCATE {', '.join((*VERDICT_TABLES, *CLAIM_TABLES, 'ops.stream_batch'))}")
             return
         conn.execute(f"TRUNCATE {domain.table}")
         conn.execute("DELETE FROM ops.gold_watermark WHERE domain = %s", [domain.name])
-        if conn.execute("SELECT to_regclass('lake_catalog.iceberg_tables') IS NOT NULL").fetchone() == (True,):
-            conn.execute("DELETE FROM lake_catalog.iceberg_tables WHERE table_name = %s", [domain.name])
+    drop_silver(settings, domain)
     for folder in (domain.silver_folder, f"_metadata/{domain.name}"):
         remove_objects(s3, SILVER_BUCKET, f"{folder}/")
+
+
+def renew_topic(settings: Settings, domain: Domain) -> None:
+    """An empty topic of a new id."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    ensure_topics(admin, [domain.topic])
+    reset_topics(admin, [domain.topic], timeout=60)
+
+
+def drop_silver(settings: Settings, domain: Domain) -> None:
+    """As ``DROP TABLE`` does it: the catalog forgets the table, its files stay."""
+    with connect(settings.warehouse_dsn) as conn:
+        if conn.execute("SELECT to_regclass('lake_catalog.iceberg_tables') IS NOT NULL").fetchone() == (True,):
+            conn.execute("DELETE FROM lake_catalog.iceberg_tables WHERE table_name = %s", [domain.name])
 
 
 def remove_checkpoint(settings: Settings, name: str) -> None:
     """As somebody does who was told that a checkpoint cannot be used."""
     remove_objects(s3_client(settings), CHECKPOINTS_BUCKET, f"{name}/")
-
-
-def remove_objects(s3: S3Client, bucket: str, prefix: str) -> None:
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for entry in page.get("Contents", []):
-            s3.delete_object(Bucket=bucket, Key=entry["Key"])
 
 
 def judge_all(settings: Settings, domain: Domain = TRANSACTIONS) -> None:

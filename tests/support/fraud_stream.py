@@ -10,34 +10,29 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 import psutil
-from confluent_kafka import Producer
 
 from include.domains import CHECKPOINTS_BUCKET, TRANSACTIONS
 from include.lake.s3 import s3_client
+from include.local.layout import CLONE
 from include.postgres import connect
 from include.settings import Settings
 from include.spark.fraud_stream import EXIT_REFUSED
 from tests.support.books import remove_checkpoint
 from tests.support.bronze import drain
+from tests.support.kafka import produce
 from tests.support.processes import command_line
-from tests.support.servers import wait_until
-from tests.support.warehouse import checksum
+from tests.support.records import good
+from tests.support.spark import spark_environment, spark_submit
+from tests.support.waiting import wait_until
+from tests.support.warehouse import TRANSACTION_TABLES, checksum
 
-REPOSITORY = Path(__file__).parents[2]
-APPLICATION = REPOSITORY / "include" / "spark" / "fraud_stream.py"
+APPLICATION = CLONE / "include" / "spark" / "fraud_stream.py"
 WAIT_SECONDS = 240.0
-TABLES = (
-    "fraudtransaction",
-    "genuinetransaction",
-    "ops.transaction_seen",
-    "ops.transaction_duplicate",
-    "ops.quarantine",
-)
 COUNTS = """
     SELECT (SELECT count(*) FROM fraudtransaction), (SELECT count(*) FROM genuinetransaction),
         (SELECT count(*) FROM ops.transaction_duplicate),
@@ -108,23 +103,13 @@ class Stream:
 
     def produce(self, records: int) -> None:
         """Transactions of all kinds through Kafka into bronze."""
-        producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap_servers})
-        for _ in range(records):
-            producer.produce(TRANSACTIONS.topic, key="U1", value=self._value(next(self._numbers)))
-        assert producer.flush(60) == 0
+        values = [self._value(number) for number in islice(self._numbers, records)]
+        produce(self.settings, TRANSACTIONS.topic, values, [0])
         self.produced += records
         assert drain(TRANSACTIONS, self.settings).records == records
 
-    def _value(self, number: int) -> bytes | None:
-        body = {
-            "txn_id": f"T{number:06}",
-            "user_id": "U1",
-            "amount": "10.00",
-            "merchant_id": "M1",
-            "channel": "Online",
-            "location": "Berlin",
-            "timestamp": "2026-01-31 13:45:00",
-        }
+    def _value(self, number: int) -> dict[str, Any] | bytes | None:
+        body = good(TRANSACTIONS, txn_id=f"T{number:06}", channel="Online")
         match number % 10:
             case 0:
                 return None
@@ -135,7 +120,7 @@ class Stream:
             case 3:
                 self.expected_frauds.add(body["txn_id"])
                 body["amount"] = "30000.01"
-        return json.dumps(body).encode()
+        return body
 
     def expected(self) -> tuple[int, ...]:
         """Fraud, genuine, duplicates, quarantined, among all that was produced; the rest are tombstones."""
@@ -157,7 +142,7 @@ class Stream:
     def tables(self) -> dict[str, Any]:
         """Checksums of all rows, with the times at which they were written."""
         with connect(self.settings.warehouse_dsn) as conn:
-            return {table: checksum(conn, table) for table in TABLES}
+            return {table: checksum(conn, table) for table in TRANSACTION_TABLES}
 
     def ledger(self) -> list[tuple[int, int]]:
         """Number and records of each batch that was committed under the checkpoint, oldest first."""
@@ -195,11 +180,11 @@ class Stream:
     def driver(self, *options: str) -> Iterator[Driver]:
         """Start a driver; kill it at the end if it still runs."""
         log = self._folder / f"driver-{next(self._logs)}.log"
-        command = ["spark-submit", *self._options, "--driver-memory", "700m", str(APPLICATION)]
+        command = [*spark_submit(self._options), str(APPLICATION)]
         with log.open("wb") as output:
             jvm = subprocess.Popen(
                 [*command, "--checkpoint", self.checkpoint, *options],
-                env=self._environment(),
+                env=spark_environment(*self._python_path),
                 cwd=self._folder,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -217,7 +202,7 @@ class Stream:
         """Start a driver that does not get as far as to Spark; what it says."""
         refused = subprocess.run(
             [sys.executable, str(APPLICATION), "--checkpoint", self.checkpoint],
-            env=self._environment(),
+            env=spark_environment(*self._python_path),
             capture_output=True,
             text=True,
             timeout=WAIT_SECONDS,
@@ -226,11 +211,3 @@ class Stream:
         assert refused.returncode == EXIT_REFUSED, refused.stderr
         assert "Traceback" not in refused.stderr
         return refused.stderr
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "PYTHONPATH": os.pathsep.join(map(str, [*self._python_path, REPOSITORY])),
-            "PYSPARK_PYTHON": sys.executable,
-        }

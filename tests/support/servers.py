@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from include.local.start import Start
 from include.local.supervisor import Supervisor
 from include.local.up import start_stores_and_jars
 from include.settings import Settings
+from tests.support.waiting import wait_until
 
 Name: TypeAlias = Literal["kafka", "minio", "postgres"]
 WELL_SECONDS = 120.0
@@ -100,11 +100,3 @@ def own_servers(folder: Path, prepare: Callable[[Stack], None] = lambda stack: N
         yield Servers(stack, start, environment)
     finally:
         reset(stack)
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-    """Wait for a condition, with a limit."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain for {what}"
-        time.sleep(0.05)

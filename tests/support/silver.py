@@ -1,156 +1,26 @@
-"""What the tests of silver share: a domain wiped clean, plain clients to fill it, plain readers to look at it, and runs
-in processes of their own."""
+"""Runs of silver and gold in a process of the tests, also strange ones."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
-import duckdb
-from confluent_kafka import KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient
-
-from include.domains import BRONZE_BUCKET, SILVER_BUCKET, Domain
-from include.kafka.topics import ensure_topics, reset_topics
+from include.domains import Domain
+from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_client
 from include.postgres import connect
 from include.quality.limit import RejectedLimit
+from include.quarantine import landing
 from include.settings import Settings
 from include.spark.session import spark_session
-from include.spark.silver_run import SilverReport, run
+from include.spark.silver_job import SilverJob
+from include.spark.silver_run import SilverReport, domain_lock, run
+from include.spark.silver_table import ConflictError, SilverTable
 from include.warehouse import gold
 from include.warehouse.gold import GoldReport
-from tests.support.books import begin_anew
-from tests.support.bronze import drain
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-REPOSITORY = Path(__file__).parents[2]
-JOB = REPOSITORY / "include" / "spark" / "silver.py"
-SUBMIT_SECONDS = 420
-
-
-@dataclass
-class World:
-    """One domain from its topic to its Parquet folder, seen by clients that are not ours.
-
-    ``options`` are spark-submit's.
-    """
-
-    settings: Settings
-    domain: Domain
-    folder: Path
-    options: Sequence[str] = ("--master", "local[2]")
-
-    def __post_init__(self) -> None:
-        self.s3: S3Client = s3_client(self.settings)
-        self._kafka: dict[str, Any] = {"bootstrap.servers": self.settings.kafka_bootstrap_servers}
-
-    def wipe(self) -> None:
-        """No record, no row, a new topic."""
-        begin_anew(self.settings, self.domain)
-
-    def reset_topic(self) -> None:
-        admin = AdminClient(self._kafka)
-        ensure_topics(admin, [self.domain.topic])
-        reset_topics(admin, [self.domain.topic], timeout=60)
-
-    def drop_table(self) -> None:
-        """As ``DROP TABLE`` does it: the catalog forgets the table, its files stay."""
-        with connect(self.settings.warehouse_dsn) as conn:
-            if conn.execute("SELECT to_regclass('lake_catalog.iceberg_tables') IS NOT NULL").fetchone() == (True,):
-                conn.execute("DELETE FROM lake_catalog.iceberg_tables WHERE table_name = %s", [self.domain.name])
-
-    def produce(
-        self, *records: Mapping[str, Any] | bytes | None, partitions: int = 1, into_bronze: bool = True
-    ) -> None:
-        """Through a plain Kafka client, into these many partitions in turn, and on into bronze."""
-        producer = Producer(self._kafka)
-        for number, record in enumerate(records):
-            value = json.dumps(record).encode() if isinstance(record, Mapping) else record
-            producer.produce(self.domain.topic, value, b"k", number % partitions, on_delivery=_raise)
-        assert producer.flush(60) == 0
-        if into_bronze:
-            drain(self.domain, self.settings)
-
-    def submit(self, *python_path: Path, along: Sequence[str] = ()) -> subprocess.Popen[str]:
-        """Start the job as Airflow would; it is the leader of a process group of its own.
-
-        ``python_path`` is searched for modules by the job and its workers before everything else. ``along`` are other
-        domains whose runs are waiting.
-        """
-        binary = Path(sys.executable).with_name("spark-submit")
-        options = [*self.options, "--driver-memory", "700m"]
-        paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        modules = os.pathsep.join(map(str, [*python_path, REPOSITORY]))
-        return subprocess.Popen(
-            [str(binary), *options, str(JOB), self.domain.name, "--along", *along],
-            env={**os.environ, "PATH": paths, "PYTHONPATH": modules, "PYSPARK_PYTHON": sys.executable},
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / "stderr.log").open("a"),
-            text=True,
-            start_new_session=True,
-        )
-
-    def report_of(self, job: subprocess.Popen[str]) -> dict[str, Any]:
-        """Wait for the job's end and read its last line."""
-        output, _ = job.communicate(timeout=SUBMIT_SECONDS)
-        assert job.returncode == 0, (self.folder / "stderr.log").read_text()[-8000:]
-        report: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
-        return report
-
-    def files(self) -> dict[str, str]:
-        """Key and entity tag of all that is in the folder."""
-        return self._listed(SILVER_BUCKET, f"{self.domain.silver_folder}/")
-
-    def bronze(self) -> list[str]:
-        """Keys of the objects that hold the domain's records, in order."""
-        return sorted(self._listed(BRONZE_BUCKET, f"{self.domain.bronze_folder}/"))
-
-    def rows(self, *columns: str) -> list[tuple[Any, ...]]:
-        """The folder read as plain Parquet, by DuckDB, sorted."""
-        copy = self.folder / f"copy-{time.monotonic_ns()}"
-        copy.mkdir()
-        for number, key in enumerate(self.files()):
-            self.s3.download_file(SILVER_BUCKET, key, str(copy / f"{number}.parquet"))
-        if not any(copy.iterdir()):
-            return []
-        chosen = ", ".join(columns or ("* EXCLUDE (silver_version)",))
-        with duckdb.connect() as database:
-            database.execute("SET TimeZone = 'UTC'")
-            source = f"read_parquet('{copy}/*.parquet', union_by_name = true)"
-            query = f"SELECT {chosen} FROM {source} ORDER BY {self.domain.key}"  # noqa: S608
-            return database.execute(query).fetchall()
-
-    def quarantined(self) -> list[tuple[int, bytes, list[str]]]:
-        """Offset, original bytes and reason codes of what is in quarantine, by offset."""
-        with connect(self.settings.warehouse_dsn) as conn:
-            found = conn.execute(
-                "SELECT record_offset, raw, reasons FROM ops.quarantine WHERE domain = %s ORDER BY record_offset",
-                [self.domain.name],
-            ).fetchall()
-        return [(offset, raw, sorted(reason["code"] for reason in reasons)) for offset, raw, reasons in found]
-
-    def _listed(self, bucket: str, prefix: str) -> dict[str, str]:
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        return {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", [])}
-
-
-def _raise(error: KafkaError | None, _: object) -> None:
-    if error is not None:
-        raise KafkaException(error)
 
 
 @contextmanager
@@ -175,28 +45,46 @@ def load_gold(domain: Domain, settings: Settings) -> GoldReport:
         return gold.load(domain, conn, settings)
 
 
-def await_condition(condition: Callable[[], bool], job: subprocess.Popen[str], what: str) -> None:
-    """Wait until it holds; the job must be alive until then."""
-    deadline = time.monotonic() + SUBMIT_SECONDS
-    while not condition():
-        assert job.poll() is None, f"the job ended before {what}"
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.02)
+class FellAsleepError(BaseException):
+    """No Exception: it is not a fault, which a run would answer by trying again."""
 
 
-def merchant(number: int, day: int = 1, **changes: Any) -> dict[str, Any]:
-    """A record of the merchants' topic, of that day of January 2026."""
-    record = {
-        "merchant_id": f"M{number:04}",
-        "merchant_name": f"Shop {number}",
-        "category": "Fuel",
-        "risk_level": "Low",
-        "country": "Portugal",
-        "timestamp": f"2026-01-{day:02} 12:00:00",
-    }
-    return record | changes
+sleepers: list[tuple[SilverTable, int]] = []
 
 
-def merchants(numbers: Sequence[int] | range, day: int = 1, **changes: Any) -> list[dict[str, Any]]:
-    """Several of them."""
-    return [merchant(number, day, **changes) for number in numbers]
+def fall_asleep_before_publishing(domain: Domain, settings: Settings) -> None:
+    """A silver run that has written everything, and stops there for a long time."""
+
+    def fall_asleep(table: SilverTable, snapshot_id: int) -> None:
+        sleepers.append((table, snapshot_id))
+        raise FellAsleepError
+
+    with patch.object(SilverTable, "publish", fall_asleep):
+        try:
+            run_silver(domain, settings)
+        except FellAsleepError:
+            return
+    raise AssertionError("the run had nothing to publish")
+
+
+def begin_a_run(domain: Domain, settings: Settings) -> None:
+    """A silver run that does no more than settle what others have left."""
+    with domain_lock(settings, domain) as lock:
+        bronze = BronzeLog(s3_client(settings), domain)
+        SilverJob(spark_session("begins", settings), domain, settings, lock, bronze).take_over()
+
+
+def wake_up() -> bool:
+    """Let the run go on that fell asleep in this process; tells whether it published."""
+    table, snapshot_id = sleepers.pop()
+    try:
+        table.publish(snapshot_id)
+    except ConflictError:
+        return False
+    return True
+
+
+def run_silver_record_by_record(domain: Domain, settings: Settings) -> SilverReport:
+    """A silver run that takes one record out of quarantine with each snapshot."""
+    with patch.object(landing, "REQUESTED_BYTES", 1):
+        return run_silver(domain, settings)

@@ -17,7 +17,7 @@ import psutil
 import requests
 
 from tests.support.processes import command_line, parent
-from tests.support.servers import wait_until
+from tests.support.waiting import wait_until
 
 HOST = "127.0.0.1"
 WORKERS = 2

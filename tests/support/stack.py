@@ -21,6 +21,7 @@ import psycopg
 import requests
 from confluent_kafka import KafkaError, Message, Producer
 
+from include.domains import TRANSACTIONS
 from include.local import layout
 from include.local.leftovers import find
 from include.local.processes import Process
@@ -28,8 +29,10 @@ from include.local.supervisor import Supervisor
 from include.settings import Settings
 from tests.support.ports import free_port_base
 from tests.support.processes import command_line
+from tests.support.records import encoded, good
+from tests.support.waiting import wait_until
 
-PAYLAKE = Path(__file__).parents[2] / "paylake"
+PAYLAKE = layout.CLONE / "paylake"
 DRIVER = "include/spark/fraud_stream.py"
 
 
@@ -88,11 +91,14 @@ class Airflow:
         response = self.post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
         response.raise_for_status()
         run_id = response.json()["dag_run_id"]
-        deadline = time.monotonic() + seconds
-        while (state := self.get(f"dags/{dag_id}/dagRuns/{run_id}")["state"]) not in ("success", "failed"):
-            assert time.monotonic() < deadline, f"{dag_id} is still {state} after {seconds:.0f} s"
-            time.sleep(0.5)
-        return str(state)
+
+        def state() -> str:
+            return str(self.get(f"dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+        wait_until(
+            lambda: state() in ("success", "failed"), lambda: f"{dag_id}, which is {state()}", seconds, pause=0.5
+        )
+        return state()
 
 
 @dataclass(frozen=True)
@@ -174,19 +180,24 @@ class Traffic:
         Returns the seconds from ``since``, a value of the monotonic clock.
         """
         sql = "SELECT EXISTS (SELECT FROM genuinetransaction WHERE txn_id LIKE %s AND txn_id > %s)"
-        while self._ask(sql, [f"{self._prefix}%", after]) != [(True,)]:
-            assert time.monotonic() < since + limit, f"no verdict within {limit:.0f} s"
-            time.sleep(0.1)
+        wait_until(
+            lambda: self._ask(sql, [f"{self._prefix}%", after]) == [(True,)],
+            "a verdict",
+            since + limit - time.monotonic(),
+            pause=0.1,
+        )
         return time.monotonic() - since
 
     def assert_all_judged(self, limit: float = 60.0) -> None:
         """Wait until each transaction delivered by now has its verdict."""
         assert not self.refused
         expected = set(self.delivered)
-        deadline = time.monotonic() + limit
-        while missing := expected - self._judged():
-            assert time.monotonic() < deadline, f"no verdict for {len(missing)}: {sorted(missing)[:5]}"
-            time.sleep(0.2)
+        wait_until(
+            lambda: expected <= self._judged(),
+            lambda: f"the verdicts on {sorted(expected - self._judged())}",
+            limit,
+            pause=0.2,
+        )
 
     def _judged(self) -> set[str]:
         return {
@@ -208,17 +219,10 @@ class Traffic:
     def _send(self) -> None:
         while not self._stop.wait(self._pause):
             self._sent += 1
-            fields = {
-                "txn_id": self._id(self._sent),
-                "user_id": "U0001",
-                "amount": "12.50",
-                "merchant_id": "M0001",
-                "channel": "POS",
-                "location": "Lisbon",
-                "timestamp": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
-            }
+            now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+            value = encoded(good(TRANSACTIONS, txn_id=self._id(self._sent), timestamp=now))
             self._producer.produce(
-                "transactions", key=f"U{self._sent % 50:04}", value=json.dumps(fields), on_delivery=self._note
+                TRANSACTIONS.topic, key=f"U{self._sent % 50:04}", value=value, on_delivery=self._note
             )
             self._producer.poll(0)
         self._producer.flush(60)

@@ -1,25 +1,29 @@
-"""A warehouse of one's own for a test: an empty database on the shared server, and rows for it."""
+"""A warehouse of one's own for a test: a database on the shared server, and what its tables hold."""
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import psycopg
-import pyarrow as pa
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 
-from include.lake.catalog import RecordCounts, SilverState
+from include.domains import TRANSACTIONS
 from include.postgres import connect
 from include.settings import Settings
+from include.warehouse.schema import apply_schema
+from include.warehouse.tables import domain_tables, verdict_tables
+from tests.support.waiting import wait_until
 
+GOLD_TABLES = tuple(table.name for table in domain_tables())
+VERDICT_TABLES = tuple(table.name for table in verdict_tables(TRANSACTIONS.contract))
+CLAIM_TABLES = ("ops.transaction_seen", "ops.transaction_duplicate")
+"""Which record has a transaction's id, and which came later."""
+TRANSACTION_TABLES = (*VERDICT_TABLES, *CLAIM_TABLES, "ops.quarantine")
+"""All places that a record of the transactions' topic can have."""
 # A sum needs no sorting, for which a full disk has no room.
 CHECKSUM = "SELECT count(*), sum(hashtextextended((to_jsonb(t) - %s::text[])::text, 0)::numeric) FROM {} AS t"
 
@@ -39,115 +43,45 @@ def scratch_database(settings: Settings) -> Iterator[str]:
 
 def drop_database(admin: psycopg.Connection, name: str) -> None:
     """Drop it, with whoever is connected; an autovacuum in it, which only a superuser may end, is waited for."""
-    deadline = time.monotonic() + 60
-    while True:
+
+    def dropped() -> bool:
         try:
             admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
-            return
         except psycopg.errors.InsufficientPrivilege:
-            assert time.monotonic() < deadline, f"somebody stays in {name}"
-            time.sleep(0.2)
+            return False
+        return True
+
+    wait_until(dropped, f"the end of those who stay in {name}", pause=0.2)
+
+
+@contextmanager
+def warehouse_template(settings: Settings) -> Iterator[str]:
+    """The DSN of a database with every table, for `warehouse_copy`."""
+    with scratch_database(settings) as dsn:
+        with connect(dsn) as conn:
+            apply_schema(conn)
+        yield dsn
+
+
+@contextmanager
+def warehouse_copy(template: str) -> Iterator[str]:
+    """The DSN of a copy of ``template``, which is dropped at the end."""
+    name, original = f"fraud_{uuid.uuid4().hex[:12]}", str(conninfo_to_dict(template)["dbname"])
+    admin_dsn = make_conninfo(template, dbname="postgres")
+    with connect(admin_dsn) as admin:
+        admin.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(original)))
+    try:
+        yield make_conninfo(template, dbname=name)
+    finally:
+        with connect(admin_dsn) as admin:
+            drop_database(admin, name)
 
 
 def all_rows(conn: psycopg.Connection, table: str) -> list[tuple[Any, ...]]:
     """Every column of every row, in order."""
-    return conn.execute(SQL("SELECT * FROM {} AS row ORDER BY row").format(Identifier(table))).fetchall()
+    return conn.execute(SQL("SELECT * FROM {} AS row ORDER BY row").format(Identifier(*table.split(".")))).fetchall()
 
 
 def checksum(conn: psycopg.Connection, table: str, without: Collection[str] = ()) -> tuple[Any, ...] | None:
     """How many rows the table has, and a checksum over all their columns but ``without``; no order of rows counts."""
     return conn.execute(SQL(CHECKSUM).format(Identifier(*table.split("."))), [list(without)]).fetchone()
-
-
-def user_row(user_id: str, **changes: Any) -> dict[str, Any]:
-    """One row of silver's users."""
-    moment: datetime = changes.get("timestamp", datetime(2026, 1, 31, 13, 45, tzinfo=UTC))
-    row = {
-        "user_id": user_id,
-        "name": "Ana Silva",
-        "title": None,
-        "first_name": "Ana",
-        "last_name": "Silva",
-        "suffix": None,
-        "email": None,
-        "city": "Porto",
-        "country_code": "PT",
-        "country": "Portugal",
-        "account_type": "Savings",
-        "credit_score": 700,
-        "status": "active",
-        "timestamp": moment,
-        "date": moment.date(),
-        "time": moment.strftime("%H:%M:%S"),
-        "month": moment.month,
-        "year": moment.year,
-        "bronze_topic_id": "AAAAAAAAAAAAAAAAAAAAAA",
-        "bronze_partition": 0,
-        "bronze_offset": int(user_id[1:]),
-        "bronze_generation": 0,
-        "silver_version": 1,
-    }
-    return row | changes
-
-
-def account_row(account_id: str, **changes: Any) -> dict[str, Any]:
-    """One row of silver's accounts."""
-    common = user_row("U1")
-    names = ("date", "time", "month", "year", "bronze_topic_id", "bronze_partition", "bronze_generation")
-    row = {name: common[name] for name in names} | {
-        "account_id": account_id,
-        "user_id": "U1",
-        "current_balance": Decimal("10.0000"),
-        "currency": "EUR",
-        "last_updated": common["timestamp"],
-        "bronze_offset": int(account_id[1:]),
-        "silver_version": 1,
-    }
-    return row | changes
-
-
-@dataclass
-class SilverTable:
-    """Rows by version, handed out as silver does: what gold does with them is what is tested.
-
-    Gold is tested with the true silver in test_gold_from_silver.py.
-    """
-
-    key: str
-    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
-    version: int = 0
-    table_uuid: str = "first"
-    batch_rows: int = 1000
-
-    def commit(self, *rows: dict[str, Any]) -> None:
-        """The next version, in which these rows are new or changed."""
-        self.version += 1
-        self.rows |= {row[self.key]: row | {"silver_version": self.version} for row in rows}
-
-    def drop(self) -> None:
-        """Silver dropped, and made again without rows."""
-        self.table_uuid, self.version, self.rows = uuid.uuid4().hex, 0, {}
-
-    def rebuild(self, *rows: dict[str, Any]) -> None:
-        """Silver dropped and made anew."""
-        self.drop()
-        self.commit(*rows)
-
-    def state(self) -> SilverState:
-        return SilverState(
-            table_uuid=self.table_uuid,
-            snapshot_id=hash((self.table_uuid, self.version)),
-            silver_version=self.version,
-            position={},
-            counts=RecordCounts(len(self.rows), 0, 0, 0),
-            rows=len(self.rows),
-            files=1,
-            committed_at=datetime(2026, 2, 1, tzinfo=UTC),
-            contract_versions=("1.0.0",),
-        )
-
-    def rows_after(self, silver_version: int) -> tuple[SilverState, Iterable[pa.RecordBatch]]:
-        state = self.state()
-        changed = [row for row in self.rows.values() if row["silver_version"] > silver_version]
-        chunks = (changed[start : start + self.batch_rows] for start in range(0, len(changed), self.batch_rows))
-        return state, (pa.RecordBatch.from_pylist(chunk) for chunk in chunks)

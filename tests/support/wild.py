@@ -1,4 +1,4 @@
-"""Wild records: what producers send by mistake or by malice, and the good ones that it is made of."""
+"""Wild records: what producers send by mistake or by malice."""
 
 from __future__ import annotations
 
@@ -9,43 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from include.domains import Domain
-
-GOOD: dict[str, dict[str, Any]] = {
-    "profiles": {
-        "user_id": "U1",
-        "name": "A B",
-        "country": "DE",
-        "account_type": "Savings",
-        "credit_score": 700,
-        "status": "active",
-        "timestamp": "2026-01-31 13:45:00",
-    },
-    "merchants": {
-        "merchant_id": "M1",
-        "merchant_name": "Shop",
-        "category": "Fuel",
-        "risk_level": "Low",
-        "country": "FR",
-        "timestamp": "2026-01-31 13:45:00",
-    },
-    "accounts": {
-        "account_id": "A1",
-        "user_id": "U1",
-        "current_balance": 1,
-        "currency": "EUR",
-        "last_updated": "2026-01-31 13:45:00",
-    },
-    "transactions": {
-        "txn_id": "T1",
-        "user_id": "U1",
-        "amount": 1,
-        "merchant_id": "M1",
-        "channel": "ATM",
-        "location": "Berlin",
-        "timestamp": "2026-01-31 13:45:00",
-    },
-}
-"""A record of each domain that keeps its contract."""
+from tests.support.records import GOOD
 
 MOMENTS = (
     "2026-01-31 13:45:00",

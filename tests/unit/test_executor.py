@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import alive
-from tests.support.servers import wait_until
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 

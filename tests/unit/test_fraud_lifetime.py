@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from threading import Event
 
@@ -14,6 +13,7 @@ import pytest
 
 from include.lifetime import stop_on_signals
 from tests.support.processes import alive
+from tests.support.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -40,10 +40,7 @@ def test_a_driver_dies_with_its_parent() -> None:
         assert ready == "ready"
         assert alive(int(child))
         parent.kill()
-        deadline = time.monotonic() + 10
-        while alive(int(child)) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert not alive(int(child))
+        wait_until(lambda: not alive(int(child)), "the child's end", 10)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from include.cleaning.places import normal_place
 from include.fraud.rules import RULES_FILE, RULES_VARIABLE, Rules, RulesError, load_rules
-from tests.support.fraud import verdict
+from tests.support.judging import verdict
 
 SMALLEST = Decimal("0.0001")
 

@@ -16,7 +16,7 @@ from include.fraud.rules import RULES_FILE, Rules, load_rules
 from include.fraud.staged import staged_columns, written
 from include.lake.records import BronzeRecord
 from include.quality.columns import VALID, with_outcome
-from tests.support.fraud import judged, verdict
+from tests.support.judging import judged, verdict
 
 ARRIVED_MS = 1_769_947_200_000
 AMOUNTS = ("0.0001", "29999.9999", "30000", "30000.0001", "100000", "100000.0001", "999999999999999.9999")

@@ -22,7 +22,7 @@ from include.generators.records import encode
 from include.generators.transactions import Transaction, TransactionSource
 from include.lake.records import BronzeRecord
 from include.quality.classify import Valid, classify
-from tests.support.fraud import verdict
+from tests.support.judging import verdict
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 RULES = load_rules()

@@ -12,7 +12,7 @@ import pytest
 
 from include import heartbeat
 from include.heartbeat import SILENCE_SECONDS, START_SECONDS, Silence, beat, beating
-from tests.support.servers import wait_until
+from tests.support.waiting import wait_until
 
 
 class Watched:

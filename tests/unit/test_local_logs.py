@@ -16,6 +16,7 @@ import pytest
 from include.errors import StackError
 from include.local.layout import Stack, locate
 from include.local.logs import follow, names, show
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -59,10 +60,7 @@ def followed(stack: Stack, name: str, lines: int = 50) -> Iterator[Callable[[lis
     thread.start()
 
     def await_lines(expected: list[str]) -> None:
-        deadline = time.monotonic() + 20
-        while found != expected and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert found == expected
+        wait_until(lambda: found == expected, lambda: f"{expected}, found {found}", 20)
 
     try:
         yield await_lines

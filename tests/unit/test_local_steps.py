@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from io import StringIO
 
@@ -17,6 +16,7 @@ from include.errors import StackError
 from include.local.display import shown
 from include.local.steps import Runner, State, Step, Task
 from tests.support.processes import alive
+from tests.support.waiting import wait_until
 
 
 def step(name: str, action: Callable[[Task], object] = lambda task: None, *after: str) -> Step:
@@ -142,10 +142,7 @@ def test_a_cancelled_program_ends_with_all_it_started() -> None:
     with pytest.raises(StackError, match="enough"):
         Runner([step("a", run), step("b", fail)]).run()
     grandchild = int(lines[0])
-    deadline = time.monotonic() + 10
-    while alive(grandchild):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not alive(grandchild), "its end", 10)
 
 
 def test_plain_lines_tell_each_change_once() -> None:

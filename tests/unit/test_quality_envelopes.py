@@ -12,8 +12,9 @@ from include.contracts.contract import ENVELOPES
 from include.domains import DOMAINS, MERCHANTS, TRANSACTIONS, Domain
 from include.lake.records import BronzeRecord
 from include.quality import Outcome, Rejected, Tombstone, Valid, classify
-from tests.support.envelopes import changed, connected, framed, unwrapping
-from tests.support.wild import GOOD
+from tests.support.domains import unwrapping
+from tests.support.envelopes import changed, connected, framed
+from tests.support.records import GOOD
 
 KAFKA_TIME_MS = 1_769_904_000_000
 

@@ -26,7 +26,7 @@ from include.lake.records import BronzeRecord
 from include.quality import Rejected, Valid, classify
 from include.quality.parse import MAX_DEPTH, MAX_VALUES, UnreadableError, parse_object
 from include.quality.values import MAX_RAW_CHARACTERS
-from tests.support.wild import GOOD
+from tests.support.records import GOOD
 
 KAFKA_TIME_MS = 1_769_904_000_000
 MEGABYTE = 1_000_000

@@ -16,8 +16,9 @@ from include.lake.records import BronzeRecord
 from include.quality import Rejected, Tombstone, Valid, classify
 from include.quality.columns import OUTCOME, outcome_schema
 from include.quality.plain import plain_reader
-from tests.support.classified import classify_records
-from tests.support.wild import ALSO_GOOD, GOOD, WILD_VALUES, json_values, wild_values
+from tests.support.judging import classify_records
+from tests.support.records import GOOD
+from tests.support.wild import ALSO_GOOD, WILD_VALUES, json_values, wild_values
 
 TAKEN_MS = 1_769_904_000_000
 """2026-02-01, midnight."""

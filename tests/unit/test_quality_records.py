@@ -12,7 +12,7 @@ import pytest
 from include.domains import ACCOUNTS, MERCHANTS, PROFILES, TRANSACTIONS, Domain
 from include.lake.records import BronzeRecord
 from include.quality import Outcome, Rejected, Tombstone, Valid, classify
-from tests.support.wild import GOOD
+from tests.support.records import GOOD
 
 KAFKA_TIME = datetime(2026, 2, 1, tzinfo=UTC)
 TRANSACTION = {

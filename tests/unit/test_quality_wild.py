@@ -14,7 +14,8 @@ from include.domains import ACCOUNTS, DOMAINS, TRANSACTIONS, Domain
 from include.lake.records import BronzeRecord
 from include.quality import Outcome, Rejected, Tombstone, Valid, classify
 from include.quality.values import MAX_NUMBER_CHARACTERS
-from tests.support.wild import ALSO_GOOD, GOOD, json_values
+from tests.support.records import GOOD
+from tests.support.wild import ALSO_GOOD, json_values
 
 KAFKA_TIME_MS = 1_769_904_000_000
 domains = st.sampled_from(sorted(DOMAINS.values(), key=lambda domain: domain.name))

@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.support.processes import alive
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SUBMIT = ROOT / "include" / "spark" / "bin" / "spark-submit"
@@ -44,10 +44,7 @@ time.sleep(300)
 
 
 def assert_dies(pid: int) -> None:
-    deadline = time.monotonic() + 10
-    while alive(pid):
-        assert time.monotonic() < deadline, f"process {pid} outlived its parent"
-        time.sleep(0.02)
+    wait_until(lambda: not alive(pid), f"the end of process {pid} with its parent", 10)
 
 
 def start(code: str, *arguments: str, path: str | None = None) -> subprocess.Popen[str]:

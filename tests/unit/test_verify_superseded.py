@@ -14,8 +14,9 @@ from include.domains import MERCHANTS, Domain
 from include.lake.records import BronzeRecord
 from include.quality import Outcome, Valid, classify
 from include.verify.superseded import Superseded
-from tests.support.envelopes import changed, connected, framed, unwrapping
-from tests.support.wild import GOOD
+from tests.support.domains import unwrapping
+from tests.support.envelopes import changed, connected, framed
+from tests.support.records import GOOD
 
 KAFKA_TIME_MS = 1_769_904_000_000
 

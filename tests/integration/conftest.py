@@ -1,0 +1,59 @@
+"""Fixtures of more than one file: a warehouse of a test's own, and the fraud sink on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from threading import Event
+
+import psycopg
+import pytest
+
+from include.fraud.lease import Lease, acquire
+from include.fraud.rules import Rules, load_rules
+from include.fraud.sink import Sink
+from include.postgres import connect
+from include.settings import Settings
+from tests.support.fraud_sink import no_records
+from tests.support.warehouse import warehouse_copy, warehouse_template
+
+
+@pytest.fixture(scope="session")
+def template(settings: Settings) -> Iterator[str]:
+    """The DSN of a warehouse without rows, which is quickly copied."""
+    with warehouse_template(settings) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def own(template: str, settings: Settings) -> Iterator[Settings]:
+    """Settings with an empty warehouse of the test's own."""
+    with warehouse_copy(template) as dsn:
+        yield replace(settings, warehouse_dsn=dsn)
+
+
+@pytest.fixture
+def conn(own: Settings) -> Iterator[psycopg.Connection]:
+    """A session in that warehouse."""
+    with connect(own.warehouse_dsn) as conn:
+        yield conn
+
+
+@pytest.fixture(scope="session")
+def rules() -> Rules:
+    """The rules that come with the code."""
+    return load_rules()
+
+
+@pytest.fixture
+def lease(conn: psycopg.Connection) -> Lease:
+    """The first lease of the test's own warehouse."""
+    return acquire(conn, "test")
+
+
+@pytest.fixture
+def sink(own: Settings, lease: Lease, rules: Rules) -> Iterator[Sink]:
+    """A sink with that lease."""
+    sink = Sink(own.warehouse_dsn, lease, rules, no_records, Event(), patience=10)
+    yield sink
+    sink.close()

@@ -1,0 +1,64 @@
+"""Batches for the fraud sink, and what it made of them."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import Any
+
+import psycopg
+
+from include.domains import TRANSACTIONS, Domain
+from include.fraud.lease import acquire
+from include.fraud.rules import load_rules
+from include.fraud.settle import Counts
+from include.fraud.sink import Batch, Sink
+from include.lake.records import BronzeRecord
+from include.postgres import connect
+from tests.support.judging import judged
+from tests.support.records import in_bronze, payment
+from tests.support.warehouse import TRANSACTION_TABLES, all_rows
+
+MIXED = (
+    in_bronze(0, payment("T0001")),
+    in_bronze(1, payment("T0002", amount="30000.0001", channel="online")),
+    in_bronze(2, b"not json"),
+    in_bronze(3, None),
+    in_bronze(4, payment("T0001", amount=99)),
+    in_bronze(5, payment("T0003", location=" tehran ", merchant_id="M9999", amount=100_000.01)),
+)
+MIXED_COUNTS = Counts(records=6, fraud=2, genuine=1, duplicates=1, quarantined=1, tombstones=1)
+
+
+def no_records(_topic_id: str, _partition: int, _start: int, _end: int) -> bool:
+    """Bronze as a sink asks it for records that a batch skips: there are none."""
+    return False
+
+
+def batch(batch_id: int, *records: BronzeRecord, checkpoint: str = "checkpoint-1") -> Batch:
+    return Batch(checkpoint, batch_id, lambda: [judged(records)])
+
+
+def judge(dsn: str, *records: BronzeRecord, domain: Domain = TRANSACTIONS, checkpoint: str = "first") -> Counts | None:
+    """What the fraud stream does with a batch of records, under the contract of ``domain``."""
+    with connect(dsn) as conn:
+        lease = acquire(conn, "test")
+    sink = Sink(dsn, lease, load_rules(), no_records, Event(), patience=30)
+    try:
+        return sink.write(Batch(checkpoint, 0, lambda: [judged(records, domain)])).counts
+    finally:
+        sink.close()
+
+
+def contents(conn: psycopg.Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table that a batch writes to, times of writing included."""
+    return {table: all_rows(conn, table) for table in TRANSACTION_TABLES}
+
+
+def txn_ids(conn: psycopg.Connection, table: str) -> list[str]:
+    return [txn_id for (txn_id,) in conn.execute(f"SELECT txn_id FROM {table} ORDER BY txn_id")]  # noqa: S608
+
+
+def ledger(conn: psycopg.Connection) -> list[tuple[Any, ...]]:
+    return conn.execute(
+        "SELECT checkpoint_id, batch_id, start_positions, end_positions FROM ops.stream_batch ORDER BY 1, 2"
+    ).fetchall()
