@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from include.fraud.lease import Lease, acquire
-from include.fraud.rules import Rules, load_rules
+from include.fraud.rules import RULES_FILE, Rules, load_rules
 from include.fraud.sink import Sink
 from include.postgres import connect
 from include.settings import Settings
@@ -42,7 +42,7 @@ def conn(own: Settings) -> Iterator[psycopg.Connection]:
 @pytest.fixture(scope="session")
 def rules() -> Rules:
     """The rules that come with the code."""
-    return load_rules()
+    return load_rules(RULES_FILE)
 
 
 @pytest.fixture

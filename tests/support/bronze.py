@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 def drain(domain: Domain, settings: Settings, limits: Limits | None = None) -> IngestReport:
+    """Ingest all that is in the domain's topic now."""
     config = {"bootstrap.servers": settings.kafka_bootstrap_servers}
     return ingest(domain, consumer_config=config, s3=s3_client(settings), stop=lambda: False, limits=limits)
 
@@ -59,6 +60,7 @@ def any_topic_id() -> str:
 
 
 def bronze_records(log: BronzeLog, topic_id: str) -> Iterator[BronzeRecord]:
+    """All records of a topic in bronze, partition by partition."""
     for partition in log.partitions(topic_id):
         yield from log.read(topic_id, partition, 0, log.end_offset(topic_id, partition))
 

@@ -68,6 +68,7 @@ class Writer:
         self.kill()
 
     def kill(self) -> None:
+        """SIGKILL, and wait for its end."""
         self._process.kill()
         self._process.join()
 
@@ -81,6 +82,7 @@ class Writer:
         wait_until(lambda: self._seen.status() == psutil.STATUS_STOPPED, "the writer to stand still")
 
     def wake(self) -> None:
+        """Let it go on after ``pause``."""
         self._seen.resume()
 
     def arrived(self) -> str:
@@ -98,6 +100,7 @@ class Writer:
 
     @property
     def alive(self) -> bool:
+        """Whether its process runs."""
         return self._process.is_alive()
 
     def memory(self) -> int:

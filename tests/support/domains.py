@@ -22,10 +22,12 @@ class OwnDomain(Domain):
 
     @property
     def topic(self) -> str:
+        """Its own, in place of the contract's."""
         return self.own_topic
 
 
 def own_domain() -> OwnDomain:
+    """Such a domain, with the contract of transactions."""
     name = f"bronze-test-{uuid.uuid4().hex[:12]}"
     return OwnDomain(
         name=name,
@@ -69,8 +71,10 @@ def stricter(domain: Domain, folder: Path, change: Callable[[dict[str, Any]], No
 
 
 def allow_amounts_up_to_1000(fields: dict[str, Any]) -> None:
+    """For ``stricter``: a transaction of more is refused."""
     fields["amount"].setdefault("logicalTypeOptions", {})["maximum"] = 1000
 
 
 def require_city(fields: dict[str, Any]) -> None:
+    """For ``stricter``: a record without a city is refused."""
     fields["city"]["required"] = True

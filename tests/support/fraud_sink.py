@@ -9,7 +9,7 @@ import psycopg
 
 from include.domains import TRANSACTIONS, Domain
 from include.fraud.lease import acquire
-from include.fraud.rules import load_rules
+from include.fraud.rules import RULES_FILE, load_rules
 from include.fraud.settle import Counts
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
@@ -35,6 +35,7 @@ def no_records(_topic_id: str, _partition: int, _start: int, _end: int) -> bool:
 
 
 def batch(batch_id: int, *records: BronzeRecord, checkpoint: str = "checkpoint-1") -> Batch:
+    """A batch of these records."""
     return Batch(checkpoint, batch_id, lambda: [judged(records)])
 
 
@@ -42,7 +43,7 @@ def judge(dsn: str, *records: BronzeRecord, domain: Domain = TRANSACTIONS, check
     """What the fraud stream does with a batch of records, under the contract of ``domain``."""
     with connect(dsn) as conn:
         lease = acquire(conn, "test")
-    sink = Sink(dsn, lease, load_rules(), no_records, Event(), patience=30)
+    sink = Sink(dsn, lease, load_rules(RULES_FILE), no_records, Event(), patience=30)
     try:
         return sink.write(Batch(checkpoint, 0, lambda: [judged(records, domain)])).counts
     finally:
@@ -55,10 +56,12 @@ def contents(conn: psycopg.Connection) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def txn_ids(conn: psycopg.Connection, table: str) -> list[str]:
+    """The ids that a table has, in order."""
     return [txn_id for (txn_id,) in conn.execute(f"SELECT txn_id FROM {table} ORDER BY txn_id")]  # noqa: S608
 
 
 def ledger(conn: psycopg.Connection) -> list[tuple[Any, ...]]:
+    """Checkpoint, number and offsets of each batch that was committed."""
     return conn.execute(
         "SELECT checkpoint_id, batch_id, start_positions, end_positions FROM ops.stream_batch ORDER BY 1, 2"
     ).fetchall()

@@ -48,6 +48,7 @@ class Driver:
         self._log = log
 
     def output(self) -> str:
+        """All that it has printed."""
         return self._log.read_text(errors="replace")
 
     def frauds(self) -> list[str]:
@@ -132,6 +133,7 @@ class Stream:
         return fraud, genuine, same_id - 1, rejected
 
     def stored(self) -> tuple[int, ...] | None:
+        """The same four counts, as the tables have them now."""
         with connect(self.settings.warehouse_dsn) as conn:
             return conn.execute(COUNTS).fetchone()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 import uuid
@@ -14,6 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from include.kafka.topics import end_offsets
 from include.settings import Settings
+from tests.support.records import encoded
 from tests.support.waiting import wait_until
 
 
@@ -25,6 +25,8 @@ class Kafka:
         self.admin = AdminClient(self.config)
 
     def create(self, topic: str, partitions: int = 2, **config: str) -> None:
+        """Make a topic and wait for its leaders; a name that is still being deleted is waited for."""
+
         def created() -> bool:
             new = NewTopic(topic, partitions, config={key.replace("_", "."): value for key, value in config.items()})
             try:
@@ -39,6 +41,7 @@ class Kafka:
         wait_until(lambda: self.has_leaders(topic, partitions), f"the leaders of {topic}")
 
     def delete(self, topic: str) -> None:
+        """Delete a topic; Kafka says so before it is gone."""
         self.admin.delete_topics([topic])[topic].result()
 
     def produce(self, topic: str, values: Sequence[bytes | None], partition: int = 0, spread_ms: int = 0) -> None:
@@ -56,6 +59,7 @@ class Kafka:
             answer.result()
 
     def produce_transaction(self, topic: str, values: Sequence[bytes], *, commit: bool, partition: int = 0) -> None:
+        """Send the values in one transaction, and wait for the mark of its end."""
         before = end_offsets(self.admin, topic)[partition]
         producer = Producer({**self.config, "transactional.id": f"{topic}-{uuid.uuid4().hex}"})
         producer.init_transactions(60)
@@ -94,7 +98,7 @@ def produce(
     limits = {"enable.idempotence": True, "message.max.bytes": 1_048_588}
     producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers, **limits})
     for number, value in enumerate(values):
-        raw = json.dumps(value).encode() if isinstance(value, Mapping) else value
+        raw = encoded(value) if isinstance(value, Mapping) else value
         place: dict[str, Any] = {} if partitions is None else {"partition": partitions[number % len(partitions)]}
         producer.produce(topic, raw, f"U{number % 50}", on_delivery=_raise, **place)
         producer.poll(0)

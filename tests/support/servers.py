@@ -39,6 +39,7 @@ class Servers:
 
     @property
     def settings(self) -> Settings:
+        """Their addresses."""
         return Settings.from_environment(self.environment)
 
     def pid(self, name: Name) -> int:
@@ -82,6 +83,7 @@ class Servers:
             self.start(name)
 
     def await_well(self, name: Name) -> None:
+        """Wait until it is well."""
         probe = health.probes(self.stack, self.start_made.secrets)[name]
         wait_until(lambda: probe(0.0) is None, f"{name} is well", WELL_SECONDS)
 

@@ -21,6 +21,7 @@ from include.spark.silver_run import SilverReport, domain_lock, run
 from include.spark.silver_table import ConflictError, SilverTable
 from include.warehouse import gold
 from include.warehouse.gold import GoldReport
+from tests.support.world import World
 
 
 @contextmanager
@@ -37,6 +38,11 @@ def worker_process() -> Iterator[ProcessPoolExecutor]:
 def run_silver(domain: Domain, settings: Settings, limit: float = 1.0) -> SilverReport:
     """A silver run in this process; with a ``limit`` of 1.0 however many records it rejects."""
     return run(domain, settings, RejectedLimit(limit), lambda: spark_session("silver-test", settings, source=False))
+
+
+def run_here(world: World, limit: float = 1.0) -> SilverReport:
+    """The same for a world's domain."""
+    return run_silver(world.domain, world.settings, limit)
 
 
 def load_gold(domain: Domain, settings: Settings) -> GoldReport:

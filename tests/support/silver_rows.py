@@ -89,6 +89,7 @@ class SilverTable:
         self.commit(*rows)
 
     def state(self) -> SilverState:
+        """What silver says of its newest version."""
         return SilverState(
             table_uuid=self.table_uuid,
             snapshot_id=hash((self.table_uuid, self.version)),
@@ -102,6 +103,7 @@ class SilverTable:
         )
 
     def rows_after(self, silver_version: int) -> tuple[SilverState, Iterable[pa.RecordBatch]]:
+        """The rows that are newer than that version, in batches, and the state they are of."""
         state = self.state()
         changed = [row for row in self.rows.values() if row["silver_version"] > silver_version]
         chunks = (changed[start : start + self.batch_rows] for start in range(0, len(changed), self.batch_rows))

@@ -44,6 +44,7 @@ class Member:
         return found
 
     def answers(self) -> bool:
+        """Whether its page is there; it must be alive."""
         assert self.process.poll() is None, self.log.read_text()[-5000:]
         try:
             return bool(self.page())

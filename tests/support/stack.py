@@ -47,6 +47,7 @@ class Airflow:
         self._session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
 
     def get(self, path: str, **parameters: Any) -> Any:
+        """What the API answers to a GET."""
         response = self._session.get(f"{self._url}/api/v2/{path}", params=parameters, timeout=30)
         response.raise_for_status()
         return response.json()
@@ -111,14 +112,17 @@ class Stack:
     airflow: Airflow
 
     def paylake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``./paylake`` for this stack."""
         return run_paylake(self.environment, *arguments)
 
     @property
     def layout(self) -> layout.Stack:
+        """Where it is."""
         return layout.locate(self.environment)
 
     @property
     def supervisor(self) -> Supervisor:
+        """Who keeps its processes."""
         return Supervisor(self.layout)
 
     def pid(self, name: str) -> int:

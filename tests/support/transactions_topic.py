@@ -33,6 +33,7 @@ class TransactionsTopic:
 
     @property
     def id(self) -> str:
+        """The topic's id now."""
         found = topic_id(self.kafka.admin, TRANSACTIONS.topic)
         assert found is not None
         return found

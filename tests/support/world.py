@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from include.domains import BRONZE_BUCKET, SILVER_BUCKET, Domain
+from include.lake.catalog import SilverState, branch_parents, data_files, silver_state
 from include.lake.s3 import s3_client
 from include.local.layout import CLONE
 from include.postgres import connect
@@ -52,9 +53,11 @@ class World:
         begin_anew(self.settings, self.domain)
 
     def reset_topic(self) -> None:
+        """A new topic of the same name; all else stays."""
         renew_topic(self.settings, self.domain)
 
     def drop_table(self) -> None:
+        """The catalog forgets silver's table, its files stay."""
         drop_silver(self.settings, self.domain)
 
     def produce(
@@ -130,3 +133,21 @@ def await_in_job(condition: Callable[[], bool], job: subprocess.Popen[str], what
         return held
 
     wait_until(holds, what, SUBMIT_SECONDS, pause=0.02)
+
+
+def state_of(world: World) -> SilverState:
+    """The state of its silver, which must be there."""
+    state = silver_state(world.settings, world.domain)
+    assert state is not None
+    return state
+
+
+def assert_clean(world: World) -> None:
+    """Nothing but the current rows in the folder, nothing but main in the catalog, and the books balance."""
+    state = state_of(world)
+    assert set(world.files()) == data_files(world.settings, world.domain)
+    assert set(branch_parents(world.settings, world.domain)) == {"main"}
+    assert len(world.rows()) == state.rows
+    counts = state.counts
+    total = counts.valid + counts.duplicates + counts.quarantined + counts.tombstones
+    assert total == sum(end for partitions in state.position.values() for end in partitions.values())

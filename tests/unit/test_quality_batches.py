@@ -13,14 +13,9 @@ from include.domains import ACCOUNTS, REFERENCE_DOMAINS
 from include.spark.bronze_source import SCHEMA
 from include.spark.classified import batch_classifier, classified_schema
 from include.spark.silver_schema import COORDINATES, table_schema
+from tests.support.records import good
 
-ACCOUNT = {
-    "account_id": "A1",
-    "user_id": "U1",
-    "current_balance": "-12.5",
-    "currency": "eur",
-    "last_updated": "2026-01-31T13:45:00Z",
-}
+ACCOUNT = good(ACCOUNTS, current_balance="-12.5", currency="eur", last_updated="2026-01-31T13:45:00Z")
 MIDNIGHT_MS = int(datetime(2026, 2, 1, tzinfo=UTC).timestamp() * 1000)
 
 

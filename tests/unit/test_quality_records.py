@@ -12,27 +12,18 @@ import pytest
 from include.domains import ACCOUNTS, MERCHANTS, PROFILES, TRANSACTIONS, Domain
 from include.lake.records import BronzeRecord
 from include.quality import Outcome, Rejected, Tombstone, Valid, classify
-from tests.support.records import GOOD
+from tests.support.records import GOOD, good
 
 KAFKA_TIME = datetime(2026, 2, 1, tzinfo=UTC)
-TRANSACTION = {
-    "txn_id": "T000001",
-    "user_id": "U0001",
-    "amount": 12.5,
-    "merchant_id": "M0001",
-    "channel": "POS",
-    "location": "Berlin",
-    "timestamp": "2026-01-31 13:45:00",
-}
-PROFILE = {
-    "user_id": "U0001",
-    "name": "Dr. Ana Maria Silva",
-    "country": "u.s.a.",
-    "account_type": "Savings",
-    "credit_score": 712,
-    "status": "active",
-    "timestamp": "2026-01-31T13:45:00Z",
-}
+TRANSACTION = good(TRANSACTIONS, txn_id="T000001", user_id="U0001", amount=12.5, merchant_id="M0001", channel="POS")
+PROFILE = good(
+    PROFILES,
+    user_id="U0001",
+    name="Dr. Ana Maria Silva",
+    country="u.s.a.",
+    credit_score=712,
+    timestamp="2026-01-31T13:45:00Z",
+)
 
 
 def record(value: bytes | None) -> BronzeRecord:

@@ -1,0 +1,1 @@
+"""A domain from a folder outside the repository, and what its records go through."""

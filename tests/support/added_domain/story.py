@@ -27,6 +27,7 @@ AHEAD = "2999-12-31T09:00:00Z"
 
 
 def branch(number: int, **changes: Any) -> bytes:
+    """A record of the branches' topic."""
     record = {
         "branch_id": f"B{number}",
         "name": f"Dr. Branch {number}",

@@ -1,0 +1,73 @@
+"""A task is killed, and months pass."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from datetime import datetime
+
+import psycopg
+import pytest
+
+from include.local import postgres
+from include.local.secrets import load_secrets
+from tests.support.processes import parent
+from tests.support.stack import Traffic
+from tests.support.story import Story
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
+
+
+def test_verdicts_flow_again_soon_after_the_fraud_task_was_killed(story: Story) -> None:
+    (driver,) = story.stack.drivers()
+    os.kill(parent(driver), signal.SIGKILL)
+    killed = time.monotonic()
+    with Traffic(story.settings) as traffic:
+        traffic.seconds_until_judged(traffic.last(), killed, 180)
+    assert driver not in story.stack.drivers()
+    traffic.assert_all_judged()
+    verified = story.stack.paylake("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "The books balance" in verified.stdout
+
+
+def test_what_is_old_goes_and_what_is_at_work_stays(story: Story) -> None:
+    layout, airflow = story.stack.layout, story.airflow
+    (driver,), (stream,) = story.stack.drivers(), airflow.unfinished("fraud_stream")
+    assert airflow.run("bronze_profiles") == "success"
+    runs = airflow.get("dags/bronze_profiles/dagRuns", limit=100)["dag_runs"]
+    by_itself = [run for run in runs if run["run_type"] != "manual"]
+    newest = max(by_itself, key=lambda run: datetime.fromisoformat(run["queued_at"]))["dag_run_id"]
+    assert len(runs) > 1
+    young = airflow.asset_events("bronze/account-folder")
+    assert young
+
+    with psycopg.connect(postgres.dsn(layout, load_secrets(layout), "airflow")) as database:
+        for table in ("dag_run", "task_instance"):
+            database.execute(
+                f"UPDATE {table} SET start_date = start_date - interval '40 days',"  # noqa: S608 - names from above
+                " end_date = end_date - interval '40 days' WHERE dag_id IN ('bronze_profiles', 'fraud_stream')"
+            )
+        database.execute(
+            "UPDATE asset_event SET timestamp = timestamp - interval '40 days' WHERE source_dag_id = 'bronze_profiles'"
+        )
+    with psycopg.connect(story.settings.warehouse_dsn) as warehouse:
+        warehouse.execute("UPDATE ops.stream_batch SET committed_at = committed_at - interval '3 days'")
+    logs = sorted((layout.task_logs / "dag_id=bronze_profiles").rglob("*.log"), key=lambda path: path.stat().st_mtime)
+    for number, path in enumerate(logs):
+        then = time.time() - 40 * 86_400 + number
+        os.utime(path, (then, then))
+
+    assert airflow.run("retention") == "success", story.stack.paylake("logs", "retention").stdout
+    kept = airflow.get("dags/bronze_profiles/dagRuns", limit=100)["dag_runs"]
+    assert [run["dag_run_id"] for run in kept] == [newest]
+    assert airflow.asset_events("bronze/profiles-folder") == []
+    assert airflow.asset_events("bronze/account-folder") == young
+    assert list((layout.task_logs / "dag_id=bronze_profiles").rglob("*.log")) == logs[-1:]
+    assert max(count for (count,) in story.rows("SELECT count(*) FROM ops.stream_batch GROUP BY checkpoint_id")) <= 2
+
+    assert [run["dag_run_id"] for run in airflow.unfinished("fraud_stream")] == [stream["dag_run_id"]]
+    assert story.stack.drivers() == [driver]
+    verified = story.stack.paylake("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr

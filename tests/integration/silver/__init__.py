@@ -1,0 +1,1 @@
+"""Silver on real servers."""
