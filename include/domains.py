@@ -40,7 +40,7 @@ class Kind(StrEnum):
     REFERENCE = "reference"
     """Versions of something that has an id; silver and gold hold the newest of each."""
     EVENT = "event"
-    """Something that happened, once."""
+    """Things that happened: silver holds every record, by the days of their event time, gold the newest of each id."""
 
 
 class Generator(StrEnum):
@@ -54,11 +54,12 @@ class Generator(StrEnum):
 class Domain:
     """One kind of record, the names under which it is found in each layer, and all that differs from other kinds.
 
-    ``event_time`` is the record's field that says which of two records with one id is newer. ``keyed_by`` is the field
-    whose text our own producers use as the message's key. ``silver_folder`` is None for a domain that has no silver.
-    ``partitions`` is how many its topic is created with: the most that can be read in parallel; adding some later would
-    move keys to other partitions and break their order. ``retention`` is how long Kafka keeps a record. ``generator``
-    is what of ours produces such records, None if only others do.
+    ``event_time`` is the record's field that says which of two records with one id is newer, and on which day an event
+    was. ``keyed_by`` is the field whose text our own producers use as the message's key. ``gold`` is whether silver is
+    loaded into a table of the warehouse. Of ``judged`` records the fraud stream decides which are refused, and gives
+    each of the others a verdict; silver follows it. ``partitions`` is how many its topic is created with: the most that
+    can be read in parallel; adding some later would move keys to other partitions and break their order. ``retention``
+    is how long Kafka keeps a record. ``generator`` is what of ours produces such records, None if only others do.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -67,9 +68,11 @@ class Domain:
     kind: Kind
     contract_file: str
     bronze_folder: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$")]
-    silver_folder: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$")] | None
+    silver_folder: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$")]
     event_time: str
     keyed_by: str
+    gold: bool = True
+    judged: bool = False
     partitions: Annotated[int, Field(ge=1)] = 2
     retention: timedelta = field(default=timedelta(days=7))
     generator: Generator | None = None
@@ -105,7 +108,7 @@ class Domain:
 
     @property
     def table(self) -> str:
-        """Unquoted SQL name of the gold table."""
+        """Unquoted SQL name of the gold table, should there be one."""
         return self.contract.table
 
 
@@ -144,9 +147,11 @@ TRANSACTIONS = Domain(
     kind=Kind.EVENT,
     contract_file="transactions.odcs.yaml",
     bronze_folder="transactions-folder",
-    silver_folder=None,
+    silver_folder="processed-transactions",
     event_time="timestamp",
     keyed_by="user_id",
+    gold=False,
+    judged=True,
     partitions=4,
     generator=Generator.TRANSACTIONS,
 )
@@ -174,29 +179,27 @@ def registry(domains: Iterable[Domain]) -> dict[str, Domain]:
 
     Raises:
         RegistryError: two of them have the same name, topic, folder or table; or an entry does not fit its contract, or
-            is of events other than transactions.
+            wants verdicts on something else than transactions.
     """
     known = list(domains)
     for what, names in {
         "name": [one.name for one in known],
         "topic": [one.topic for one in known],
         "bronze_folder": [one.bronze_folder for one in known],
-        "silver_folder": [one.silver_folder for one in known if one.silver_folder],
+        "silver_folder": [one.silver_folder for one in known],
         "table": [one.table for one in known],
     }.items():
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise RegistryError(f"two domains have the {what} {', '.join(twice)}")
     for one in known:
-        if one.kind is Kind.EVENT and one.generator is not Generator.TRANSACTIONS:
-            raise RegistryError(f"{one.name}: an event that is no transaction has no way beyond bronze yet")
+        if one.judged and one is not TRANSACTIONS:
+            raise RegistryError(f"{one.name}: the rules of fraud judge transactions, nothing else")
         fields = {each.name: each for each in one.contract.record}
         columns = {each.name for each in one.contract.columns}
-        if one.kind is Kind.REFERENCE and one.silver_folder is None:
-            raise RegistryError(f"{one.name}: reference data needs a silver_folder")
         if one.event_time not in fields or fields[one.event_time].logical_type != "timestamp":
             raise RegistryError(f"{one.name}: event_time {one.event_time} is no timestamp of its record")
-        if one.kind is Kind.REFERENCE and not {one.event_time, one.key} <= columns:
+        if not {one.event_time, one.key} <= columns:
             raise RegistryError(f"{one.name}: its table lacks {one.key} or {one.event_time}, which say what is newest")
         if one.keyed_by not in fields:
             raise RegistryError(f"{one.name}: keyed_by {one.keyed_by} is no field of its record")
@@ -210,4 +213,7 @@ def _added() -> list[Domain]:
 
 DOMAINS = registry((PROFILES, MERCHANTS, ACCOUNTS, TRANSACTIONS, *_added()))
 REFERENCE_DOMAINS = {name: domain for name, domain in DOMAINS.items() if domain.kind is Kind.REFERENCE}
-GENERATED_REFERENCE = [one for one in REFERENCE_DOMAINS.values() if one.generator is Generator.REFERENCE]
+GOLD_DOMAINS = {name: domain for name, domain in DOMAINS.items() if domain.gold}
+BATCH_DOMAINS = {name: domain for name, domain in DOMAINS.items() if not domain.judged}
+"""Those that go on when something arrived; of the others a stream takes care."""
+GENERATED_REFERENCE = [one for one in DOMAINS.values() if one.generator is Generator.REFERENCE]

@@ -1,13 +1,13 @@
 """Kafka to bronze: one DAG per domain.
 
-The topics of reference data are drained when something arrived; transactions are followed without a pause.
+Topics are drained when something arrived; transactions, which are judged at once, are followed without a pause.
 """
 
 from __future__ import annotations
 
 from airflow.sdk import DAG, TriggerRule, chain
 
-from include.domains import DOMAINS, REFERENCE_DOMAINS
+from include.domains import DOMAINS
 from paylake_airflow import assets, defaults
 from paylake_airflow.operators.ingest import FollowOperator, IngestOperator, RequireReadableOperator
 
@@ -36,7 +36,7 @@ for domain in DOMAINS.values():
     names = {"topic": domain.topic, "folder": domain.bronze_folder}
     edges = {"inlets": [assets.topic(domain)], "outlets": [assets.bronze(domain)]}
     common = {"dag_id": f"bronze_{domain.name}", "tags": [assets.BRONZE], **defaults.ONE_AT_A_TIME}
-    if domain.name in REFERENCE_DOMAINS:
+    if not domain.judged:
         with DAG(
             **common,
             schedule=defaults.when_told(assets.topic(domain), minute=5),

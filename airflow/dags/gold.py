@@ -1,10 +1,10 @@
-"""Silver to gold: one DAG per domain of reference data."""
+"""Silver to gold: one DAG per domain that has a table."""
 
 from __future__ import annotations
 
 from airflow.sdk import DAG
 
-from include.domains import REFERENCE_DOMAINS
+from include.domains import GOLD_DOMAINS
 from paylake_airflow import assets, defaults
 from paylake_airflow.operators.gold import GoldLoadOperator
 
@@ -17,7 +17,7 @@ nothing because a server was away for longer than all retries took.
 The watermark in the warehouse says which rows it has; a run too many sends none and skips.
 """
 
-for domain in REFERENCE_DOMAINS.values():
+for domain in GOLD_DOMAINS.values():
     with DAG(
         dag_id=f"gold_{domain.name}",
         schedule=defaults.when_told(assets.silver(domain), minute=25),

@@ -7,7 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, CronTriggerTimetable, chain
 
 from include import pools
-from include.domains import DOMAINS, REFERENCE_DOMAINS
+from include.domains import DOMAINS, GOLD_DOMAINS
 from paylake_airflow import assets, defaults
 from paylake_airflow.operators.verify import RequireBalanceOperator, VerifyOperator
 
@@ -42,8 +42,8 @@ with DAG(
             wait_seconds=WAIT_SECONDS,
             inlets=[
                 *(assets.bronze(domain) for domain in DOMAINS.values()),
-                *(assets.silver(domain) for domain in REFERENCE_DOMAINS.values()),
-                *(assets.gold(domain) for domain in REFERENCE_DOMAINS.values()),
+                *(assets.silver(domain) for domain in DOMAINS.values()),
+                *(assets.gold(domain) for domain in GOLD_DOMAINS.values()),
                 assets.FRAUD_TRANSACTION,
                 assets.GENUINE_TRANSACTION,
             ],

@@ -14,8 +14,10 @@ import psycopg
 import pyarrow as pa
 from psycopg.types.json import Jsonb
 
+from include.domains import Domain
 from include.fraud.checkpoint import CheckpointError
 from include.fraud.settle import Counts
+from include.lake.bronze_log import BronzeLog
 from include.lake.positions import Positions, plain_positions, positions_from_plain
 from include.quality.columns import spans
 from include.sql import load_sql
@@ -55,6 +57,28 @@ def reached(conn: psycopg.Connection) -> Reached:
             for partition, offset in partitions.items():
                 known[partition] = max(offset, known.get(partition, 0))
     return Reached(furthest, max(verdicts, default=None))
+
+
+def decided(conn: psycopg.Connection, bronze: BronzeLog, domain: Domain, start: Positions) -> Positions:
+    """Up to where, from ``start`` on, it is decided which records of a domain are refused; each is an object's end.
+
+    That is bronze's end, except of a judged domain: there it is where the stream is.
+    """
+    end = start | bronze.end_positions(start)
+    if not domain.judged:
+        return end
+    read = reached(conn).positions
+    return {
+        topic_id: {
+            partition: max(
+                start.get(topic_id, {}).get(partition, 0),
+                # The stream reads whole objects, and the ledger knows where their last records are.
+                min(offset, bronze.aligned(topic_id, partition, read.get(topic_id, {}).get(partition, 0))),
+            )
+            for partition, offset in partitions.items()
+        }
+        for topic_id, partitions in end.items()
+    }
 
 
 def newest_entry(conn: psycopg.Connection, checkpoint_id: str) -> Entry | None:

@@ -88,8 +88,10 @@ def silver_state(settings: Settings, domain: Domain) -> SilverState | None:
     return None if table is None else _state(domain, table)
 
 
-def changed_rows(settings: Settings, domain: Domain, after_version: int) -> tuple[SilverState, pa.RecordBatchReader]:
-    """The rows of versions above ``after_version`` (0: all), and the state they belong to.
+def changed_rows(
+    settings: Settings, domain: Domain, after_version: int, columns: tuple[str, ...] = ("*",)
+) -> tuple[SilverState, pa.RecordBatchReader]:
+    """The rows of versions above ``after_version`` (0: all), of them these columns, and the state they belong to.
 
     All of them are of that one snapshot. They are read while the batches are drawn; a FileNotFoundError then means that
     a newer run has replaced the snapshot's files.
@@ -101,7 +103,8 @@ def changed_rows(settings: Settings, domain: Domain, after_version: int) -> tupl
     if table is None:
         raise LookupError(f"silver has no table of {domain.name}")
     state = _state(domain, table)
-    scan = table.scan(row_filter=f"silver_version > {after_version}", snapshot_id=state.snapshot_id)
+    newer = f"silver_version > {after_version}"
+    scan = table.scan(row_filter=newer, selected_fields=columns, snapshot_id=state.snapshot_id)
     return state, scan.to_arrow_batch_reader()
 
 

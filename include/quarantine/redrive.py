@@ -125,7 +125,7 @@ class Redrive:
                 valid = self._sorted_out(found, domain, chunk)
                 if domain not in DOMAINS:
                     # Asked for while it had its domain, it would wait for a silver run that never comes.
-                    landing.refuse(self._conn, chunk)
+                    landing.withdraw(self._conn, chunk)
                 elif domain == TRANSACTIONS.name:
                     frauds = self._settle(found, valid)
                 else:

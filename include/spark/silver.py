@@ -1,11 +1,14 @@
-"""The silver job: bring a reference domain's table up to all that bronze holds.
+"""The silver job: bring a domain's table up to all that bronze holds.
 
     spark-submit include/spark/silver.py profiles [--along merchants ...]
 
 A run reads bronze from the position in the table's newest snapshot to bronze's end, classifies every record, stores the
-rejected ones in quarantine and commits the newest record of each id together with the new position in one snapshot. So
-it may die anywhere and be run again, and running it twice changes nothing. Its last line of output is its report, as
-JSON.
+rejected ones in quarantine and commits the valid ones (of reference data the newest of each id) together with the new
+position in one snapshot. So it may die anywhere and be run again, and running it twice changes nothing. Its last line
+of output is its report, as JSON.
+
+Of transactions the fraud stream has decided which are refused: silver goes as far as the stream has read, leaves out
+what waits in quarantine, and takes that in when it has got its verdict after all.
 
 However many records are rejected, the good ones land. Where they are too many, an alarm is stored with them
 (``include.warehouse.alarms``).
@@ -31,7 +34,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib import import_module
 
-from include.domains import REFERENCE_DOMAINS
+from include.domains import BATCH_DOMAINS, DOMAINS
 from include.settings import Settings
 from include.spark.session import spark_session
 
@@ -44,8 +47,8 @@ ALONG_SECONDS = 60
 def main(arguments: Iterable[str] | None = None) -> None:
     """The job's command line."""
     parser = argparse.ArgumentParser(description="Bring silver up to all that bronze holds.")
-    parser.add_argument("domain", choices=sorted(REFERENCE_DOMAINS))
-    parser.add_argument("--along", nargs="*", default=[], choices=sorted(REFERENCE_DOMAINS), help="others that wait")
+    parser.add_argument("domain", choices=sorted(DOMAINS))
+    parser.add_argument("--along", nargs="*", default=[], choices=sorted(BATCH_DOMAINS), help="others that wait")
     chosen = parser.parse_args(None if arguments is None else list(arguments))
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
     log.setLevel(logging.INFO)
@@ -61,12 +64,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
         from include.spark.silver_run import run, take_along
 
         limit = RejectedLimit.from_environment()
-        report = run(REFERENCE_DOMAINS[chosen.domain], settings, limit, session.result)
+        report = run(DOMAINS[chosen.domain], settings, limit, session.result)
         spark = session.result()
     # Whoever waits for this domain waits for the others, too: not after a run that was long already.
     for name in chosen.along if report.seconds < ALONG_SECONDS else []:
         try:
-            done = take_along(REFERENCE_DOMAINS[name], settings, limit, spark)
+            done = take_along(DOMAINS[name], settings, limit, spark)
         except Exception:
             # Not lost: what is published is whole, and the domain's own run finds what is left, and the error.
             log.exception("%s: left to its own run", name)

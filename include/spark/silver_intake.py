@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 import psycopg
@@ -43,15 +44,19 @@ class Intake:
         self._limit = limit
         self._generations = bronze.generations()
 
-    def up_to(self, position: Positions, end: Positions) -> list[Done]:
-        """Take in what lies between ``position``, where silver is, and ``end``, and all that is asked of quarantine."""
+    def up_to(self, position: Positions, end: Positions, deadline: float) -> list[Done]:
+        """Take in what lies between ``position``, where silver is, and ``end``, and all that is asked of quarantine.
+
+        No snapshot is begun after ``deadline`` (of the monotonic clock) but the first.
+        """
         done: list[Done] = []
         while True:
             stop = next_stop(self._bronze, position, end)
             done += self._take_in(position, stop)
             position = stop
             # More may have been asked for than one snapshot takes, or something since.
-            if position == end and not landing.in_hand(self._lock, self._domain.name):
+            finished = position == end and not landing.in_hand(self._lock, self._domain, position)
+            if finished or time.monotonic() > deadline:
                 return done
 
     def once(self, position: Positions, end: Positions) -> Done:
@@ -65,8 +70,8 @@ class Intake:
             if not lies_in_records(error):
                 raise
         # What was asked of quarantine may be what cannot be processed; it stays there.
-        asked = landing.requested(self._lock, self._domain.name)
-        landing.refuse(self._lock, map(Coordinates.of, asked))
+        asked = landing.requested(self._lock, self._domain, position)
+        landing.refuse(self._lock, self._domain, map(Coordinates.of, asked))
         ranges: Sequence[OffsetRange] = offset_ranges(position, stop)
         if not ranges:
             return [self._snapshot(stop)]

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from include.domains import Domain
+from include.domains import Domain, Kind
 from include.lake.bronze_log import BronzeLog
 from include.lake.catalog import SilverState, silver_state
 from include.lake.positions import Positions
@@ -25,7 +24,7 @@ from include.lake.records import BronzeRecord
 from include.lake.silver_files import remove_stray_files
 from include.postgres import connect
 from include.quality import Rejected
-from include.quality.columns import OUTCOME, REJECTED, TOMBSTONE, VALID, outcome_batch, with_outcome
+from include.quality.columns import REJECTED, TOMBSTONE, VALID, outcome_batch, with_outcome
 from include.quality.isolate import unprocessable
 from include.quality.limit import RejectedLimit
 from include.quarantine import landing
@@ -52,7 +51,10 @@ _ROWS_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Records of bronze by what became of them."""
+    """Records of bronze by what became of them.
+
+    Of a judged domain ``rejected`` are also those that waited in quarantine, whatever they are today.
+    """
 
     valid: int
     rejected: int
@@ -92,11 +94,12 @@ class SilverJob:
         Of a run that died (or lost the lock and is asleep) the branch goes first. Then it is certain whether that run
         has published or never will.
         """
-        if landing.in_hand(self._lock, self._domain.name):
-            self._table.drop_branches()
         state = silver_state(self._settings, self._domain)
-        landing.land(self._lock, self._domain.name, state.run if state else None)
-        forgotten = landing.forget(self._lock, self._domain.name)
+        if landing.in_hand(self._lock, self._domain, state.position if state else {}):
+            self._table.drop_branches()
+            state = silver_state(self._settings, self._domain)
+        landing.land(self._lock, self._domain, state.run if state else None)
+        forgotten = landing.forget(self._lock, self._domain)
         if forgotten:
             log.warning("%s: an earlier run died with %d records from quarantine", self._domain.name, forgotten)
         return state or self._create_table()
@@ -119,10 +122,9 @@ class SilverJob:
         end = {topic: {**start.get(topic, {}), **end.get(topic, {})} for topic in {**start, **end}}
         ranges = offset_ranges(start, end)
         unread = [Span(part.topic_id, part.partition, part.start, part.end - 1) for part in ranges]
-        waiting = lock_waiting(self._lock, unread)
-        asked = landing.requested(self._lock, self._domain.name)
-        # What lies beyond the position is read from bronze, and must not come twice.
-        again = [one for one in asked if one.offset < start.get(one.topic_id, {}).get(one.partition, 0)]
+        # Those that wait are left out, where the stream decides; or they may leave quarantine in this run.
+        left_out, leaving = self._in_quarantine(unread)
+        again = landing.requested(self._lock, self._domain, start)
         returning = set(map(Coordinates.of, again))
 
         with ThreadPoolExecutor(1) as pool:
@@ -133,33 +135,34 @@ class SilverJob:
             records = reading.result()
         if gained:
             log.warning("%s: new columns %s", self._domain.name, ", ".join(gained))
-        tally = _tally(records)
-        if tally.records:
+        valid = _without(with_outcome(records, VALID), left_out)
+        tally = _tally(records, len(valid))
+        if tally.records and not self._domain.judged:
             self._quarantine(with_outcome(records, REJECTED), tally, limit)
-        valid = with_outcome(records, VALID)
         if again:
             valid = pa.concat_tables([valid, with_outcome(self._again(again, generations), VALID)])
-        landed = _places(valid) & (waiting | returning) if waiting or returning else set()
+        leaving |= returning
+        landed = leaving.intersection(_places(valid)) if leaving else leaving
         returned = len(landed & returning)
 
         version = state.silver_version + (1 if tally.records or returned else 0)
-        changes, replaced = self._changes(current, valid)
+        changes, replaced = (valid, 0) if self._domain.kind is Kind.EVENT else self._changes(current, valid)
+        before = Book.of(state)
         book = Book(
             position=end,
             version=version,
-            valid=state.counts.valid + state.counts.duplicates + tally.valid + returned,
-            quarantined=state.counts.quarantined + tally.rejected - returned,
-            tombstones=state.counts.tombstones + tally.tombstones,
+            valid=before.valid + tally.valid + returned,
+            quarantined=before.quarantined + tally.rejected - returned,
+            tombstones=before.tombstones + tally.tombstones,
             contract_versions=_with(state.contract_versions, self._domain.contract.version),
-            redriven=state.counts.redriven + len(landed),
+            redriven=before.redriven + len(landed),
         )
         rows = self._rows(changes, version)
         self._table.write(current, rows, book, changed=len(changes), replaced=replaced, files=state.files)
         # Raises if the connection, and with it the lock, is gone.
-        refused = set(map(Coordinates.of, asked)) - landed
-        landing.enter(self._lock, self._domain.name, self._table.branch, landed, refused)
+        landing.enter(self._lock, self._domain, self._table.branch, landed, returning - landed)
         self._table.publish(state.snapshot_id)
-        landing.land(self._lock, self._domain.name, self._table.branch)
+        landing.land(self._lock, self._domain, self._table.branch)
         self._tidy()
         return Done(tally, len(landed), len(changes))
 
@@ -174,6 +177,14 @@ class SilverJob:
         if state is None:
             raise RuntimeError(f"the table of {self._domain.name} was dropped while it was made")
         return state
+
+    def _in_quarantine(self, unread: Sequence[Span]) -> tuple[set[Coordinates], set[Coordinates]]:
+        """Of the records in bronze that are new to silver: those that it leaves out, and those that it may take in."""
+        if not self._domain.judged:
+            return set(), lock_waiting(self._lock, unread)
+        found = landing.unsettled(self._lock, unread)
+        have_verdicts = {place for place, has_verdict in found.items() if has_verdict}
+        return found.keys() - have_verdicts, have_verdicts
 
     def _new(
         self, ranges: Sequence[OffsetRange], struck: Mapping[OffsetRange, Exception], generations: list[str]
@@ -267,10 +278,10 @@ def _lies_within(place: OffsetRange, part: OffsetRange) -> bool:
     return same and part.start <= place.start < part.end
 
 
-def _places(records: pa.Table) -> set[Coordinates]:
+def _places(records: pa.Table) -> list[Coordinates]:
     """Which records they are."""
     columns = (records[column.name].to_pylist() for column in COORDINATES[:3])
-    return set(map(Coordinates, *columns))
+    return list(map(Coordinates, *columns))
 
 
 def _ranks(rows: pa.Table, order: Sequence[str]) -> list[_Rank]:
@@ -284,9 +295,17 @@ def _with(versions: tuple[str, ...], newest: str) -> tuple[str, ...]:
     return (*(version for version in versions if version != newest), newest)
 
 
-def _tally(records: pa.Table) -> Tally:
-    counts = {row["values"]: row["counts"] for row in pc.value_counts(records[OUTCOME]).to_pylist()}
-    return Tally(counts.get(VALID, 0), counts.get(REJECTED, 0), counts.get(TOMBSTONE, 0))
+def _without(records: pa.Table, left_out: Set[Coordinates]) -> pa.Table:
+    """The records but those."""
+    if not left_out:
+        return records
+    return records.filter(pa.array([place not in left_out for place in _places(records)], pa.bool_()))
+
+
+def _tally(records: pa.Table, valid: int) -> Tally:
+    """What became of them, if so many are taken in."""
+    tombstones = len(with_outcome(records, TOMBSTONE))
+    return Tally(valid, len(records) - valid - tombstones, tombstones)
 
 
 def _quarantine_row(domain: Domain, row: Mapping[str, Any]) -> QuarantineRow:

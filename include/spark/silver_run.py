@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 import psycopg
 from pyspark.sql import SparkSession
 
-from include.domains import Domain
+from include.domains import Domain, Kind
+from include.fraud.ledger import decided
 from include.lake.bronze_log import BronzeLog
 from include.lake.catalog import silver_state
 from include.lake.positions import plain_positions
@@ -20,6 +22,7 @@ from include.postgres import connect
 from include.quality.limit import RejectedLimit
 from include.quarantine import landing
 from include.settings import Settings
+from include.spark.compaction import compact
 from include.spark.silver_intake import Intake
 from include.spark.silver_job import Done
 
@@ -27,6 +30,8 @@ _LOCK = "SELECT pg_advisory_lock(hashtext('paylake.silver'), hashtext(%s))"
 _TRY_LOCK = "SELECT pg_try_advisory_lock(hashtext('paylake.silver'), hashtext(%s))"
 LOCK_SECONDS = 1800
 """How long a run waits for another one of its domain."""
+SLICE_SECONDS = 300
+"""After so long a run of a judged domain leaves the rest to the next one: others wait for the processors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,8 @@ class SilverReport:
 def run(domain: Domain, settings: Settings, limit: RejectedLimit, session: Callable[[], SparkSession]) -> SilverReport:
     """Bring silver up to bronze's end and to what was asked of quarantine; one run per domain at a time, others wait.
 
-    More rejected records than ``limit`` allows raise an alarm. ``session`` is asked when there is something to do.
+    More rejected records than ``limit`` allows raise an alarm. ``session`` is asked when there is something to do. Of a
+    judged domain the stream refuses records, not silver, and only what it has read is taken in.
 
     Raises:
         ConflictError: another run published in between, though this one held the lock once; nothing was published.
@@ -64,10 +70,13 @@ def run(domain: Domain, settings: Settings, limit: RejectedLimit, session: Calla
         bronze = BronzeLog(s3_client(settings), domain)
         state = silver_state(settings, domain)
         position = state.position if state else {}
-        end = position | bronze.end_positions(position)
+        end = decided(lock, bronze, domain, position)
         done: list[Done] = []
-        if end != position or landing.in_hand(lock, domain.name) or stray_files(settings, domain):
-            done = Intake(session(), domain, settings, lock, bronze, limit).up_to(position, end)
+        if end != position or landing.in_hand(lock, domain, position) or stray_files(settings, domain):
+            seconds = SLICE_SECONDS if domain.judged else math.inf
+            done = Intake(session(), domain, settings, lock, bronze, limit).up_to(position, end, started + seconds)
+            if domain.kind is Kind.EVENT:
+                compact(session(), domain, settings)
             state = silver_state(settings, domain)
     return SilverReport(
         domain=domain.name,
@@ -96,7 +105,7 @@ def take_along(domain: Domain, settings: Settings, limit: RejectedLimit, spark: 
         bronze = BronzeLog(s3_client(settings), domain)
         state = silver_state(settings, domain)
         position = state.position if state else {}
-        end = position | bronze.end_positions(position)
+        end = decided(lock, bronze, domain, position)
         if end == position:
             return None
         return Intake(spark, domain, settings, lock, bronze, limit).once(position, end)

@@ -21,14 +21,28 @@ from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from include.domains import SILVER_BUCKET, Domain
-from include.lake.catalog import CATALOG, CONTRACT, COUNTS, NAMESPACE, POSITION, RUN, VERSION, branch_parents
+from include.domains import SILVER_BUCKET, Domain, Kind
+from include.lake.catalog import (
+    CATALOG,
+    CONTRACT,
+    COUNTS,
+    NAMESPACE,
+    POSITION,
+    RUN,
+    VERSION,
+    SilverState,
+    branch_parents,
+)
 from include.lake.positions import Positions, positions_to_json
 from include.settings import Settings
 from include.spark.silver_schema import table_schema
 
 MAX_FILES = 32
-"""With more data files than this, a run writes the whole table anew instead of adding another one."""
+"""With more data files than this, a run writes the whole table anew instead of adding another one; not of events."""
+FILES_OF_A_DAY = 8
+"""So many small files of events of one day are written anew as one."""
+FILE_BYTES = 64 * 1024 * 1024
+"""A file of events is small below three quarters of this, and not made larger."""
 
 _MAIN = "main"
 _PROPERTY = "spark.sql.iceberg.snapshot-property."
@@ -57,6 +71,19 @@ class Book:
     tombstones: int
     contract_versions: tuple[str, ...]
     redriven: int = 0
+
+    @classmethod
+    def of(cls, state: SilverState) -> Book:
+        """What the newest snapshot says."""
+        return cls(
+            position=state.position,
+            version=state.silver_version,
+            valid=state.counts.valid + state.counts.duplicates,
+            quarantined=state.counts.quarantined,
+            tombstones=state.counts.tombstones,
+            contract_versions=state.contract_versions,
+            redriven=state.counts.redriven,
+        )
 
     def properties(self) -> dict[str, str]:
         """The book as entries of a snapshot's summary."""
@@ -95,6 +122,8 @@ class SilverTable:
         # From Arrow: an empty list of Python objects would cost a Spark job with Python workers.
         nothing = self._spark.createDataFrame(to_arrow_schema(schema).empty_table(), schema)
         writer = nothing.writeTo(self._name).using("iceberg")
+        if self._domain.kind is Kind.EVENT:
+            writer = writer.partitionedBy(F.partitioning.days(self._domain.event_time))
         for key, value in self._table_properties().items():
             writer = writer.tableProperty(key, value)
         for key, value in book.properties().items():
@@ -133,13 +162,15 @@ class SilverTable:
     ) -> None:
         """Commit ``changes`` and ``book`` on the branch.
 
-        Of the ``changed`` rows ``replaced`` come in place of one with the same key in ``current``.
+        Of the ``changed`` rows ``replaced`` come in place of one with the same key in ``current``: none of events.
         ``files`` is the number of the table's data files. Without changes only the book is written.
 
         Rows that are replaced may lie in any file: as many as there are files would have nearly all of these written
         anew by a MERGE, which sorts and joins what it writes.
         """
-        if changed and (files > MAX_FILES or replaced >= files > 0):
+        if self._domain.kind is Kind.EVENT:
+            self._writer(changes, book).append()
+        elif changed and (files > MAX_FILES or replaced >= files > 0):
             untouched = current.join(changes, self._domain.key, "left_anti")
             rows = untouched.unionByName(changes)
             # The hint makes files of a good size, and one where that is enough.
@@ -174,11 +205,34 @@ class SilverTable:
         """Remove every branch and every snapshot but the newest; only while holding the domain's lock."""
         self.drop_branches()
         # Iceberg's own API: the SQL procedure runs Spark jobs to find the files, this one reads a few manifests.
-        jvm: Any = self._spark._jvm
-        table = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(self._spark._jsparkSession, self._name)
-        table.refresh()
+        table = self._loaded()
         in_a_moment_ms = int(time.time() * 1000) + 1000  # keeps none of this very millisecond
         table.expireSnapshots().expireOlderThan(in_a_moment_ms).retainLast(1).commit()
+
+    def compact(self, state: SilverState) -> int:
+        """Write the small files of each day that has `FILES_OF_A_DAY` of them anew, on the branch; how many those were.
+
+        The branch's snapshot then says what the one of ``state`` says: the rows are the same.
+        """
+        actions = self._jvm.org.apache.iceberg.spark.actions.SparkActions.get(self._spark._jsparkSession)
+        action = actions.rewriteDataFiles(self._loaded()).toBranch(self.branch)
+        action = action.option("min-input-files", str(FILES_OF_A_DAY))
+        action = action.option("target-file-size-bytes", str(FILE_BYTES))
+        said = Book.of(state).properties() | ({RUN: state.run} if state.run else {})
+        for key, value in said.items():
+            action = action.snapshotProperty(key, value)
+        rewritten: int = action.execute().rewrittenDataFilesCount()
+        return rewritten
+
+    @property
+    def _jvm(self) -> Any:
+        return self._spark._jvm
+
+    def _loaded(self) -> Any:
+        """The table in Iceberg's own API, as it is now."""
+        table = self._jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(self._spark._jsparkSession, self._name)
+        table.refresh()
+        return table
 
     def _writer(self, rows: DataFrame, book: Book) -> DataFrameWriterV2:
         writer = rows.writeTo(self._branch_table)

@@ -25,7 +25,7 @@ from itertools import islice
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from include.domains import DOMAINS, REFERENCE_DOMAINS, TRANSACTIONS, Domain
+from include.domains import DOMAINS, GOLD_DOMAINS, TRANSACTIONS, Domain
 from include.fraud.ledger import reached
 from include.ingest.stuck import stuck_partitions
 from include.kafka.peek import Seen, first_records
@@ -42,9 +42,12 @@ STREAM_SECONDS = 60.0
 """A transaction that waits longer for bronze, or for its verdict, is late: both take about a second, and what a stream
 needs to come back after most faults is less than this."""
 
-REFERENCE_SECONDS = 600.0
-"""A record of reference data that waits longer for its next layer is late: a run takes less than a minute, and what
+BATCH_SECONDS = 600.0
+"""A record of another domain that waits longer for its next layer is late: a run takes less than a minute, and what
 failed is tried again within five."""
+
+SELDOM_SECONDS = 2700.0
+"""A transaction that waits longer for silver, which has no hurry, is late: a run comes every quarter of an hour."""
 
 _OBJECTS = 100
 """Bronze objects without a single record that are passed over in search of the first one that waits."""
@@ -115,7 +118,7 @@ def bronze(stores: Stores, domain: Domain) -> Delay:
 
 
 def silver(stores: Stores, domain: Domain) -> Delay:
-    """Silver behind bronze, for reference data.
+    """Silver behind bronze.
 
     Raises:
         Whatever a client raises when its store does not answer, or has what it should not have.
@@ -126,7 +129,7 @@ def silver(stores: Stores, domain: Domain) -> Delay:
 
 
 def gold(stores: Stores, domain: Domain) -> Delay:
-    """Gold behind silver, for reference data; exact.
+    """Gold behind silver; exact.
 
     Iceberg keeps the time of the newest snapshot only. When several wait, the age is that of gold's last load, which is
     at least the age of the oldest.
@@ -154,8 +157,8 @@ def verdicts(stores: Stores) -> Delay:
 def _questions() -> Iterator[tuple[tuple[str, str], Callable[[Stores], Delay]]]:
     for domain in DOMAINS.values():
         yield ("bronze", domain.name), partial(bronze, domain=domain)
-    for domain in REFERENCE_DOMAINS.values():
         yield ("silver", domain.name), partial(silver, domain=domain)
+    for domain in GOLD_DOMAINS.values():
         yield ("gold", domain.name), partial(gold, domain=domain)
     yield ("verdicts", TRANSACTIONS.name), verdicts
 
@@ -251,5 +254,6 @@ def _first_waiting(log: BronzeLog, topic: str, partition: int, start: int, end: 
 
 def _lag(layer: str, before: str, domain: Domain, count: int, since: float | None) -> Lag:
     """A lag of so many records, the oldest of which has waited since then (Unix time)."""
-    limit = STREAM_SECONDS if domain is TRANSACTIONS else REFERENCE_SECONDS
+    of_judged = SELDOM_SECONDS if layer == "silver" else STREAM_SECONDS
+    limit = of_judged if domain.judged else BATCH_SECONDS
     return Lag(layer, before, domain.name, count, age(since) if since is not None and count else None, limit)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from include.domains import DOMAINS, REFERENCE_DOMAINS, TRANSACTIONS, Domain
+from include.domains import DOMAINS, GOLD_DOMAINS, TRANSACTIONS, Domain
 from include.lake.bronze_log import BronzeLog
 from include.lake.catalog import silver_state
 from include.status.stores import Stores
 from include.warehouse.summary import LAYER_TABLES, LayerTable, rows_of
 
-_DOMAIN_OF_TABLE = {domain.table.lower(): domain.name for domain in REFERENCE_DOMAINS.values()}
+_DOMAIN_OF_TABLE = {domain.table.lower(): domain.name for domain in GOLD_DOMAINS.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def layer_parts(stores: Stores) -> dict[str, Callable[[], LayerPart]]:
     """
     return {
         **{f"bronze/{each.bronze_folder}": partial(_bronze, stores, each) for each in DOMAINS.values()},
-        **{f"silver/{each.silver_folder}": partial(_silver, stores, each) for each in REFERENCE_DOMAINS.values()},
+        **{f"silver/{each.silver_folder}": partial(_silver, stores, each) for each in DOMAINS.values()},
         **{f"{_layer(each)}/{each.name}": partial(_table, stores, each) for each in LAYER_TABLES},
     }
 
@@ -63,7 +63,7 @@ def _last_written(log: BronzeLog, topic_id: str, partition: int, end: int) -> da
 def _silver(stores: Stores, domain: Domain) -> LayerPart:
     state = silver_state(stores.settings, domain)
     rows, updated = (state.rows, state.committed_at) if state else (0, None)
-    return LayerPart("silver", str(domain.silver_folder), domain.name, rows, updated)
+    return LayerPart("silver", domain.silver_folder, domain.name, rows, updated)
 
 
 def _table(stores: Stores, table: LayerTable) -> LayerPart:

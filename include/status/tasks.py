@@ -13,14 +13,14 @@ from typing import Any
 
 from include import pools
 from include.airflow_api import AirflowApi
-from include.domains import DOMAINS, REFERENCE_DOMAINS
+from include.domains import DOMAINS, GOLD_DOMAINS
 from include.status.asking import one_line
 from include.status.problems import Problem
 from include.status.times import age, duration
 
 FLOW_DAGS = (
-    *(f"bronze_{name}" for name in DOMAINS),
-    *(f"{layer}_{name}" for layer in ("silver", "gold") for name in REFERENCE_DOMAINS),
+    *(f"{layer}_{name}" for layer in ("bronze", "silver") for name in DOMAINS),
+    *(f"gold_{name}" for name in GOLD_DOMAINS),
     "fraud_stream",
 )
 """The DAGs without which data do not flow; what somebody has paused of the others is his own affair."""

@@ -7,12 +7,14 @@ topic id, partition and offset, from Kafka, MinIO and PostgreSQL themselves:
   overlap;
 - each record of bronze is in one place: a row, a duplicate of a row, or quarantine, unless it is a tombstone; and
   nothing is in a table that is not in bronze;
-- silver has one row for each id of a valid record, and bronze no newer valid record of that id;
-- gold is silver, row by row and column by column;
+- silver has one row for each id of a valid record of reference data, and bronze no newer valid record of that id; of
+  events it has each valid record;
+- gold is silver, of events the newest of each id, row by row and column by column;
 - FraudTransaction and GenuineTransaction have no id in common, and each duplicate has its original.
 
 What comes after the fixed end is left out. The tables of reference data show the newest state, so they are compared
 with bronze up to the position that silver's own snapshot states; where that is short of the fixed end, it is a finding.
+Silver's transactions are compared with the verdicts, as far as silver has read: it follows them at its leisure.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ from include.lake.s3 import s3_client
 from include.settings import Settings
 from include.verify.domain import DomainCheck
 from include.verify.kafka_log import TopicChangedError, fix_end
-from include.verify.reference import ReferenceCheck
 from include.verify.report import DomainReport, Report
+from include.verify.silver import EventCheck, ReferenceCheck
 from include.verify.transactions import TransactionsCheck
 
 log = logging.getLogger(__name__)
@@ -62,13 +64,16 @@ def verify(
     # The client's own remarks would stand between the lines of the report; what goes wrong is raised.
     config = {"log_level": 4, **(kafka or settings.kafka_config)}
     s3 = s3_client(settings)
-    checks: list[DomainCheck] = []
-    for domain in domains:
-        kind = ReferenceCheck if domain.kind is Kind.REFERENCE else TransactionsCheck
-        checks.append(kind(settings, domain, s3, config, fix_end(config, domain)))
+    checks = [_kind_of(domain)(settings, domain, s3, config, fix_end(config, domain)) for domain in domains]
     deadline = started + wait_seconds
     reports = tuple(_checked(check, deadline, wait_seconds) for check in checks)
     return Report(reports, time.monotonic() - started)
+
+
+def _kind_of(domain: Domain) -> type[DomainCheck]:
+    if domain.judged:
+        return TransactionsCheck
+    return ReferenceCheck if domain.kind is Kind.REFERENCE else EventCheck
 
 
 def _checked(check: DomainCheck, deadline: float, wait_seconds: float) -> DomainReport:
@@ -88,7 +93,7 @@ def _checked(check: DomainCheck, deadline: float, wait_seconds: float) -> Domain
             continue
         except (FileNotFoundError, pa.ArrowInvalid) as error:
             report = check.report
-            check.find_ids("silver_file", [str(check.domain.silver_folder)], f"a file cannot be read: {error}")
+            check.find_ids("silver_file", [check.domain.silver_folder], f"a file cannot be read: {error}")
         if not report.findings or not check.moved():
             return report
         log.info("%s: looking again, because a layer has moved on meanwhile", check.domain.name)

@@ -94,9 +94,9 @@ def _count(domain: DomainReport, row: str) -> int | None:
         case "gold":
             return domain.gold
         case "fraud":
-            return None if domain.silver is not None else domain.total("fraud")
+            return domain.total("fraud") if domain.judged else None
         case "genuine":
-            return None if domain.silver is not None else domain.total("valid") - domain.total("fraud")
+            return domain.total("valid") - domain.total("fraud") if domain.judged else None
     return domain.total(row)
 
 

@@ -20,7 +20,7 @@ from include.ingest.stuck import stuck_partitions
 from include.kafka.topics import UnknownTopicError, topic_id
 from include.kafka.waiting import open_transactions
 from include.lake.bronze_log import BrokenChainError, BronzeLog, ObjectContent
-from include.lake.catalog import ForeignSnapshotError
+from include.lake.catalog import ForeignSnapshotError, SilverState, silver_state
 from include.lake.objects import CorruptObjectError
 from include.lake.positions import Positions
 from include.settings import Settings
@@ -112,6 +112,14 @@ class DomainCheck(ABC):
     @abstractmethod
     def moved(self) -> bool:
         """Whether a layer has moved on during the check, so that its findings may be none."""
+
+    def silver_moved(self, before: SilverState | None) -> bool:
+        """Whether silver was published anew since its state was ``before``."""
+        try:
+            state = silver_state(self.settings, self.domain)
+        except ForeignSnapshotError:
+            return False  # found already, and nothing that passes
+        return (state.snapshot_id if state else None) != (before.snapshot_id if before else None)
 
     def run(self) -> DomainReport:
         """Check everything.

@@ -18,6 +18,9 @@ from include.verify.offsets import NONE, Offsets, Partition, below, distinct, do
 FRAUD, GENUINE, DUPLICATE, QUARANTINE, SILVER = range(5)
 NAMES = ("fraud", "genuine", "duplicate", "quarantine", "silver")
 
+COORDINATES = ("bronze_topic_id", "bronze_partition", "bronze_offset")
+"""The columns of silver that say which record a row is of."""
+
 _SPAN = 1_000_000
 """The offsets of so many numbers come in one row, of 8 MB then: a row has one gigabyte at most."""
 
@@ -93,11 +96,11 @@ def selected(conn: psycopg.Connection, statement: LiteralString, **values: Any) 
 
 def silver_pieces(rows: pa.Table) -> Iterator[Piece]:
     """The coordinates of silver's rows."""
-    coordinates = rows.select(["bronze_topic_id", "bronze_partition", "bronze_offset"])
-    grouped = coordinates.group_by(["bronze_topic_id", "bronze_partition"]).aggregate([("bronze_offset", "list")])
-    columns = (grouped[name] for name in ("bronze_topic_id", "bronze_partition", "bronze_offset_list"))
-    for topic_id, partition, offsets in zip(*columns, strict=True):
-        yield topic_id.as_py(), partition.as_py(), NAMES[SILVER], offsets.values.to_numpy()
+    topic, partition, offset = COORDINATES
+    grouped = rows.select(COORDINATES).group_by([topic, partition]).aggregate([(offset, "list")])
+    columns = (grouped[name] for name in (topic, partition, f"{offset}_list"))
+    for topic_id, number, offsets in zip(*columns, strict=True):
+        yield topic_id.as_py(), number.as_py(), NAMES[SILVER], offsets.values.to_numpy()
 
 
 def _in_order(pieces: Sequence[tuple[int, NDArray[np.int64]]]) -> Placed:

@@ -65,14 +65,16 @@ class Books:
 class DomainReport:
     """One domain's books. ``silver`` and ``gold`` are rows, None where the domain has no such layer.
 
-    ``conflicts`` are duplicates that say something else than the record that has their id. ``waiting`` are records that
-    Kafka gives nobody yet, because a transaction before them is open: no part of the books.
+    ``judged`` says that records have verdicts. ``conflicts`` are duplicates that say something else than the record
+    that has their id. ``waiting`` are records that Kafka gives nobody yet, because a transaction before them is open:
+    no part of the books.
     """
 
     domain: str
     books: list[Books] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
+    judged: bool = False
     silver: int | None = None
     gold: int | None = None
     conflicts: int = 0

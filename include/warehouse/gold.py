@@ -24,7 +24,7 @@ import pyarrow.csv as pa_csv
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from include.domains import Domain
+from include.domains import Domain, Kind
 from include.lake.catalog import CATALOG, NAMESPACE, SilverState, changed_rows, silver_state
 from include.retries import tell
 from include.settings import Settings
@@ -152,6 +152,8 @@ def _load_once(silver: Silver, domain: Domain, conn: psycopg.Connection) -> Gold
         rows_sent = stage(conn, statements, batches)
         if full and rows_sent != state.rows:
             raise IncompleteReadError(f"{domain.name}: {rows_sent} rows came of the {state.rows} in silver")
+        if domain.kind is Kind.EVENT:
+            conn.execute(statements.keep_newest())
         inserted, updated = _merge(conn, domain, statements)
         deleted = conn.execute(statements.delete_absent()).rowcount if full else 0
         _advance_watermark(conn, domain, state)
@@ -237,6 +239,10 @@ class Statements:
     def copy(self) -> Composed:
         """Fill it."""
         return SQL("COPY gold_staging ({}) FROM STDIN WITH (FORMAT csv)").format(self._list(self.columns))
+
+    def keep_newest(self) -> Composed:
+        """Leave the newest of each id in it, where silver holds several."""
+        return SQL(load_sql("gold/keep_newest")).format(key=self._key, order=self._ordering("silver"))
 
     def merge(self) -> Composed:
         """Merge it; returns the rows inserted and updated."""

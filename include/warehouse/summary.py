@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.sql import SQL, Identifier
 
-from include.domains import REFERENCE_DOMAINS
+from include.domains import GOLD_DOMAINS
 from include.sql import load_sql
 
 
@@ -31,7 +31,7 @@ class LayerTable:
 
 
 LAYER_TABLES = (
-    *(LayerTable("public", domain.table, "loaded_at") for domain in REFERENCE_DOMAINS.values()),
+    *(LayerTable("public", domain.table, "loaded_at") for domain in GOLD_DOMAINS.values()),
     LayerTable("public", "fraudtransaction", "scored_at"),
     LayerTable("public", "genuinetransaction", "scored_at"),
     LayerTable("ops", "quarantine", "quarantined_at", "redriven_at IS NULL"),

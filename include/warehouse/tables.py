@@ -10,7 +10,7 @@ from itertools import chain
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from include.contracts import Contract, ContractError, Field
-from include.domains import REFERENCE_DOMAINS, TRANSACTIONS
+from include.domains import GOLD_DOMAINS, TRANSACTIONS
 
 # What a contract may name as a physical type; it goes into DDL, where no placeholder can stand.
 PHYSICAL_TYPE = re.compile(r"[a-z][a-z ]*(\(\d+(, ?\d+)?\))?(\[\])?")
@@ -156,7 +156,7 @@ def contract_columns(contract: Contract) -> tuple[Column, ...]:
 
 
 def gold_table(contract: Contract) -> Table:
-    """The table of a reference domain: one current row per id."""
+    """The gold table of a domain: the newest row of each id."""
     return Table(contract.table, contract.table_description, contract_columns(contract) + GOLD_COLUMNS)
 
 
@@ -170,5 +170,5 @@ def verdict_tables(contract: Contract) -> tuple[Table, Table]:
 
 def domain_tables() -> tuple[Table, ...]:
     """Every table that is made from a contract."""
-    gold = (gold_table(domain.contract) for domain in REFERENCE_DOMAINS.values())
+    gold = (gold_table(domain.contract) for domain in GOLD_DOMAINS.values())
     return *gold, *verdict_tables(TRANSACTIONS.contract)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ STREAMS = {"generate_transactions", "bronze_transactions", "fraud_stream"}
 MANUAL = {"generate_reference", "reset_topics"}
 CHECKS = {"verify_books"}
 UPKEEP = {"retention"}
+SELDOM = {"silver_transactions"}
 BATCHES = {
     f"{layer}_{domain}" for layer in ("bronze", "silver", "gold") for domain in ("profiles", "merchants", "accounts")
 }
@@ -58,6 +60,9 @@ SCHEDULING = {
     ("transactions", "bronze_transactions"),
     ("bronze_transactions", "bronze/transactions-folder"),
     ("bronze/transactions-folder", "fraud_stream"),
+    ("bronze/transactions-folder", "silver_transactions"),
+    ("transactions/every-million", "silver_transactions"),
+    ("silver_transactions", "silver/processed-transactions"),
     ("fraud_stream", "fraud/FraudTransaction"),
     ("fraud_stream", "fraud/GenuineTransaction"),
     ("verify_books", "checks/books"),
@@ -69,9 +74,12 @@ LOOKED_UP = {("gold/MERCHANTS", "fraud_stream")} | {
     if asset.split("/")[0] in ("bronze", "silver", "gold", "fraud") and "/" in asset
 }
 GROUPS = {
-    "kafka": {"user_profiles", "merchant_info", "account_balances", "transactions", "transaction_labels"},
+    "kafka": {
+        *("user_profiles", "merchant_info", "account_balances", "transactions", "transaction_labels"),
+        "transactions/every-million",
+    },
     "bronze": {f"bronze/{folder}-folder" for folder in ("profiles", "merchant", "account", "transactions")},
-    "silver": {f"silver/processed-{folder}" for folder in ("profiles", "merchants", "accounts")},
+    "silver": {f"silver/processed-{folder}" for folder in ("profiles", "merchants", "accounts", "transactions")},
     "gold": {"gold/USERS", "gold/MERCHANTS", "gold/ACCOUNTS"},
     "fraud": {"fraud/FraudTransaction", "fraud/GenuineTransaction"},
     "checks": {"checks/books"},
@@ -100,7 +108,8 @@ def assets_of(dags: dict[str, Any]) -> dict[str, Any]:
     """All assets by name."""
     found: dict[str, Any] = {}
     for dag in dags.values():
-        wakers = [condition] if (condition := getattr(dag.timetable, "asset_condition", None)) else []
+        condition = getattr(dag.timetable, "asset_condition", None)
+        wakers = getattr(condition, "objects", [condition] if condition else [])
         for asset in [*wakers, *(asset for task in dag.tasks for asset in [*task.inlets, *task.outlets])]:
             assert found.setdefault(asset.name, asset) is asset, "a second definition could drop the watchers"
     return found
@@ -126,7 +135,7 @@ def data_edges(dags: dict[str, Any]) -> set[tuple[str, str]]:
 
 
 def test_there_is_one_dag_per_domain_and_layer_and_one_for_each_other_job(dags: dict[str, Any]) -> None:
-    assert set(dags) == BATCHES | STREAMS | MANUAL | CHECKS | UPKEEP
+    assert set(dags) == BATCHES | SELDOM | STREAMS | MANUAL | CHECKS | UPKEEP
 
 
 def test_the_graph_of_the_schedules_is_the_design(dags: dict[str, Any]) -> None:
@@ -155,20 +164,33 @@ def test_assets_are_grouped_by_layer_and_described(dags: dict[str, Any]) -> None
         assert found[name].normalized_uri is not None, "the provider of its scheme knows this URI"
 
 
-def test_the_topics_of_reference_data_are_watched_and_no_others(dags: dict[str, Any]) -> None:
+def test_topics_are_watched_but_for_that_of_the_stream_which_tells_by_the_million(dags: dict[str, Any]) -> None:
     watched = {
-        asset.name: [watcher.trigger.serialize()[1]["topic"] for watcher in asset.watchers]
+        asset.name: [(one.trigger.serialize()[1]["topic"], one.trigger.serialize()[1]["records"])]
         for asset in assets_of(dags).values()
-        if asset.watchers
+        for one in asset.watchers
     }
-    assert watched == {topic: [topic] for topic in ("user_profiles", "merchant_info", "account_balances")}
+    every = {topic: [(topic, 1)] for topic in ("user_profiles", "merchant_info", "account_balances")}
+    assert watched == every | {"transactions/every-million": [("transactions", 1_000_000)]}
+
+
+def test_silver_of_transactions_runs_every_quarter_of_an_hour(dags: dict[str, Any]) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    dag = DagSerialization.from_dict(DagSerialization.to_dict(dags["silver_transactions"]))
+    runs = [dag.next_dagrun_info(last_automated_run_info=None)]
+    for _ in range(4):
+        runs.append(dag.next_dagrun_info(last_automated_run_info=runs[-1]))
+    moments = [run.run_after.timestamp() for run in runs if run]
+    assert {later - earlier for earlier, later in pairwise(moments)} == {15 * 60}
+    assert dag.get_task("clean").pool == "spark_batch"
 
 
 def test_every_topic_asset_is_a_topic_that_paylake_makes(dags: dict[str, Any]) -> None:
     from include.kafka.topics import LABELS_TOPIC, TOPICS
     from paylake_airflow import assets
 
-    assert GROUPS["kafka"] == set(TOPICS)
+    assert GROUPS["kafka"] - {"transactions/every-million"} == set(TOPICS)
     assert assets.LABELS.name == LABELS_TOPIC
     offered = dags["reset_topics"].params.get_param("topics").schema
     assert set(offered["examples"]) == set(offered["items"]["enum"]) == set(TOPICS)
@@ -195,7 +217,7 @@ def test_every_dag_says_why_it_fires_and_whose_it_is(dags: dict[str, Any]) -> No
 
 
 def test_bounded_tasks_have_a_limit_and_try_again_after_growing_pauses(dags: dict[str, Any]) -> None:
-    for dag_id in BATCHES | MANUAL | UPKEEP:
+    for dag_id in BATCHES | SELDOM | MANUAL | UPKEEP:
         for task in dags[dag_id].tasks:
             assert task.execution_timeout is not None, (dag_id, task.task_id)
             if task.task_id not in ("ensure_confirmed", "reset"):

@@ -1,4 +1,4 @@
-"""A domain that was added by one entry and one contract, in a folder outside of the code."""
+"""Domains that were added by one entry and one contract each, in a folder outside of the code."""
 
 from __future__ import annotations
 
@@ -37,18 +37,39 @@ def told_by(*program: str, **environment: str) -> Any:
 
 
 @pytest.mark.integration
-def test_its_records_come_from_a_foreign_client_into_gold_and_the_books_balance(settings: Settings) -> None:
+def test_their_records_come_from_a_foreign_client_into_gold_and_the_books_balance(settings: Settings) -> None:
     with scratch_database(settings) as dsn:
         told = told_by("-m", "tests.support.added_domain.story", **{**settings.as_environment(), "WAREHOUSE_DSN": dsn})
     one = ["B1", "Dr. Branch 1", "US", "99.00", "2999-12-31 09:00:00+00", 2999, "2026-01-31"]
-    assert told["first"] == {
+    assert told["branches"] == {
         "rows": [one, ["B3", "Dr. Branch 3", "US", "12.50", None, None, "2026-01-31"]],
         "refused": [[["cash_limit", "out_of_range"], ["seat", "unknown_country"]], [["changed_at", "in_the_future"]]],
+        "silver": 2,
         "problems": "",
     }
     three = ["B3", "Dr. Branch 3", "PT", "12.50", "2999-12-31 09:00:00+00", 2999, "2026-01-31"]
-    assert told["second"]["rows"] == [one, three]
-    assert told["second"]["problems"] == ""
+    assert told["branches after a reset"]["rows"] == [one, three]
+    assert told["branches after a reset"]["problems"] == ""
+
+    # Of an event the lake has every record, gold the newest of each id.
+    newer = ["D1", "T1", "99.00", "2999-12-31 09:00:00+00", "2026-01-31 22:30:00+00"]
+    old = ["D3", "T3", "12.50", "2999-12-31 09:00:00+00", "1999-12-31 23:59:59+00"]
+    assert told["disputes"] == {
+        "rows": [newer, old],
+        "refused": [[["amount", "out_of_range"]], [["opened_at", "in_the_future"]]],
+        "silver": 3,
+        "problems": "",
+    }
+    assert told["lake"] == {
+        "rows": [
+            ["D1", "12.50", "2026-01-31 13:45:00+00"],
+            ["D1", "99.00", "2026-01-31 22:30:00+00"],
+            ["D3", "12.50", "1999-12-31 23:59:59+00"],
+        ],
+        "days": ["opened_at_day=1999-12-31", "opened_at_day=2026-01-31"],
+    }
+    again = ["D3", "T3", "12.50", "2999-12-31 09:00:00+00", "2026-01-31 13:45:00+00"]
+    assert told["disputes after a reset"] == told["disputes"] | {"rows": [newer, again], "silver": 5}
 
 
 def test_topics_dags_assets_tables_and_the_first_start_follow_from_its_entry(tmp_path: Path) -> None:
@@ -63,7 +84,7 @@ spec = TOPICS["bank_branches"]
 gold = bag.dags["gold_branches"]
 print(json.dumps({
     "errors": bag.import_errors,
-    "dags": sorted(dag for dag in bag.dags if "branches" in dag),
+    "dags": sorted(dag for dag in bag.dags if "branches" in dag or "disputes" in dag),
     "outlets": sorted(asset.name for dag in bag.dags.values() if "branches" in dag.dag_id
                       for task in dag.tasks for asset in task.outlets),
     "produced": sorted(asset.name for task in bag.dags["generate_reference"].tasks for asset in task.outlets),
@@ -75,7 +96,9 @@ print(json.dumps({
 """
     told = told_by("-c", program, AIRFLOW_HOME=str(tmp_path), AIRFLOW__CORE__LOAD_EXAMPLES="False")
     assert told["errors"] == {}
-    assert told["dags"] == ["bronze_branches", "gold_branches", "silver_branches"]
+    assert told["dags"] == [
+        f"{layer}_{name}" for layer in ("bronze", "gold", "silver") for name in ("branches", "disputes")
+    ]
     assert told["outlets"] == ["bronze/branch-folder", "gold/BRANCHES", "silver/processed-branches"]
     assert told["produced"] == ["account_balances", "merchant_info", "user_profiles"]
     assert (told["partitions"], told["retention.ms"]) == (3, str(30 * 24 * 60 * 60 * 1000))
@@ -88,11 +111,11 @@ print(json.dumps({
     ("old", "new", "complaint"),
     [
         ("kind: reference", "kind: lookup", "kind"),
-        ("kind: reference", "kind: event", "an event"),
+        ("kind: reference", "kind: reference\n  judged: true", "judge transactions, nothing else"),
         ("partitions: 3", "partitions: 0", "partitions"),
         ("partitions: 3", "partition: 3", "partition"),
         ("bronze_folder: branch-folder", "bronze_folder: ../up", "bronze_folder"),
-        ("silver_folder: processed-branches", "silver_folder: null", "needs a silver_folder"),
+        ("silver_folder: processed-branches", "silver_folder: null", "silver_folder"),
         ("event_time: changed_at", "event_time: cash_limit", "event_time cash_limit is no timestamp"),
         ("keyed_by: branch_id", "keyed_by: nobody", "keyed_by nobody is no field"),
         ("silver_folder: processed-branches", "silver_folder: [", "domains.yaml"),
@@ -102,11 +125,12 @@ def test_an_entry_that_makes_no_sense_is_refused(tmp_path: Path, old: str, new: 
     text = (ADDED / "domains.yaml").read_text(encoding="utf-8")
     assert old in text
     (tmp_path / "domains.yaml").write_text(text.replace(old, new), encoding="utf-8")
-    (tmp_path / "bank_branches.odcs.yaml").write_bytes((ADDED / "bank_branches.odcs.yaml").read_bytes())
+    for contract in ADDED.glob("*.odcs.yaml"):
+        (tmp_path / contract.name).write_bytes(contract.read_bytes())
     with pytest.raises(RegistryError, match=complaint):
         registry(domains_in(tmp_path))
 
 
 def test_two_domains_do_not_share_a_topic() -> None:
-    with pytest.raises(RegistryError, match="two domains have the name branches"):
+    with pytest.raises(RegistryError, match="two domains have the name branches, disputes"):
         registry(domains_in(ADDED) * 2)

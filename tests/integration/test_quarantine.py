@@ -165,7 +165,7 @@ def test_records_go_to_the_domain_that_reads_their_topic_now(conn: psycopg.Conne
     quarantine.store(conn, [kept(old, offset, ("country", "missing")) for offset in (0, 1)])
     # Under its new name silver reads bronze from the beginning: it refuses the one and takes in the other.
     assert quarantine.store(conn, [kept(new, 0, ("country", "pattern"))]) == 1
-    landing.enter(conn, new.name, "run", [Coordinates(TOPIC_ID, 0, 1)], [])
-    assert landing.land(conn, new.name, "run") == 1
+    landing.enter(conn, new, "run", [Coordinates(TOPIC_ID, 0, 1)], [])
+    assert landing.land(conn, new, "run") == 1
     found = "SELECT domain, reasons -> 0 ->> 'code', redriven_at IS NOT NULL FROM ops.quarantine ORDER BY record_offset"
     assert conn.execute(found).fetchall() == [("merchants", "pattern", False), ("merchants", "missing", True)]

@@ -37,10 +37,10 @@ def begin_anew(settings: Settings, domain: Domain) -> None:
         apply_schema(conn)
         for table in ("quarantine", "rejected_window", "rejected_alarm"):
             conn.execute(SQL("DELETE FROM ops.{} WHERE domain = %s").format(Identifier(table)), [domain.name])
-        if domain is TRANSACTIONS:
+        if domain.judged:
             conn.execute(f"TRUNCATE {', '.join((*VERDICT_TABLES, *CLAIM_TABLES, 'ops.stream_batch'))}")
-            return
-        conn.execute(f"TRUNCATE {domain.table}")
+        if domain.gold:
+            conn.execute(f"TRUNCATE {domain.table}")
         conn.execute("DELETE FROM ops.gold_watermark WHERE domain = %s", [domain.name])
     drop_silver(settings, domain)
     for folder in (domain.silver_folder, f"_metadata/{domain.name}"):

@@ -34,7 +34,7 @@ def own_domain() -> OwnDomain:
         kind=Kind.EVENT,
         contract_file=TRANSACTIONS.contract_file,
         bronze_folder=f"{name}-folder",
-        silver_folder=None,
+        silver_folder=f"{name}-silver",
         event_time="timestamp",
         keyed_by="user_id",
         own_topic=name,

@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow.sdk import Asset, AssetWatcher
 
-from include.domains import BRONZE_BUCKET, DOMAINS, REFERENCE_DOMAINS, SILVER_BUCKET, TRANSACTIONS, Domain
+from include.domains import BRONZE_BUCKET, DOMAINS, SILVER_BUCKET, TRANSACTIONS, Domain, Kind
 from paylake_airflow.triggers import KafkaEndOffsetsTrigger
 
 KAFKA = "kafka"
@@ -23,17 +23,20 @@ GOLD = "gold"
 FRAUD = "fraud"
 CHECKS = "checks"
 
+MANY = 1_000_000
+"""So many records should not wait for a quarter of an hour."""
+
 _TABLE_URI = "postgres://warehouse:5432/warehouse/public/{}"
 
 
 @cache
 def topic(domain: Domain) -> Asset:
-    """The domain's Kafka topic; those of reference domains are watched, so that any producer wakes bronze.
+    """The domain's Kafka topic; it is watched, so that any producer wakes bronze.
 
     Transactions need no waking: the stream that reads them never sleeps.
     """
     watchers = []
-    if domain.name in REFERENCE_DOMAINS:
+    if not domain.judged:
         trigger = KafkaEndOffsetsTrigger(topic=domain.topic)
         watchers.append(AssetWatcher(name=f"{domain.topic}_end_offsets", trigger=trigger))
     return Asset(
@@ -42,6 +45,22 @@ def topic(domain: Domain) -> Asset:
         group=KAFKA,
         extra=_about(domain, f"{domain.contract.name} as they are produced, one JSON object per message."),
         watchers=watchers,
+    )
+
+
+@cache
+def every_million(domain: Domain) -> Asset:
+    """Tells whenever so many records came to the domain's topic.
+
+    An asset of its own: what tells of the topic itself would wake the streams that read it, and they never sleep.
+    """
+    trigger = KafkaEndOffsetsTrigger(topic=domain.topic, records=MANY)
+    return Asset(
+        name=f"{domain.topic}/every-million",
+        uri=f"kafka://kafka/{domain.topic}/every-million",
+        group=KAFKA,
+        extra=_about(domain, f"Tells when {MANY:,} more messages of {domain.topic} came."),
+        watchers=[AssetWatcher(name=f"{domain.topic}_many", trigger=trigger)],
     )
 
 
@@ -60,20 +79,19 @@ def bronze(domain: Domain) -> Asset:
 
 @cache
 def silver(domain: Domain) -> Asset:
-    """The reference domain's folder in the bucket ``silver``."""
+    """The domain's folder in the bucket ``silver``."""
+    held = f"the newest of each {domain.key}" if domain.kind is Kind.REFERENCE else f"every one, by {domain.event_time}"
     return Asset(
         name=f"silver/{domain.silver_folder}",
         uri=f"s3://{SILVER_BUCKET}/{domain.silver_folder}",
         group=SILVER,
-        extra=_about(
-            domain, f"{domain.contract.name}, valid and cleaned, the newest of each {domain.key}, as Parquet."
-        ),
+        extra=_about(domain, f"{domain.contract.name}, valid and cleaned, {held}, as Parquet."),
     )
 
 
 @cache
 def gold(domain: Domain) -> Asset:
-    """The reference domain's table in the warehouse."""
+    """The domain's table in the warehouse."""
     return Asset(
         name=f"gold/{domain.table.upper()}",
         uri=_TABLE_URI.format(domain.table.lower()),

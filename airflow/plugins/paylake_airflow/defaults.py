@@ -52,6 +52,16 @@ def when_told(asset: Asset, minute: int) -> AssetOrTimeSchedule:
     return AssetOrTimeSchedule(assets=asset, timetable=clock)
 
 
+def seldom(asset: Asset, many: Asset) -> AssetOrTimeSchedule:
+    """Run every quarter of an hour, and when ``many`` told that so much came of ``asset`` that it should not wait.
+
+    ``asset``, which a stream brings forth, tells nothing: it is there for the asset graph.
+    """
+    return AssetOrTimeSchedule(
+        assets=asset | many, timetable=CronTriggerTimetable("10,25,40,55 * * * *", timezone="UTC")
+    )
+
+
 def always(asset: Asset) -> AssetOrTimeSchedule:
     """``@continuous``, for a stream that reads ``asset``.
 

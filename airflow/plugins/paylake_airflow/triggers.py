@@ -40,17 +40,20 @@ class TopicEnd:
         return any(self.offsets.values())
 
 
-def moved(before: TopicEnd | None, now: TopicEnd) -> bool:
-    """Whether ``now`` is news to one who last saw ``before`` (None: nothing yet).
+def moved(before: TopicEnd | None, now: TopicEnd, records: int) -> bool:
+    """Whether ``now`` is news to one who wants to know of ``records`` more than ``before`` (None: nothing seen yet).
 
     A topic that was made anew is news even while it is empty: before it went, its records may have been brought to
     bronze without anyone being told.
     """
-    return now != before if before is not None else now.holds_something
+    if before is None or before.topic_id != now.topic_id:
+        return before is not None or now.holds_something
+    steps = (abs(end - before.offsets.get(partition, 0)) for partition, end in now.offsets.items())
+    return sum(steps) >= records
 
 
 class KafkaEndOffsetsTrigger(BaseEventTrigger):
-    """Fires when the end offsets of ``topic`` moved, for as long as the triggerer runs it.
+    """Fires when the end offsets of ``topic`` moved by ``records``, for as long as the triggerer runs it.
 
     The payload is ``{"topic": name, "topic_id": id, "offsets": {partition: end offset}}``. A topic that does not exist
     (yet) is waited for. A broker that does not answer is asked again, less and less often; this is logged when it
@@ -59,30 +62,41 @@ class KafkaEndOffsetsTrigger(BaseEventTrigger):
     :param topic: name of the topic
     :param kafka_conn_id: the Kafka connection
     :param poll_seconds: pause between two looks
+    :param records: so many offsets of all partitions together are worth an event
     """
 
-    def __init__(self, topic: str, kafka_conn_id: str = "kafka_default", poll_seconds: float = 2.0) -> None:
+    def __init__(
+        self, topic: str, kafka_conn_id: str = "kafka_default", poll_seconds: float = 2.0, records: int = 1
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow did not type it
         self.topic = topic
+        self.records = records
         self.kafka_conn_id = kafka_conn_id
         self.poll_seconds = poll_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and the arguments to make this trigger again."""
-        arguments = {"topic": self.topic, "kafka_conn_id": self.kafka_conn_id, "poll_seconds": self.poll_seconds}
+        arguments = {
+            "topic": self.topic,
+            "kafka_conn_id": self.kafka_conn_id,
+            "poll_seconds": self.poll_seconds,
+            "records": self.records,
+        }
         return "paylake_airflow.triggers.KafkaEndOffsetsTrigger", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, compare, fire; never returns."""
         # In the event loop's own helper thread, because Airflow answers only there who the connection is.
         admin = await sync_to_async(self._admin)()
-        seen: TopicEnd | None = None
+        told: TopicEnd | None = None
         while True:
             now = await self._look(admin)
             if now is not None:
-                if moved(seen, now):
+                fires = moved(told, now, self.records)
+                if fires:
                     yield TriggerEvent(self._payload(now))  # type: ignore[no-untyped-call]
-                seen = now
+                if fires or told is None:
+                    told = now
             await asyncio.sleep(self.poll_seconds)
 
     async def _look(self, admin: AdminClient) -> TopicEnd | None:

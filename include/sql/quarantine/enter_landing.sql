@@ -4,4 +4,4 @@ FROM unnest(%(topic_ids)s::text[], %(partitions)s::integer[], %(offsets)s::bigin
     AS landing (topic_id, partition_id, record_offset)
 WHERE (quarantine.topic_id, quarantine.partition_id, quarantine.record_offset)
         = (landing.topic_id, landing.partition_id, landing.record_offset)
-    AND redriven_at IS NULL
+    AND {open}

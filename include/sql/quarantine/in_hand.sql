@@ -1,5 +1,5 @@
 SELECT EXISTS (
     SELECT FROM ops.quarantine
-    WHERE domain = %(domain)s
-        AND redriven_at IS NULL AND (redrive_requested_at IS NOT NULL OR redriven_by_run IS NOT NULL)
+    WHERE domain = %(domain)s AND {open}
+        AND (redriven_by_run IS NOT NULL OR ({asked} AND {passed}))
 )

@@ -1,3 +1,3 @@
 UPDATE ops.quarantine
-SET redriven_at = now()
-WHERE domain = %(domain)s AND redriven_by_run = %(run)s AND redriven_at IS NULL
+SET {landed_at} = now()
+WHERE domain = %(domain)s AND redriven_by_run = %(run)s AND {open}

@@ -6,7 +6,7 @@ FROM (
         coalesce(taken_ms, extract(epoch FROM quarantined_at)::numeric * 1000)::bigint AS taken_ms,
         sum(octet_length(raw)) OVER before AS bytes_before
     FROM ops.quarantine
-    WHERE domain = %(domain)s AND redriven_at IS NULL AND redrive_requested_at IS NOT NULL
+    WHERE domain = %(domain)s AND {open} AND {asked} AND {passed}
     WINDOW before AS (
         ORDER BY topic_id, partition_id, record_offset ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     )

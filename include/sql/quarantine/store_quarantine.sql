@@ -8,5 +8,6 @@ FROM quarantine_staging
 ON CONFLICT (topic_id, partition_id, record_offset) DO UPDATE
 SET domain = excluded.domain, topic = excluded.topic, reasons = excluded.reasons,
     contract_version = excluded.contract_version, quarantined_at = now(),
-    redriven_at = NULL, redrive_requested_at = NULL, redriven_by_run = NULL
+    redriven_at = NULL, redrive_requested_at = NULL, redriven_by_run = NULL,
+    settled_in_silver_at = NULL
 WHERE kept.redriven_at IS NOT NULL OR kept.domain <> excluded.domain

@@ -31,6 +31,8 @@ CREATE INDEX IF NOT EXISTS quarantine_domain_idx ON ops.quarantine (domain, quar
 -- Records that a silver run has to do something about: nearly always none.
 CREATE INDEX IF NOT EXISTS quarantine_in_hand_idx ON ops.quarantine (domain)
     WHERE redriven_at IS NULL AND (redrive_requested_at IS NOT NULL OR redriven_by_run IS NOT NULL);
+CREATE INDEX IF NOT EXISTS quarantine_judged_idx ON ops.quarantine (domain)
+    WHERE redriven_at IS NOT NULL AND settled_in_silver_at IS NULL;
 
 -- The alarms that nobody has accepted, of which a domain has one at most.
 CREATE UNIQUE INDEX IF NOT EXISTS rejected_alarm_open_idx ON ops.rejected_alarm (domain) WHERE accepted_at IS NULL;

@@ -57,7 +57,10 @@ COMMENT ON COLUMN ops.quarantine.taken_ms IS
     'When the record came, by a clock of ours, milliseconds since 1970; NULL in rows of before it was noted.';
 ALTER TABLE ops.quarantine ADD COLUMN IF NOT EXISTS redriven_by_run text;
 COMMENT ON COLUMN ops.quarantine.redriven_by_run IS
-    'The silver run that takes the record in. While redriven_at is NULL, silver''s newest snapshot decides: the record is in silver if the snapshot is of this run.';
+    'The silver run that takes the record in. While redriven_at is NULL (of a transaction: settled_in_silver_at), silver''s newest snapshot decides: the record is in silver if the snapshot is of this run.';
+ALTER TABLE ops.quarantine ADD COLUMN IF NOT EXISTS settled_in_silver_at timestamptz;
+COMMENT ON COLUMN ops.quarantine.settled_in_silver_at IS
+    'Of a transaction, which has its verdict since redriven_at: when silver, which had passed it, took it in as well, or found that it breaks the contract of that day.';
 
 CREATE TABLE IF NOT EXISTS ops.rejected_window (
     domain   text PRIMARY KEY,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.domains import REFERENCE_DOMAINS
+from include.domains import GOLD_DOMAINS
 from paylake_airflow import assets, hooks
 from paylake_airflow.behind import behind
 from paylake_airflow.events import announce
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class GoldLoadOperator(BaseOperator):
-    """Bring the reference domain ``domain``'s table up to silver, in one transaction.
+    """Bring ``domain``'s table up to silver, in one transaction.
 
     Skips when silver holds no row that the table lacks. Metadata of the event: the fields of the load's report, among
     them ``rows_sent``, ``inserted``, ``updated``, ``seconds`` and ``silver_version``, and how far gold is ``behind``
@@ -34,7 +34,7 @@ class GoldLoadOperator(BaseOperator):
         from include.postgres import connect
         from include.warehouse.gold import load
 
-        domain, settings = REFERENCE_DOMAINS[self.domain], hooks.stack_settings()
+        domain, settings = GOLD_DOMAINS[self.domain], hooks.stack_settings()
         with connect(settings.warehouse_dsn, "paylake gold") as connection:
             report = load(domain, connection, settings)
         self.log.info("loaded %s", report)

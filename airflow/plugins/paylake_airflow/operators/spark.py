@@ -15,7 +15,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowSkipException
 
 import include
-from include.domains import REFERENCE_DOMAINS, Domain
+from include.domains import DOMAINS, Domain
 from include.heartbeat import START_SECONDS, beat
 from include.lifetime import die_with_parent
 from paylake_airflow import assets, hooks
@@ -112,7 +112,7 @@ class SilverTold(Told):
 
 
 class SilverOperator(SparkJobOperator):
-    """Bring the reference domain ``domain``'s silver up to all that bronze holds and that is asked of quarantine.
+    """Bring ``domain``'s silver up to bronze, a judged one's up to where the stream is, with what quarantine gives.
 
     Does not start Spark when silver is there already, and skips, so that gold is not woken, when it has told of that
     already. The job takes along what the ``others`` have waiting, for most of its time goes into starting Spark: they
@@ -133,7 +133,7 @@ class SilverOperator(SparkJobOperator):
 
     def execute(self, context: Context) -> None:
         """Run the job if there is something to do, and tell."""
-        domain, settings = REFERENCE_DOMAINS[self.domain], hooks.stack_settings()
+        domain, settings = DOMAINS[self.domain], hooks.stack_settings()
         if _is_behind(domain, settings):
             self.application_args = [self.domain, "--along", *self._others_at_work(context)]
             super().execute(context)
@@ -174,17 +174,19 @@ def silver_told(state: SilverState, alarm: dict[str, Any] | None) -> SilverTold:
 
 
 def _is_behind(domain: Domain, settings: Settings) -> bool:
+    from include.fraud.ledger import decided
     from include.lake.bronze_log import BronzeLog
     from include.lake.s3 import s3_client
     from include.postgres import connect
     from include.quarantine import landing
 
-    with connect(settings.warehouse_dsn, "paylake silver") as connection:
-        if landing.in_hand(connection, domain.name):
-            return True
     state = _silver_state(domain, settings)
     position = state.position if state else {}
-    return BronzeLog(s3_client(settings), domain).end_positions(position) != position
+    bronze = BronzeLog(s3_client(settings), domain)
+    with connect(settings.warehouse_dsn, "paylake silver") as connection:
+        return (
+            landing.in_hand(connection, domain, position) or decided(connection, bronze, domain, position) != position
+        )
 
 
 def _silver_state(domain: Domain, settings: Settings) -> SilverState | None:

@@ -1,0 +1,218 @@
+"""The silver of transactions: each that has a verdict, by days, once, whatever dies and whatever leaves quarantine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from include.domains import TRANSACTIONS, Domain
+from include.lake.catalog import silver_state
+from include.postgres import connect
+from include.quarantine import landing
+from include.settings import Settings
+from include.spark.silver_run import SilverReport
+from include.spark.silver_table import FILES_OF_A_DAY
+from include.verify import verify
+from tests.books import assert_balanced, begin_anew, judge_all
+from tests.quarantine import (
+    allow_amounts_up_to_1000,
+    fall_asleep_before_publishing,
+    redrive,
+    run_silver_record_by_record,
+    stricter,
+    wake_up,
+)
+from tests.silver import World, run_silver, worker_process
+
+pytestmark = pytest.mark.integration
+
+
+class DiedError(BaseException):
+    """No Exception: it is not a fault, which a run would answer by trying again."""
+
+
+@pytest.fixture(scope="module")
+def worker(settings: Settings) -> Iterator[ProcessPoolExecutor]:
+    with worker_process() as pool:
+        yield pool
+
+
+@pytest.fixture
+def world(settings: Settings, tmp_path: Path) -> World:
+    begin_anew(settings, TRANSACTIONS)
+    return World(settings, TRANSACTIONS, tmp_path)
+
+
+@pytest.fixture
+def old_contract(tmp_path: Path) -> Domain:
+    """Transactions of more than 1000 were refused by it; today's contract takes them."""
+    return stricter(TRANSACTIONS, tmp_path, allow_amounts_up_to_1000)
+
+
+def transaction(txn_id: str, **changes: Any) -> dict[str, Any]:
+    record = {
+        "txn_id": txn_id,
+        "user_id": "U0001",
+        "amount": 12.5,
+        "merchant_id": "M0001",
+        "channel": "POS",
+        "location": "Berlin",
+        "timestamp": "2026-01-31 13:45:00",
+    }
+    return record | changes
+
+
+def ids(world: World) -> list[str]:
+    return [txn_id for (txn_id,) in world.rows("txn_id")]
+
+
+def days(world: World) -> list[str]:
+    """The day that the path of each file says, in order."""
+    found = (re.search(r"/timestamp_day=([0-9-]+)/", key) for key in sorted(world.files()))
+    return [match[1] for match in found if match]
+
+
+def published(world: World) -> int:
+    """How many rows silver's newest snapshot has; what runs that died have left may lie beside their files."""
+    state = silver_state(world.settings, TRANSACTIONS)
+    return state.rows if state else 0
+
+
+def run_that_dies_after_publishing(domain: Domain, settings: Settings) -> None:
+    with patch.object(landing, "land", side_effect=[0, DiedError]):
+        try:
+            run_silver(domain, settings)
+        except DiedError:
+            return
+    raise AssertionError("the run had nothing to land")
+
+
+def test_it_holds_each_transaction_that_has_a_verdict_once_by_days(world: World, worker: ProcessPoolExecutor) -> None:
+    world.produce(
+        transaction("T1"),
+        transaction("T2", amount=30_000.01, channel="Online", timestamp="2026-02-01T00:30:00+02:00"),
+        transaction("T3", timestamp="1970-01-01T00:00:00Z"),
+        b"{",
+        transaction("T1", location="Lisbon"),
+        None,
+        transaction("T4", timestamp="2026-02-01T12:00:00Z"),
+        partitions=4,
+    )
+    judge_all(world.settings)
+    report = worker.submit(run_silver, TRANSACTIONS, world.settings).result()
+    assert (report.records, report.valid, report.rejected, report.tombstones) == (7, 5, 1, 1)
+    rows = world.rows("txn_id", "location", "amount::text", "date::text", "bronze_partition", "bronze_offset")
+    assert sorted(rows) == [
+        ("T1", "Berlin", "12.5000", "2026-01-31", 0, 0),
+        ("T1", "Lisbon", "12.5000", "2026-01-31", 0, 1),
+        ("T2", "Berlin", "30000.0100", "2026-01-31", 1, 0),
+        ("T3", "Berlin", "12.5000", "1970-01-01", 2, 0),
+        ("T4", "Berlin", "12.5000", "2026-02-01", 2, 1),
+    ]
+    assert days(world) == ["1970-01-01", "2026-01-31", "2026-02-01"]
+    (domain,) = assert_balanced(world.settings, TRANSACTIONS).domains
+    assert (domain.silver, domain.gold, domain.total("valid"), domain.total("duplicates")) == (5, None, 4, 1)
+    again = worker.submit(run_silver, TRANSACTIONS, world.settings).result()
+    assert (again.records, again.silver_version) == (0, report.silver_version)
+    assert len(world.files()) == 3
+
+
+def test_it_goes_no_further_than_the_stream(world: World, worker: ProcessPoolExecutor) -> None:
+    world.produce(transaction("T1"))
+    judge_all(world.settings)
+    world.produce(transaction("T2"))
+    worker.submit(run_silver, TRANSACTIONS, world.settings).result()
+    assert ids(world) == ["T1"]
+    judge_all(world.settings)
+    worker.submit(run_silver, TRANSACTIONS, world.settings).result()
+    assert ids(world) == ["T1", "T2"]
+    assert_balanced(world.settings, TRANSACTIONS)
+
+
+def test_what_leaves_quarantine_comes_after_whether_silver_had_passed_it_or_not(
+    world: World, worker: ProcessPoolExecutor, old_contract: Domain, tmp_path: Path
+) -> None:
+    def run(how: Any = run_silver) -> SilverReport:
+        report: SilverReport = worker.submit(how, TRANSACTIONS, world.settings).result()
+        return report
+
+    world.produce(*(transaction(f"T{number}", amount=999 + number) for number in range(1, 5)))
+    judge_all(world.settings, old_contract)
+    report = run()
+    assert (report.valid, report.rejected) == (1, 3)
+    assert ids(world) == ["T1"]
+    assert len(world.quarantined()) == 3
+
+    world.produce(transaction("T5", amount=5_000), transaction("T6"))
+    judge_all(world.settings, old_contract)
+    code, redriven = redrive(world.settings, tmp_path)
+    assert (code, redriven["landed"]) == (0, {"transactions": 4})
+    # Silver need not have them yet.
+    assert_balanced(world.settings, TRANSACTIONS)
+    report = run(run_silver_record_by_record)
+    assert (report.valid, report.redriven) == (2, 4)
+    assert ids(world) == ["T1", "T2", "T3", "T4", "T5", "T6"]
+    assert run().changed == 0
+    (domain,) = assert_balanced(world.settings, TRANSACTIONS).domains
+    assert (domain.silver, domain.redriven) == (6, 4)
+
+    world.drop_table()
+    assert run().valid == 6
+    assert ids(world) == ["T1", "T2", "T3", "T4", "T5", "T6"]
+    assert_balanced(world.settings, TRANSACTIONS)
+
+
+def test_a_run_that_dies_takes_a_record_out_of_quarantine_once_or_not_at_all(
+    world: World, worker: ProcessPoolExecutor, old_contract: Domain, tmp_path: Path
+) -> None:
+    world.produce(transaction("T1", amount=2_000), transaction("T2"))
+    judge_all(world.settings, old_contract)
+    worker.submit(run_silver, TRANSACTIONS, world.settings).result()
+    redrive(world.settings, tmp_path)
+    worker.submit(fall_asleep_before_publishing, TRANSACTIONS, world.settings).result()
+    assert published(world) == 1
+    worker.submit(run_that_dies_after_publishing, TRANSACTIONS, world.settings).result()
+    assert published(world) == 2
+    assert_balanced(world.settings, TRANSACTIONS)
+    assert worker.submit(wake_up).result() is False
+    assert worker.submit(run_silver, TRANSACTIONS, world.settings).result().changed == 0
+    assert ids(world) == ["T1", "T2"]
+    assert_balanced(world.settings, TRANSACTIONS)
+
+
+def test_the_small_files_of_a_day_become_one(world: World, worker: ProcessPoolExecutor) -> None:
+    world.produce(transaction("T0", timestamp="2026-01-01 00:00:00"))
+    for number in range(1, FILES_OF_A_DAY + 1):
+        world.produce(transaction(f"T{number}"))
+        judge_all(world.settings)
+        assert len(world.files()) in (0, number)
+        worker.submit(run_silver, TRANSACTIONS, world.settings).result()
+    assert days(world) == ["2026-01-01", "2026-01-31"]
+    assert ids(world) == [f"T{number}" for number in range(FILES_OF_A_DAY + 1)]
+    versions = [version for (version,) in world.rows("silver_version")]
+    assert versions == [1, *range(1, FILES_OF_A_DAY + 1)]
+    state = silver_state(world.settings, TRANSACTIONS)
+    assert state is not None
+    assert (state.rows, state.silver_version, state.counts.valid) == (FILES_OF_A_DAY + 1, FILES_OF_A_DAY, state.rows)
+    assert_balanced(world.settings, TRANSACTIONS)
+
+
+def test_verify_names_what_silver_lacks_and_what_it_has_without_a_verdict(
+    world: World, worker: ProcessPoolExecutor, old_contract: Domain, tmp_path: Path
+) -> None:
+    world.produce(transaction("T1", amount=2_000), transaction("T2"), transaction("T3"))
+    judge_all(world.settings, old_contract)
+    worker.submit(run_silver, TRANSACTIONS, world.settings).result()
+    redrive(world.settings, tmp_path)
+    with connect(world.settings.warehouse_dsn) as conn:
+        conn.execute("UPDATE ops.quarantine SET settled_in_silver_at = now() WHERE domain = 'transactions'")
+        conn.execute("DELETE FROM genuinetransaction WHERE txn_id = 'T2'")
+    report = verify(world.settings, domains=[TRANSACTIONS], wait_seconds=0)
+    found = {(finding.check, finding.ranges) for finding in report.findings if finding.ranges}
+    assert found == {("silver_misses", ((0, 0),)), ("silver_adds", ((1, 1),)), ("nowhere", ((1, 1),))}
