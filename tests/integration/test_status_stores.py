@@ -273,9 +273,19 @@ def test_garbage_in_bronze_silences_its_folder_only(stores: Stores, settings: Se
     assert found.keys() == {
         f"bronze/{TRANSACTIONS.bronze_folder}",
         "bronze transactions",
+        "silver transactions",
         "verdicts transactions",
     }
     assert all(key in message for message in found.values())
+
+
+def test_transactions_may_wait_for_silver_longer_than_for_their_verdict(stores: Stores, settings: Settings) -> None:
+    produce_transactions(settings, map(transaction, range(3)), partition=0)
+    drain(TRANSACTIONS, settings)
+    judge_all(settings)
+    waiting = lag.silver(stores, TRANSACTIONS).lag
+    assert (waiting.records, waiting.limit_seconds) == (3, lag.SELDOM_SECONDS)
+    assert lag.SELDOM_SECONDS > 15 * 60 > lag.verdicts(stores).lag.limit_seconds
 
 
 def test_events_tell_the_same_numbers_and_never_fail_a_run(
@@ -310,7 +320,7 @@ def test_events_tell_the_same_numbers_and_never_fail_a_run(
     assert all_behind()["verdicts"]["transactions"]["records"] == 3
     assert {layer: len(domains) for layer, domains in all_behind().items()} == {
         "bronze": 4,
-        "silver": 3,
+        "silver": 4,
         "gold": 3,
         "verdicts": 1,
     }

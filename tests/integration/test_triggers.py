@@ -72,11 +72,11 @@ def connect(monkeypatch: pytest.MonkeyPatch, servers: str) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_KAFKA_DEFAULT", json.dumps(connection))
 
 
-def watching(topic: Topic, story: Callable[[Events], Coroutine[Any, Any, None]]) -> None:
+def watching(topic: Topic, story: Callable[[Events], Coroutine[Any, Any, None]], records: int = 1) -> None:
     """Run a story with the events of a trigger that watches the topic."""
 
     async def scene() -> None:
-        events = KafkaEndOffsetsTrigger(topic=topic.name, poll_seconds=POLL).run()
+        events = KafkaEndOffsetsTrigger(topic=topic.name, poll_seconds=POLL, records=records).run()
         assert isinstance(events, AsyncGenerator)
         try:
             await story(events)
@@ -104,6 +104,20 @@ async def silent_until(events: Events, cause: Callable[[], Awaitable[Any]]) -> d
 
 def does(call: Callable[[], Any]) -> Callable[[], Awaitable[Any]]:
     return lambda: asyncio.to_thread(call)
+
+
+def test_fires_when_so_many_came_to_all_partitions_together_since_it_last_did(topic: Topic) -> None:
+    topic.create()
+    topic.produce()
+
+    async def story(events: Events) -> None:
+        await next_payload(events)
+        for partition in (0, 1):
+            await asyncio.to_thread(topic.produce, partition)
+        third = await silent_until(events, does(topic.produce))
+        assert third["offsets"] == {"0": 3, "1": 1}
+
+    watching(topic, story, records=3)
 
 
 def test_fires_for_what_is_there_and_then_only_when_the_end_moves(topic: Topic) -> None:

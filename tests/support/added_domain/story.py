@@ -83,12 +83,8 @@ def lake(settings: Settings, domain: Domain) -> dict[str, Any]:
     """What a plain Parquet reader finds in the domain's folder, and the folders of days in it."""
     with TemporaryDirectory() as folder:
         world = World(settings, domain, Path(folder))
-        rows = sorted(world.rows(domain.key, "amount::text", domain.event_time))
-        days = sorted({key.split("/")[1] for key in world.files()})
-    return {
-        "rows": [(key, amount, at.isoformat()) for key, amount, at in rows if isinstance(at, datetime)],
-        "days": days,
-    }
+        rows = sorted(world.rows(domain.key, "amount::text", f"{domain.event_time}::text"))
+        return {"rows": rows, "days": sorted({key.split("/")[1] for key in world.files()})}
 
 
 def main() -> None:
