@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from include.domains import DOMAINS, REFERENCE_DOMAINS, TRANSACTIONS
+from include.domains import DOMAINS, GOLD_DOMAINS, TRANSACTIONS
 from include.fraud.lease import StaleLeaseError
 from include.postgres import connect
 from include.settings import Settings
@@ -58,11 +58,12 @@ class Runs:
     def all_layers(self) -> None:
         for domain in DOMAINS.values():
             self._run(drain, domain, self._settings)
-        for domain in REFERENCE_DOMAINS.values():
+        self._run(judge_all, self._settings)
+        for domain in DOMAINS.values():
             reports = self._run(run_silver, domain, self._settings)
             assert sum(report.records > 0 for report in reports) <= 1, "two runs took the same records in"
+        for domain in GOLD_DOMAINS.values():
             self._run(load_gold, domain, self._settings)
-        self._run(judge_all, self._settings)
 
     def _run(self, work: Callable[..., Any], *arguments: Any) -> list[Any]:
         futures = [worker.submit(work, *arguments) for worker in self._workers]
@@ -79,7 +80,7 @@ def contents(worlds: dict[str, World], without: tuple[str, ...] = ()) -> dict[st
     settings = worlds[TRANSACTIONS.name].settings
     with connect(settings.warehouse_dsn) as conn:
         found: dict[str, Any] = {table: checksum(conn, table, without) for table in {*GOLD_TABLES, *TRANSACTION_TABLES}}
-    return found | {f"silver {name}": worlds[name].rows() for name in REFERENCE_DOMAINS}
+    return found | {f"silver {name}": worlds[name].rows() for name in DOMAINS}
 
 
 def test_runs_twice_at_once_and_runs_repeated_make_the_tables_of_runs_made_once(
@@ -105,12 +106,12 @@ def test_runs_twice_at_once_and_runs_repeated_make_the_tables_of_runs_made_once(
 
     before = contents(worlds, WHEN_WRITTEN)
     with connect(settings.warehouse_dsn) as conn:
-        for domain in REFERENCE_DOMAINS.values():
+        for domain in GOLD_DOMAINS.values():
             conn.execute(f"TRUNCATE {domain.table}")
         conn.execute("DELETE FROM ops.gold_watermark")
         conn.execute("DELETE FROM ops.quarantine WHERE domain <> 'transactions'")
-    for name in REFERENCE_DOMAINS:
-        worlds[name].drop_table()
+    for world in worlds.values():
+        world.drop_table()
     once.all_layers()
     assert contents(worlds, WHEN_WRITTEN) == before, "made by one run from all of bronze, the tables are others"
     assert_balanced(settings)

@@ -19,16 +19,18 @@ from include.settings import Settings
 from include.spark.silver_run import SilverReport
 from include.spark.silver_table import FILES_OF_A_DAY
 from include.verify import verify
-from tests.books import assert_balanced, begin_anew, judge_all
-from tests.quarantine import (
-    allow_amounts_up_to_1000,
+from tests.support.books import assert_balanced, begin_anew, judge_all
+from tests.support.domains import allow_amounts_up_to_1000, stricter
+from tests.support.quarantine import redrive
+from tests.support.records import payment
+from tests.support.silver import (
     fall_asleep_before_publishing,
-    redrive,
+    run_silver,
     run_silver_record_by_record,
-    stricter,
     wake_up,
+    worker_process,
 )
-from tests.silver import World, run_silver, worker_process
+from tests.support.world import World
 
 pytestmark = pytest.mark.integration
 
@@ -53,19 +55,6 @@ def world(settings: Settings, tmp_path: Path) -> World:
 def old_contract(tmp_path: Path) -> Domain:
     """Transactions of more than 1000 were refused by it; today's contract takes them."""
     return stricter(TRANSACTIONS, tmp_path, allow_amounts_up_to_1000)
-
-
-def transaction(txn_id: str, **changes: Any) -> dict[str, Any]:
-    record = {
-        "txn_id": txn_id,
-        "user_id": "U0001",
-        "amount": 12.5,
-        "merchant_id": "M0001",
-        "channel": "POS",
-        "location": "Berlin",
-        "timestamp": "2026-01-31 13:45:00",
-    }
-    return record | changes
 
 
 def ids(world: World) -> list[str]:
@@ -95,13 +84,13 @@ def run_that_dies_after_publishing(domain: Domain, settings: Settings) -> None:
 
 def test_it_holds_each_transaction_that_has_a_verdict_once_by_days(world: World, worker: ProcessPoolExecutor) -> None:
     world.produce(
-        transaction("T1"),
-        transaction("T2", amount=30_000.01, channel="Online", timestamp="2026-02-01T00:30:00+02:00"),
-        transaction("T3", timestamp="1970-01-01T00:00:00Z"),
+        payment("T1"),
+        payment("T2", amount=30_000.01, channel="Online", timestamp="2026-02-01T00:30:00+02:00"),
+        payment("T3", timestamp="1970-01-01T00:00:00Z"),
         b"{",
-        transaction("T1", location="Lisbon"),
+        payment("T1", location="Lisbon"),
         None,
-        transaction("T4", timestamp="2026-02-01T12:00:00Z"),
+        payment("T4", timestamp="2026-02-01T12:00:00Z"),
         partitions=4,
     )
     judge_all(world.settings)
@@ -109,11 +98,11 @@ def test_it_holds_each_transaction_that_has_a_verdict_once_by_days(world: World,
     assert (report.records, report.valid, report.rejected, report.tombstones) == (7, 5, 1, 1)
     rows = world.rows("txn_id", "location", "amount::text", "date::text", "bronze_partition", "bronze_offset")
     assert sorted(rows) == [
-        ("T1", "Berlin", "12.5000", "2026-01-31", 0, 0),
-        ("T1", "Lisbon", "12.5000", "2026-01-31", 0, 1),
+        ("T1", "Berlin", "1.0000", "2026-01-31", 0, 0),
+        ("T1", "Lisbon", "1.0000", "2026-01-31", 0, 1),
         ("T2", "Berlin", "30000.0100", "2026-01-31", 1, 0),
-        ("T3", "Berlin", "12.5000", "1970-01-01", 2, 0),
-        ("T4", "Berlin", "12.5000", "2026-02-01", 2, 1),
+        ("T3", "Berlin", "1.0000", "1970-01-01", 2, 0),
+        ("T4", "Berlin", "1.0000", "2026-02-01", 2, 1),
     ]
     assert days(world) == ["1970-01-01", "2026-01-31", "2026-02-01"]
     (domain,) = assert_balanced(world.settings, TRANSACTIONS).domains
@@ -124,9 +113,9 @@ def test_it_holds_each_transaction_that_has_a_verdict_once_by_days(world: World,
 
 
 def test_it_goes_no_further_than_the_stream(world: World, worker: ProcessPoolExecutor) -> None:
-    world.produce(transaction("T1"))
+    world.produce(payment("T1"))
     judge_all(world.settings)
-    world.produce(transaction("T2"))
+    world.produce(payment("T2"))
     worker.submit(run_silver, TRANSACTIONS, world.settings).result()
     assert ids(world) == ["T1"]
     judge_all(world.settings)
@@ -142,14 +131,14 @@ def test_what_leaves_quarantine_comes_after_whether_silver_had_passed_it_or_not(
         report: SilverReport = worker.submit(how, TRANSACTIONS, world.settings).result()
         return report
 
-    world.produce(*(transaction(f"T{number}", amount=999 + number) for number in range(1, 5)))
+    world.produce(*(payment(f"T{number}", amount=999 + number) for number in range(1, 5)))
     judge_all(world.settings, old_contract)
     report = run()
     assert (report.valid, report.rejected) == (1, 3)
     assert ids(world) == ["T1"]
     assert len(world.quarantined()) == 3
 
-    world.produce(transaction("T5", amount=5_000), transaction("T6"))
+    world.produce(payment("T5", amount=5_000), payment("T6"))
     judge_all(world.settings, old_contract)
     code, redriven = redrive(world.settings, tmp_path)
     assert (code, redriven["landed"]) == (0, {"transactions": 4})
@@ -171,7 +160,7 @@ def test_what_leaves_quarantine_comes_after_whether_silver_had_passed_it_or_not(
 def test_a_run_that_dies_takes_a_record_out_of_quarantine_once_or_not_at_all(
     world: World, worker: ProcessPoolExecutor, old_contract: Domain, tmp_path: Path
 ) -> None:
-    world.produce(transaction("T1", amount=2_000), transaction("T2"))
+    world.produce(payment("T1", amount=2_000), payment("T2"))
     judge_all(world.settings, old_contract)
     worker.submit(run_silver, TRANSACTIONS, world.settings).result()
     redrive(world.settings, tmp_path)
@@ -187,9 +176,9 @@ def test_a_run_that_dies_takes_a_record_out_of_quarantine_once_or_not_at_all(
 
 
 def test_the_small_files_of_a_day_become_one(world: World, worker: ProcessPoolExecutor) -> None:
-    world.produce(transaction("T0", timestamp="2026-01-01 00:00:00"))
+    world.produce(payment("T0", timestamp="2026-01-01 00:00:00"))
     for number in range(1, FILES_OF_A_DAY + 1):
-        world.produce(transaction(f"T{number}"))
+        world.produce(payment(f"T{number}"))
         judge_all(world.settings)
         assert len(world.files()) in (0, number)
         worker.submit(run_silver, TRANSACTIONS, world.settings).result()
@@ -206,7 +195,7 @@ def test_the_small_files_of_a_day_become_one(world: World, worker: ProcessPoolEx
 def test_verify_names_what_silver_lacks_and_what_it_has_without_a_verdict(
     world: World, worker: ProcessPoolExecutor, old_contract: Domain, tmp_path: Path
 ) -> None:
-    world.produce(transaction("T1", amount=2_000), transaction("T2"), transaction("T3"))
+    world.produce(payment("T1", amount=2_000), payment("T2"), payment("T3"))
     judge_all(world.settings, old_contract)
     worker.submit(run_silver, TRANSACTIONS, world.settings).result()
     redrive(world.settings, tmp_path)

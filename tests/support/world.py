@@ -111,7 +111,8 @@ class World:
         with duckdb.connect() as database:
             database.execute("SET TimeZone = 'UTC'")
             source = f"read_parquet('{copy}/*.parquet', union_by_name = true)"
-            query = f"SELECT {chosen} FROM {source} ORDER BY {self.domain.key}"  # noqa: S608
+            order = f"{self.domain.key}, bronze_topic_id, bronze_partition, bronze_offset"
+            query = f"SELECT {chosen} FROM {source} ORDER BY {order}"  # noqa: S608
             return database.execute(query).fetchall()
 
     def quarantined(self) -> list[tuple[int, bytes, list[str]]]:

@@ -54,7 +54,7 @@ def every_million(domain: Domain) -> Asset:
 
     An asset of its own: what tells of the topic itself would wake the streams that read it, and they never sleep.
     """
-    trigger = KafkaEndOffsetsTrigger(topic=domain.topic, records=MANY)
+    trigger = KafkaEndOffsetsTrigger(topic=domain.topic, records=MANY, poll_seconds=15.0)
     return Asset(
         name=f"{domain.topic}/every-million",
         uri=f"kafka://kafka/{domain.topic}/every-million",

@@ -2,7 +2,7 @@
 
 It only looks. It consumes and commits nothing, so it can neither lose a message nor hide one from another consumer:
 what there is to ingest is found out by the task that it wakes. It remembers nothing beyond its process: a trigger that
-starts (again) fires for any topic that holds something, so an event that was fired but not stored is fired again.
+starts (again) fires for any topic that holds enough, so an event that was fired but not stored is fired again.
 """
 
 from __future__ import annotations
@@ -34,11 +34,6 @@ class TopicEnd:
     topic_id: str
     offsets: dict[int, int]
 
-    @property
-    def holds_something(self) -> bool:
-        """Whether anything was ever produced to it."""
-        return any(self.offsets.values())
-
 
 def moved(before: TopicEnd | None, now: TopicEnd, records: int) -> bool:
     """Whether ``now`` is news to one who wants to know of ``records`` more than ``before`` (None: nothing seen yet).
@@ -46,8 +41,10 @@ def moved(before: TopicEnd | None, now: TopicEnd, records: int) -> bool:
     A topic that was made anew is news even while it is empty: before it went, its records may have been brought to
     bronze without anyone being told.
     """
-    if before is None or before.topic_id != now.topic_id:
-        return before is not None or now.holds_something
+    if before is None:
+        return sum(now.offsets.values()) >= records
+    if before.topic_id != now.topic_id:
+        return True
     steps = (abs(end - before.offsets.get(partition, 0)) for partition, end in now.offsets.items())
     return sum(steps) >= records
 

@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 import pytest
 
-from include.domains import REFERENCE_DOMAINS
+from include.domains import DOMAINS
 from tests.support.story import FLOW_SECONDS, Story
 from tests.support.story_records import (
     ACCOUNT_ROWS,
@@ -90,7 +90,7 @@ def silver_table(story: Story, name: str) -> Any:
         secret_key=story.settings.s3_secret_access_key,
         region=story.settings.s3_region,
     )
-    return ds.dataset(f"silver/{REFERENCE_DOMAINS[name].silver_folder}", filesystem=s3, format="parquet").to_table()
+    return ds.dataset(f"silver/{DOMAINS[name].silver_folder}", filesystem=s3, format="parquet").to_table()
 
 
 def test_silver_folders_read_as_plain_parquet_show_the_current_rows(story: Story) -> None:
@@ -102,3 +102,12 @@ def test_silver_folders_read_as_plain_parquet_show_the_current_rows(story: Story
     assert sorted(connection.execute(USERS_SQL).fetchall(), key=str) == sorted(USER_ROWS, key=str)
     assert sorted(connection.execute(MERCHANTS_SQL).fetchall()) == sorted(MERCHANT_ROWS)
     assert sorted(connection.execute(ACCOUNTS_SQL).fetchall()) == sorted(ACCOUNT_ROWS)
+
+
+def test_the_history_of_transactions_is_in_the_lake_when_its_dag_has_run(story: Story) -> None:
+    assert story.airflow.run("silver_transactions") == "success"
+    held = silver_table(story, "transactions").select(["txn_id", "amount"]).to_pylist()
+    verdicts = "SELECT txn_id, amount FROM fraudtransaction UNION SELECT txn_id, amount FROM genuinetransaction"
+    assert {(row["txn_id"], row["amount"]) for row in held} == story.rows(verdicts)
+    told = story.airflow.asset_events("silver/processed-transactions")[-1]["extra"]
+    assert (told["rows"], told["valid"]) == (len(held), len(held))

@@ -44,7 +44,7 @@ def test_the_books_balance_and_an_asset_says_so(story: Story) -> None:
     assert told["quarantine"]["accounts"] == {"unknown_currency": 1, "wrong_type": 1}
     assert {layer: set(domains) for layer, domains in told["behind"].items()} == {
         "bronze": set(DOMAINS),
-        "silver": set(REFERENCE_DOMAINS),
+        "silver": set(DOMAINS),
         "gold": set(REFERENCE_DOMAINS),
         "verdicts": {"transactions"},
     }
