@@ -280,7 +280,7 @@ def test_garbage_in_bronze_silences_its_folder_only(stores: Stores, settings: Se
 
 
 def test_transactions_may_wait_for_silver_longer_than_for_their_verdict(stores: Stores, settings: Settings) -> None:
-    produce_transactions(settings, map(transaction, range(3)), partition=0)
+    produce(settings, TRANSACTIONS.topic, map(transaction, range(3)), [0])
     drain(TRANSACTIONS, settings)
     judge_all(settings)
     waiting = lag.silver(stores, TRANSACTIONS).lag

@@ -47,6 +47,7 @@ def branch(number: int, **changes: Any) -> bytes:
 
 
 def dispute(number: int, **changes: Any) -> bytes:
+    """A record of the disputes' topic."""
     record = {
         "dispute_id": f"D{number}",
         "txn_id": f"T{number}",
