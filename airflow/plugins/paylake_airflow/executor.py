@@ -1,9 +1,7 @@
 """An executor for one machine that can be killed, and whose tasks can be killed, at any moment.
 
 Airflow's ``LocalExecutor`` runs tasks as this one does, but it is made for tasks that end and a scheduler that is not
-killed. Seen with streams: a scheduler that crashed waited for ever for tasks without end. The tasks of a killed one
-lost their output and died one by one, which its successor noticed after five minutes. A killed worker was noticed after
-a minute; one that was killed while idle held the lock of the queue that all share, so that no task started any more.
+killed: docs/endless-streams.md tells what was seen with streams.
 """
 
 from __future__ import annotations
