@@ -95,7 +95,7 @@ def check_replay(entry: Entry, batch_id: int, records: pa.Table) -> None:
     Raises:
         CheckpointError: a batch of this number was committed, but with other records.
     """
-    for (topic_id, partition), (_, last) in spans(records).items():
+    for topic_id, partition, _, last in spans(records):
         if last >= entry.positions.get(topic_id, {}).get(partition, 0):
             raise CheckpointError(
                 f"batch {batch_id} was committed already, but the checkpoint now puts offset {last} of"
@@ -110,7 +110,7 @@ def advance(known: Positions, records: pa.Table, has_records: HasRecords) -> Pos
         CheckpointError: bronze has records between the known position of a partition and the batch's first record.
     """
     ends = {topic_id: dict(partitions) for topic_id, partitions in known.items()}
-    for (topic_id, partition), (first, last) in spans(records).items():
+    for topic_id, partition, first, last in spans(records):
         start = known.get(topic_id, {}).get(partition, 0)
         # Kafka's offsets have gaps, so a jump alone proves nothing.
         if first > start and has_records(topic_id, partition, start, first):

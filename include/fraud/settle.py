@@ -23,12 +23,13 @@ from include.domains import TRANSACTIONS
 from include.fraud.judged import judge
 from include.fraud.rules import Rules
 from include.fraud.staged import staged_columns, written
+from include.lake.coordinates import Coordinates
 from include.quality import Rejected
 from include.quality.columns import REJECTED, TOMBSTONE, VALID, bronze_records, outcome_batch, spans, with_outcome
 from include.quality.isolate import halves_of, isolate, unprocessable
 from include.sql import load_sql
 from include.warehouse import quarantine
-from include.warehouse.quarantine import Coordinates, QuarantineRow, Span
+from include.warehouse.quarantine import QuarantineRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,7 @@ def settle(conn: psycopg.Connection, outcomes: pa.Table, rules: Rules) -> Settle
     waits in quarantine and keeps its contract now: then it lands, and is marked as done there. Merchants are judged by
     the risk that MERCHANTS states in this very transaction.
     """
-    read = spans(outcomes)
-    waiting = quarantine.lock_waiting(conn, (Span(*partition, *ends) for partition, ends in read.items()))
-    return settle_locked(conn, outcomes, rules, waiting)
+    return settle_locked(conn, outcomes, rules, quarantine.lock_waiting(conn, spans(outcomes)))
 
 
 def settle_locked(
@@ -201,8 +200,8 @@ def _apart_from_renamed(conn: psycopg.Connection, valid: pa.Table) -> tuple[pa.T
     A contract that was mended may read another id than the one that has the record's claim, and the new id must not
     get a second one. What is new, as nearly always, costs one question.
     """
-    read = (Span(*partition, *ends) for partition, ends in spans(valid).items())
-    if conn.execute(load_sql("fraud/any_settled"), quarantine.spans_as_arrays(read)).fetchone() == (False,):
+    read = quarantine.spans_as_arrays(spans(valid))
+    if conn.execute(load_sql("fraud/any_settled"), read).fetchone() == (False,):
         return valid, Counter()
     records = _coordinates(valid)
     places = _places(conn, records)

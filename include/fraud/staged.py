@@ -13,6 +13,7 @@ from pyarrow import csv
 from include.domains import TRANSACTIONS
 from include.fraud.judged import FIRED
 from include.fraud.rules import RULE_NAMES, Rules
+from include.lake.coordinates import Coordinates
 
 
 def staged_columns(valid: pa.Table, rules: Rules, risks: Mapping[str, str]) -> pa.Table:
@@ -35,7 +36,7 @@ def staged_columns(valid: pa.Table, rules: Rules, risks: Mapping[str, str]) -> p
         "rules_version": pa.repeat(pa.scalar(rules.version), valid.num_rows),
         "reasons": pa.array(reasons, pa.string()),
         "evidence": pa.array(evidence, pa.string()),
-        **{name: valid[name] for name in ("topic_id", "partition", "offset")},
+        **{name: valid[name] for name in Coordinates._fields},
     }
     return pa.table(columns)
 

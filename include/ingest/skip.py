@@ -14,6 +14,7 @@ from include.ingest.source import admin_client
 from include.kafka.topics import end_offsets, start_offsets, topic_id
 from include.kafka.unreadable import Probe, Unreadable
 from include.lake.bronze_log import BronzeLog
+from include.lake.coordinates import Coordinates
 from include.lake.incoming import IncomingRecords
 from include.lake.objects import encode, object_key
 from include.lake.unreadable import note
@@ -22,23 +23,23 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-def skip(kafka_config: Mapping[str, Any], s3: S3Client, live_id: str, partition: int, offset: int) -> Unreadable:
-    """Bring bronze over what cannot be read at ``offset`` of a partition of the topic that has the id ``live_id``.
+def skip(kafka_config: Mapping[str, Any], s3: S3Client, record: Coordinates) -> Unreadable:
+    """Bring bronze over what cannot be read at ``record``, whose topic is there now.
 
     Writes one object, as an ingestion would: it covers the batch that cannot be read and holds one record, the note.
     The next ingestion goes on behind it; one that follows the topic, within ``Limits.retry_seconds``. Returns what was
     stepped over; its ``last`` is known.
 
     Raises:
-        SkipRefusedError: ``offset`` can be read, is not the next to be ingested, is in no topic of Paylake, or nobody
+        SkipRefusedError: ``record`` can be read, is not the next to be ingested, is in no topic of Paylake, or nobody
             can tell where it would be read on. Nothing was written.
         confluent_kafka.KafkaException, TimeoutError: Kafka does not answer, or refuses.
         botocore.exceptions.BotoCoreError, ClientError: S3 does not answer.
         CorruptObjectError: bronze cannot be read.
     """
     admin = admin_client(kafka_config)
+    live_id, partition, offset = record
     domain = _domain(admin, live_id)
-    place = f"{live_id}/{partition}/{offset}"
     ends, starts = end_offsets(admin, domain.topic), start_offsets(admin, domain.topic)
     if partition not in ends:
         raise SkipRefusedError(f"topic {domain.topic} has no partition {partition}")
@@ -47,14 +48,14 @@ def skip(kafka_config: Mapping[str, Any], s3: S3Client, live_id: str, partition:
     # What retention left is where the first ingestion of a partition begins.
     following = position or starts[partition]
     if offset < following:
-        raise SkipRefusedError(f"{place} is behind us: bronze goes on from offset {following}")
+        raise SkipRefusedError(f"{record} is behind us: bronze goes on from offset {following}")
     if offset >= ends[partition]:
-        raise SkipRefusedError(f"there is nothing at {place} yet: the partition ends at {ends[partition]}")
+        raise SkipRefusedError(f"there is nothing at {record} yet: the partition ends at {ends[partition]}")
     if offset > following:
-        raise SkipRefusedError(f"{place} is not the next to be ingested: that is offset {following}")
+        raise SkipRefusedError(f"{record} is not the next to be ingested: that is offset {following}")
     found = Probe(kafka_config, domain.topic, partition).unreadable_at(offset, ends[partition])
     if found is None:
-        raise SkipRefusedError(f"{place} can be read, so the next ingestion will read it")
+        raise SkipRefusedError(f"{record} can be read, so the next ingestion will read it")
     if found.last is None:
         raise SkipRefusedError(
             f"{found}. Nobody can tell where the partition can be read again: mend the broker, or reset the topic (the "
@@ -62,15 +63,15 @@ def skip(kafka_config: Mapping[str, Any], s3: S3Client, live_id: str, partition:
         )
     if topic_id(admin, domain.topic) != live_id:
         raise SkipRefusedError(f"topic {domain.topic} was made anew meanwhile")
-    record = note(found, found.last)
+    stand_in = note(found, found.last)
     (encoded,) = encode(
-        IncomingRecords.of([record]),
+        IncomingRecords.of([stand_in]),
         topic=domain.topic,
         key_fields=domain.key_fields,
         partition=partition,
         start=position,
         end=found.last + 1,
-        now_ms=record.timestamp_ms,
+        now_ms=stand_in.timestamp_ms,
     )
     if not put_once(s3, object_key(domain.bronze_folder, live_id, partition, position), encoded):
         end = bronze.index(live_id, partition, position).end

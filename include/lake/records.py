@@ -16,6 +16,8 @@ from typing import Literal, NoReturn, TypeAlias
 
 from pydantic_core import from_json
 
+from include.lake.coordinates import Coordinates
+
 ENVELOPE_KEY = "_paylake_envelope"
 _ENVELOPE_START = f'{{"{ENVELOPE_KEY}"'.encode()
 
@@ -57,6 +59,11 @@ class BronzeRecord:
     timestamp_ms: int
     taken_ms: int
     value: bytes | None
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """Which record it is."""
+        return Coordinates(self.topic_id, self.partition, self.offset)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from include.contracts import Field
 from include.domains import Domain
+from include.lake.coordinates import Span
 from include.lake.records import BronzeRecord
 from include.quality.classify import Outcome, Rejected, Tombstone, Valid, classify
 from include.quality.plain import plain_reader
@@ -85,11 +86,11 @@ def bronze_records(batch: pa.RecordBatch | pa.Table) -> Iterator[BronzeRecord]:
         yield BronzeRecord(*row)
 
 
-def spans(records: pa.Table) -> dict[tuple[str, int], tuple[int, int]]:
-    """First and last offset of the records by topic id and partition."""
+def spans(records: pa.Table) -> list[Span]:
+    """The span from the first to the last of the records, of each partition that has any."""
     grouped = records.group_by(["topic_id", "partition"]).aggregate([("offset", "min"), ("offset", "max")])
     columns = (grouped[name].to_pylist() for name in ("topic_id", "partition", "offset_min", "offset_max"))
-    return {(topic_id, partition): (first, last) for topic_id, partition, first, last in zip(*columns, strict=True)}
+    return list(map(Span, *columns))
 
 
 def with_outcome(outcomes: pa.Table, outcome: str) -> pa.Table:

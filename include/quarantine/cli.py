@@ -23,6 +23,7 @@ from include.ingest.errors import SkipRefusedError
 from include.ingest.skip import skip as step_over
 from include.kafka.topics import TopicTimeoutError
 from include.lake.bronze_log import BronzeLog
+from include.lake.coordinates import Coordinates
 from include.lake.objects import CorruptObjectError
 from include.lake.records import Original
 from include.lake.s3 import s3_client
@@ -55,7 +56,7 @@ from include.quarantine.render import (
 from include.quarantine.wake import wake
 from include.settings import MissingSettingError, Settings
 from include.warehouse import alarms, quarantine
-from include.warehouse.quarantine import Coordinates, Kept, Selection
+from include.warehouse.quarantine import Kept, Selection
 from include.warehouse.schema import SchemaError, apply_schema
 
 USAGE = 2
@@ -117,11 +118,11 @@ def show(
     """
     if raw and as_json:
         raise typer.BadParameter("--raw and --json exclude one another")
-    place = coordinates_of(coordinates)
+    record = coordinates_of(coordinates)
     with _connection() as conn:
-        found = quarantine.find(conn, place)
+        found = quarantine.find(conn, record)
     if found is None:
-        _fail(f"{place} is not in quarantine and never was", code=USAGE)
+        _fail(f"{record} is not in quarantine and never was", code=USAGE)
     kept, value = found
     if raw:
         sys.stdout.buffer.write(value or b"")
@@ -237,12 +238,12 @@ def skip(
     Only where a partition is stuck: what can be read is never skipped. The records of the batch are not in bronze
     then; the note says which offsets they had. **Exit code**: 0 when it was stepped over, 2 when it was refused.
     """
-    place = coordinates_of(coordinates)
+    record = coordinates_of(coordinates)
     try:
         settings = Settings.from_environment()
         # The client's own remarks would stand between the lines; what goes wrong is raised.
         kafka = {"log_level": 4, **settings.kafka_config}
-        found = step_over(kafka, s3_client(settings), place.topic_id, place.partition, place.offset)
+        found = step_over(kafka, s3_client(settings), record)
     except SkipRefusedError as error:
         _fail(str(error), error, code=USAGE)
     except KafkaException as error:

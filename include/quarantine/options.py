@@ -9,8 +9,9 @@ import psycopg
 import typer
 
 from include.domains import DOMAINS
+from include.lake.coordinates import Coordinates, InvalidCoordinatesError
 from include.warehouse import quarantine
-from include.warehouse.quarantine import Coordinates, InvalidCoordinatesError, Selection
+from include.warehouse.quarantine import Selection
 
 # A topic's id may begin with a hyphen. A mistyped option is then taken for coordinates, and refused as such.
 ANY_TOPIC_ID = {"ignore_unknown_options": True}

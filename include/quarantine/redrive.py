@@ -22,13 +22,14 @@ from include.domains import DOMAINS, TRANSACTIONS
 from include.fraud.judged import judge
 from include.fraud.rules import Rules
 from include.fraud.settle import open_staging, settle_apart
+from include.lake.coordinates import Coordinates
 from include.lake.records import BronzeRecord
 from include.quality import Outcome, Rejected, Tombstone, Valid, classify
 from include.quality.columns import outcome_batch
 from include.quarantine import landing
 from include.sql import load_sql
 from include.warehouse import quarantine
-from include.warehouse.quarantine import Chosen, Coordinates, ReasonCount, Selection
+from include.warehouse.quarantine import Chosen, ReasonCount, Selection
 
 CHUNK = 200
 """Records that are locked, classified and settled in one database transaction; all of them are in memory then."""
@@ -129,8 +130,8 @@ class Redrive:
                 elif domain == TRANSACTIONS.name:
                     frauds = self._settle(found, valid)
                 else:
-                    places = (Coordinates.of(record) for record, _ in valid)
-                    self._conn.execute(load_sql("quarantine/request_redrive"), quarantine.as_arrays(places))
+                    keep = (record.coordinates for record, _ in valid)
+                    self._conn.execute(load_sql("quarantine/request_redrive"), quarantine.as_arrays(keep))
             self._show(frauds)
         self._follow(found)
         return found
@@ -164,22 +165,22 @@ class Redrive:
                 chunk.append(one.coordinates)
             yield name, chunk
 
-    def _waiting_of(self, found: Redriven, places: Sequence[Coordinates]) -> list[Chosen]:
+    def _waiting_of(self, found: Redriven, records: Sequence[Coordinates]) -> list[Chosen]:
         waiting = []
-        for place in dict.fromkeys(places):
-            known = quarantine.find(self._conn, place)
+        for record in dict.fromkeys(records):
+            known = quarantine.find(self._conn, record)
             if known is None:
-                raise UnknownRecordError(f"{place} is not in quarantine and never was")
+                raise UnknownRecordError(f"{record} is not in quarantine and never was")
             if known[0].redriven_at is None:
-                waiting.append(Chosen(known[0].domain, place, known[0].size or 0))
+                waiting.append(Chosen(known[0].domain, record, known[0].size or 0))
             else:
                 found.already_done += 1
         return sorted(waiting)
 
-    def _sorted_out(self, found: Redriven, name: str, places: Sequence[Coordinates]) -> list[_Judged]:
+    def _sorted_out(self, found: Redriven, name: str, chosen: Sequence[Coordinates]) -> list[_Judged]:
         """Classify those of the records that still wait, count them, and return the valid ones in the given order."""
-        order = {place: number for number, place in enumerate(places)}
-        records = sorted(quarantine.take_waiting(self._conn, places), key=lambda record: order[Coordinates.of(record)])
+        order = {record: number for number, record in enumerate(chosen)}
+        records = sorted(quarantine.take_waiting(self._conn, chosen), key=lambda record: order[record.coordinates])
         found.chosen += len(records)
         domain = DOMAINS.get(name)
         if domain is None:
@@ -199,7 +200,7 @@ class Redrive:
         return valid
 
     def _settle(self, found: Redriven, valid: Sequence[_Judged]) -> list[dict[str, Any]]:
-        waiting = {Coordinates.of(record) for record, _ in valid}
+        waiting = {record.coordinates for record, _ in valid}
         outcomes = pa.Table.from_batches([judge(outcome_batch(TRANSACTIONS, valid), self._rules)])
         settled = settle_apart(self._conn, outcomes, self._rules, waiting)
         found.refused[TRANSACTIONS.name] += settled.counts.quarantined

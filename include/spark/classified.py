@@ -13,17 +13,17 @@ from pyspark.sql.types import BinaryType, LongType, StringType, StructField, Str
 from include.domains import Domain
 from include.quality.columns import OUTCOME, REJECTED, classify_batch
 from include.spark.bronze_source import OffsetRange, map_ranges
-from include.spark.silver_schema import COORDINATES, contract_columns
+from include.spark.silver_schema import ORIGIN, contract_columns
 
 
 def classified_schema(domain: Domain) -> StructType:
-    """Outcome and coordinates of each record; the contract's columns of a valid one; why and what of a rejected one."""
+    """Outcome and origin of each record; the contract's columns of a valid one; why and what of a rejected one."""
     rejected = [
         StructField("reasons", StringType()),
         StructField("kafka_timestamp_ms", LongType()),
         StructField("raw", BinaryType()),
     ]
-    return StructType([StructField(OUTCOME, StringType()), *COORDINATES, *rejected, *contract_columns(domain)])
+    return StructType([StructField(OUTCOME, StringType()), *ORIGIN, *rejected, *contract_columns(domain)])
 
 
 def classified_ranges(

@@ -18,7 +18,6 @@ from include.settings import Settings
 from include.spark.bronze_source import OffsetRange, ends_of, halved, offset_ranges
 from include.spark.classified import classified_ranges
 from include.spark.silver_job import Done, SilverJob
-from include.warehouse.quarantine import Coordinates
 
 SNAPSHOT_BYTES = 32 * 1024 * 1024
 """So many bytes of bronze's objects one snapshot takes in: the driver holds what became of them whole."""
@@ -71,7 +70,7 @@ class Intake:
                 raise
         # What was asked of quarantine may be what cannot be processed; it stays there.
         asked = landing.requested(self._lock, self._domain, position)
-        landing.refuse(self._lock, self._domain, map(Coordinates.of, asked))
+        landing.refuse(self._lock, self._domain, (one.coordinates for one in asked))
         ranges: Sequence[OffsetRange] = offset_ranges(position, stop)
         if not ranges:
             return [self._snapshot(stop)]

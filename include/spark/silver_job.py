@@ -19,6 +19,7 @@ from pyspark.sql.types import StructType
 from include.domains import Domain, Kind
 from include.lake.bronze_log import BronzeLog
 from include.lake.catalog import SilverState, silver_state
+from include.lake.coordinates import Coordinates, Span
 from include.lake.positions import Positions
 from include.lake.records import BronzeRecord
 from include.lake.silver_files import remove_stray_files
@@ -34,7 +35,7 @@ from include.spark.classified import as_classified, classified, classified_range
 from include.spark.silver_schema import COORDINATES, VERSION_COLUMN, table_schema
 from include.spark.silver_table import Book, SilverTable
 from include.warehouse import alarms
-from include.warehouse.quarantine import Coordinates, QuarantineRow, Span, lock_waiting, store
+from include.warehouse.quarantine import QuarantineRow, lock_waiting, store
 
 log = logging.getLogger("paylake.silver")
 
@@ -125,7 +126,7 @@ class SilverJob:
         # Those that wait are left out, where the stream decides; or they may leave quarantine in this run.
         left_out, leaving = self._in_quarantine(unread)
         again = landing.requested(self._lock, self._domain, start)
-        returning = set(map(Coordinates.of, again))
+        returning = {one.coordinates for one in again}
 
         with ThreadPoolExecutor(1) as pool:
             # The first steps at the table and the start of Spark's workers take a second each.
@@ -142,7 +143,7 @@ class SilverJob:
         if again:
             valid = pa.concat_tables([valid, with_outcome(self._again(again, generations), VALID)])
         leaving |= returning
-        landed = leaving.intersection(_places(valid)) if leaving else leaving
+        landed = leaving.intersection(_coordinates(valid)) if leaving else leaving
         returned = len(landed & returning)
 
         version = state.silver_version + (1 if tally.records or returned else 0)
@@ -278,9 +279,9 @@ def _lies_within(place: OffsetRange, part: OffsetRange) -> bool:
     return same and part.start <= place.start < part.end
 
 
-def _places(records: pa.Table) -> list[Coordinates]:
+def _coordinates(records: pa.Table) -> list[Coordinates]:
     """Which records they are."""
-    columns = (records[column.name].to_pylist() for column in COORDINATES[:3])
+    columns = (records[column.name].to_pylist() for column in COORDINATES)
     return list(map(Coordinates, *columns))
 
 
@@ -299,7 +300,7 @@ def _without(records: pa.Table, left_out: Set[Coordinates]) -> pa.Table:
     """The records but those."""
     if not left_out:
         return records
-    return records.filter(pa.array([place not in left_out for place in _places(records)], pa.bool_()))
+    return records.filter(pa.array([one not in left_out for one in _coordinates(records)], pa.bool_()))
 
 
 def _tally(records: pa.Table, valid: int) -> Tally:

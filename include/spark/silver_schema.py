@@ -12,6 +12,9 @@ COORDINATES = (
     StructField("bronze_topic_id", StringType()),
     StructField("bronze_partition", IntegerType()),
     StructField("bronze_offset", LongType()),
+)
+ORIGIN = (
+    *COORDINATES,
     StructField("bronze_generation", IntegerType()),
     StructField("bronze_taken_ms", LongType()),
 )
@@ -33,4 +36,4 @@ def contract_columns(domain: Domain) -> list[StructField]:
 
 def table_schema(domain: Domain) -> StructType:
     """All columns of the domain's silver table."""
-    return StructType([*contract_columns(domain), *COORDINATES, StructField(VERSION_COLUMN, LongType())])
+    return StructType([*contract_columns(domain), *ORIGIN, StructField(VERSION_COLUMN, LongType())])

@@ -20,7 +20,6 @@ from include.fraud.settle import Counts, open_staging, settle_locked
 from include.postgres import connect
 from include.settings import Settings
 from include.warehouse import quarantine
-from include.warehouse.quarantine import Coordinates
 from tests.support.domains import allow_amounts_up_to_1000, stricter
 from tests.support.fraud_sink import judge
 from tests.support.judging import judged
@@ -234,8 +233,8 @@ def test_a_redrive_and_a_stream_that_reads_again_do_not_give_one_record_two_plac
     with ThreadPoolExecutor() as pool:
         with connect(own.warehouse_dsn) as lands, lands.transaction():
             open_staging(lands)
-            assert quarantine.take_waiting(lands, [Coordinates.of(again)]) == [again]
-            settle_locked(lands, judged([again]), load_rules(RULES_FILE), [Coordinates.of(again)])
+            assert quarantine.take_waiting(lands, [again.coordinates]) == [again]
+            settle_locked(lands, judged([again]), load_rules(RULES_FILE), [again.coordinates])
             # This one still knows the old contract, and refuses the record.
             stream = pool.submit(judge, own.warehouse_dsn, again, domain=old_contract, checkpoint="another")
             wait_until(lambda: conn.execute(waits).fetchone() is not None, "the stream to meet the redrive")

@@ -12,7 +12,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from include.domains import ACCOUNTS, REFERENCE_DOMAINS
 from include.spark.bronze_source import SCHEMA
 from include.spark.classified import batch_classifier, classified_schema
-from include.spark.silver_schema import COORDINATES, table_schema
+from include.spark.silver_schema import ORIGIN, table_schema
 from tests.support.records import good
 
 ACCOUNT = good(ACCOUNTS, current_balance="-12.5", currency="eur", last_updated="2026-01-31T13:45:00Z")
@@ -42,8 +42,8 @@ def test_each_record_comes_out_once_with_its_coordinates() -> None:
     assert out.schema == to_arrow_schema(classified_schema(ACCOUNTS))
     valid, rejected, tombstone = out.to_pylist()
     for number, row in enumerate((valid, rejected, tombstone)):
-        coordinates = ("second", 3, 7 + number, 1, MIDNIGHT_MS)
-        assert tuple(row[column.name] for column in COORDINATES) == coordinates
+        origin = ("second", 3, 7 + number, 1, MIDNIGHT_MS)
+        assert tuple(row[column.name] for column in ORIGIN) == origin
     assert (valid["outcome"], str(valid["current_balance"]), valid["currency"]) == ("valid", "-12.5000", "EUR")
     assert (valid["last_updated"], valid["raw"]) == (datetime(2026, 1, 31, 13, 45, tzinfo=UTC), None)
     assert (rejected["outcome"], rejected["raw"], rejected["account_id"]) == ("rejected", b"\xff", None)

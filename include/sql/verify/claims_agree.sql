@@ -6,10 +6,11 @@
 SELECT given IS NOT DISTINCT FROM claimed AND complete
 FROM (
     SELECT ROW(count(*), sum(hashtextextended(
-        txn_id, hashtextextended(topic, hashint4extended(part, hashtextextended(verdict, record)))))),
-        coalesce(bool_and((topic, part, record) IS NOT NULL), true)
+        txn_id, hashtextextended(topic_id, hashint4extended(partition_id, hashtextextended(verdict, record_offset)))))),
+        coalesce(bool_and((topic_id, partition_id, record_offset) IS NOT NULL), true)
     FROM (
-        SELECT txn_id, 'fraud' AS verdict, bronze_topic_id AS topic, bronze_partition AS part, bronze_offset AS record
+        SELECT txn_id, 'fraud' AS verdict,
+            bronze_topic_id AS topic_id, bronze_partition AS partition_id, bronze_offset AS record_offset
         FROM public.fraudtransaction
         UNION ALL
         SELECT txn_id, 'genuine', bronze_topic_id, bronze_partition, bronze_offset FROM public.genuinetransaction

@@ -1,10 +1,10 @@
-"""How the records of quarantine are named."""
+"""How records are named."""
 
 from __future__ import annotations
 
 import pytest
 
-from include.warehouse.quarantine import Coordinates, InvalidCoordinatesError
+from include.lake.coordinates import Coordinates, InvalidCoordinatesError
 
 
 def test_coordinates_are_read_as_they_are_written() -> None:
