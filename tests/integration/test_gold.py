@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import permutations, product
 from typing import Any
 
 import psycopg
@@ -17,6 +18,7 @@ from include.domains import ACCOUNTS, PROFILES
 from include.lake.catalog import SilverState
 from include.postgres import connect
 from include.settings import Settings
+from include.spark.silver_job import _ranks
 from include.warehouse.gold import BrokenContractError, GoldReport, IncompleteReadError, load_from
 from include.warehouse.schema import apply_schema
 from tests.support.silver_rows import SilverTable, account_row, user_row
@@ -102,6 +104,28 @@ def test_newer_wins(conn: psycopg.Connection, silver: SilverTable, later: dict[s
     report = load_from(silver, PROFILES, conn)
     assert users(conn) == [("U1", "New Name" if wins else "Old Name")]
     assert report.updated == int(wins)
+
+
+def test_gold_keeps_of_two_rows_the_one_that_silver_would(conn: psycopg.Connection, silver: SilverTable) -> None:
+    """Each compares in a language of its own, and both by what ``Domain.newest_by`` names."""
+    values = {
+        "timestamp": (NOON, NOON + timedelta(microseconds=1)),
+        "bronze_generation": (0, 1),
+        "bronze_taken_ms": (None, 1, 2),
+        "bronze_partition": (0, 1),
+        "bronze_offset": (0, 1),
+    }
+    assert tuple(values) == PROFILES.newest_by
+    versions = [dict(zip(values, version, strict=True)) for version in product(*values.values())]
+    pairs = list(permutations(range(len(versions)), 2))
+    for side, name in enumerate(("First", "Second")):
+        silver.commit(*(user_row(f"U{n}", name=name, **versions[pair[side]]) for n, pair in enumerate(pairs)))
+        load_from(silver, PROFILES, conn)
+    ranks = _ranks(pa.Table.from_pylist(versions), PROFILES.newest_by)
+    expected = {
+        f"U{n}": "Second" if ranks[second] > ranks[first] else "First" for n, (first, second) in enumerate(pairs)
+    }
+    assert dict(users(conn)) == expected
 
 
 def test_silver_made_anew_is_mirrored(conn: psycopg.Connection, silver: SilverTable) -> None:

@@ -1,6 +1,6 @@
--- Newer wins: by event time, then by when the record came and where it stands in the log. {mirror} is true when silver was made anew and
--- all of it is in staging: then silver is right even where gold holds something newer. A row that would not change is
--- not written, so its loaded_at stays.
+-- Newer wins, by Domain.newest_by as in silver. {mirror} is true when silver was made anew and all of it is in staging:
+-- then silver is right even where gold holds something newer. A row that would not change is not written, so its
+-- loaded_at stays.
 WITH merged AS (
     MERGE INTO {table} AS gold
     USING gold_staging AS silver
