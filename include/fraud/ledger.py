@@ -1,4 +1,4 @@
-"""The ledger of micro-batches: what each checkpoint of the stream has committed, entered with the batch's own rows.
+"""The ledger of micro-batches: what each checkpoint of the stream has committed, appended with the batch's own rows.
 
 The ledger, not the checkpoint, says what was written. A checkpoint that disagrees (it was restored, edited, or belongs
 to another warehouse) is refused rather than believed: it could skip records.
@@ -122,7 +122,7 @@ def advance(known: Positions, records: pa.Table, has_records: HasRecords) -> Pos
     return ends
 
 
-def enter(
+def append(
     conn: psycopg.Connection,
     checkpoint_id: str,
     batch_id: int,
@@ -130,7 +130,7 @@ def enter(
     positions: tuple[Positions, Positions],
     counts: Counts,
 ) -> None:
-    """Enter a batch with the positions before and after it.
+    """Append a batch with the positions before and after it.
 
     Raises:
         psycopg.errors.CheckViolation: the counts do not add up; the whole batch must not be committed then.
@@ -143,7 +143,7 @@ def enter(
         "start": Jsonb(plain_positions(start)),
         "end": Jsonb(plain_positions(end)),
     }
-    conn.execute(load_sql("fraud/enter_batch"), values | asdict(counts))
+    conn.execute(load_sql("fraud/append_batch"), values | asdict(counts))
 
 
 def prune(conn: psycopg.Connection, age: timedelta) -> int:

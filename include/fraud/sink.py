@@ -1,7 +1,7 @@
 """One micro-batch, one database transaction: all of it is in the warehouse, or nothing is.
 
 Promise: whatever is killed when, each record of a batch ends in exactly one place, once. The transaction holds the
-lease, so a driver that is not the newest writes nothing; it enters the batch in the ledger, so a batch that Spark
+lease, so a driver that is not the newest writes nothing; it appends the batch to the ledger, so a batch that Spark
 replays after a crash is recognised; and it claims each ``txn_id``, so even the same records under a new checkpoint
 change nothing. Losing the connection, also while committing, is therefore answered by doing the batch again.
 
@@ -153,7 +153,7 @@ class Sink:
                 end = ledger.advance(end, part, self._has_records)
                 settled.append(settle(conn, part, self._rules))
             whole = together(settled)
-            ledger.enter(conn, batch.checkpoint_id, batch.batch_id, self._lease.epoch, (start, end), whole.counts)
+            ledger.append(conn, batch.checkpoint_id, batch.batch_id, self._lease.epoch, (start, end), whole.counts)
         return Written(whole.counts, whole.frauds, whole.newest_taken_ms)
 
     def _replayed(

@@ -28,20 +28,20 @@ class PartitionBuffer:
     size: int = 0
     since: float | None = None
 
-    def add(self, record: IncomingRecord, now: float) -> None:
+    def append(self, record: IncomingRecord, now: float) -> None:
         """Take a record, unless it is in bronze or here already."""
         if record.offset >= self.reached:
             self.extend(IncomingRecords.of([record]), now)
 
     def extend(self, records: IncomingRecords, now: float) -> None:
-        """Take records, at least one, as ``add`` takes each."""
+        """Take records, at least one, as ``append`` takes each."""
         if records.follow(self.reached):
             self.records.extend(records)
             self.size += sum(records.sizes())
             self._reach(records.offsets[-1] + 1, now)
         else:
             for record in records:
-                self.add(record, now)
+                self.append(record, now)
 
     def reach(self, offset: int, now: float) -> None:
         """There are no further records before ``offset``."""

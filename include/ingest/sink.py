@@ -81,30 +81,30 @@ class BronzeSink:
         wanted = [partition for partition in partitions if self._source.buffers[partition].pending]
         if not wanted:
             return Written()
-        self._source.verify()
+        self._source.verify_id()
         total = Written()
-        for written in self._threads.map(self._write, wanted):
+        for written in self._threads.map(self._put, wanted):
             total += written
         if total.lost:
-            self._source.read_on()
+            self._source.assign()
         return total
 
     def close(self) -> None:
         """Wait for what is being written and release the threads."""
         self._threads.shutdown()
 
-    def _write(self, partition: int) -> Written:
+    def _put(self, partition: int) -> Written:
         buffer = self._source.buffers[partition]
         total = Written()
         for encoded in buffer.objects(self._source.topic, self._key_fields, partition):
             key = object_key(self._folder, self._source.topic_id, partition, encoded.start)
             if not self._patience.with_s3(lambda key=key, encoded=encoded: put_once(self._s3, key, encoded)):  # type: ignore[misc]
-                return total + self._give_way(partition, encoded.start)
+                return total + self._resume(partition, encoded.start)
             buffer.advance(encoded.end)
             total += Written(encoded.count, 1, len(encoded.body))
         return total
 
-    def _give_way(self, partition: int, start: int) -> Written:
+    def _resume(self, partition: int, start: int) -> Written:
         """Another writer (or an attempt of ours whose answer was lost) has this name: go on where that chain ends."""
         topic_id = self._source.topic_id
         # Its own end first: a listing may not show it yet, or not at all.

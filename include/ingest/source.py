@@ -97,7 +97,7 @@ class TopicSource:
     """Reads all partitions of one topic id into buffers that begin where bronze ends.
 
     Kafka lets a deleted topic's name be used again at once, with offsets from 0. What was fetched counts only after
-    ``verify`` has seen that the topic still has the id: ids never come back, so everything fetched before is of it.
+    ``verify_id`` has seen that the topic still has the id: ids never come back, so everything fetched before is of it.
 
     ``stuck`` are the partitions that are read no further, and why: retention deleted records before they were read, or
     what Kafka has cannot be read. With ``over_gaps`` there are none, and ``gone_over`` says what was gone over.
@@ -134,7 +134,7 @@ class TopicSource:
         self._listened = 0.0
         self._progress: dict[int, tuple[int, float]] = {}
 
-    def look(self) -> dict[int, int]:
+    def refresh(self) -> dict[int, int]:
         """Take up partitions that are new and return where each partition ends now.
 
         Raises:
@@ -145,12 +145,12 @@ class TopicSource:
         ends = self._ask(end_offsets)
         new = sorted(ends.keys() - self.buffers.keys())
         starts = self._ask(start_offsets) if new else {}
-        self.verify()
+        self.verify_id()
         for partition in new:
-            self._take_up(partition, starts.get(partition, 0), ends[partition])
+            self._open(partition, starts.get(partition, 0), ends[partition])
         self._notice_silence(ends)
         if new:
-            self.read_on()
+            self.assign()
         return ends
 
     def retry(self) -> None:
@@ -159,16 +159,16 @@ class TopicSource:
         Bronze may have been brought over the obstacle; or Kafka can be read there again, from another replica say.
 
         Raises:
-            TopicReplacedError, PositionBeyondEndError: as for ``look``.
+            TopicReplacedError, PositionBeyondEndError: as for ``refresh``.
         """
         ends, starts = self._ask(end_offsets), self._ask(start_offsets)
-        self.verify()
+        self.verify_id()
         for partition in list(self.stuck):
             del self.stuck[partition]
-            self._take_up(partition, starts[partition], ends[partition])
-        self.read_on()
+            self._open(partition, starts[partition], ends[partition])
+        self.assign()
 
-    def verify(self) -> None:
+    def verify_id(self) -> None:
         """Make sure that everything fetched so far is of this topic id.
 
         Raises:
@@ -182,7 +182,7 @@ class TopicSource:
 
         Raises:
             confluent_kafka.KafkaException: an error that does not pass.
-            TopicReplacedError, PositionBeyondEndError: as for ``look``.
+            TopicReplacedError, PositionBeyondEndError: as for ``refresh``.
         """
         # Waiting for many at once would let the client fetch on meanwhile, without a bound on their bytes.
         began = time.monotonic()
@@ -191,11 +191,11 @@ class TopicSource:
         now = time.monotonic()
         self._listened += now - began
         for partition, run in groupby(messages, Message.partition):
-            self._take_run(partition, list(run), now)
+            self._append_all(partition, list(run), now)
         if self._suspicious:
-            self.look()
+            self.refresh()
 
-    def read_on(self) -> None:
+    def assign(self) -> None:
         """Read each partition from where its buffer ends, wherever the consumer is.
 
         Not by ``seek``: that fails for a partition whose position Kafka has just refused.
@@ -237,7 +237,7 @@ class TopicSource:
         except UnknownTopicError as error:
             raise TopicReplacedError from error
 
-    def _take_up(self, partition: int, start: int, end: int) -> None:
+    def _open(self, partition: int, start: int, end: int) -> None:
         position = self._patience.with_s3(lambda: self._bronze.end_offset(self.topic_id, partition))
         self._check_end(partition, position, end)
         buffer = self.buffers[partition] = PartitionBuffer(position=position, reached=position)
@@ -255,7 +255,7 @@ class TopicSource:
             return
         # Another writer may have brought into bronze what came to Kafka since it was asked for ``end``.
         newer = self._ask(end_offsets)
-        self.verify()
+        self.verify_id()
         if position > (end := newer[partition]):
             raise PositionBeyondEndError(self.topic, self.topic_id, partition, position, end)
 
@@ -279,9 +279,9 @@ class TopicSource:
                 found = replace(found, last=last)
                 self._meet(found)
                 now = time.monotonic()
-                buffer.add(note(found, last), now)
+                buffer.append(note(found, last), now)
                 buffer.reach(last + 1, now)
-        self.read_on()
+        self.assign()
 
     def _meet(self, obstacle: Obstacle) -> None:
         if self._over_gaps:
@@ -303,21 +303,21 @@ class TopicSource:
                 seconds = f"for {self._stall_seconds:.0f} s"
                 self._meet_unreadable(partition, f"Kafka delivered nothing {seconds}, though it has more")
 
-    def _take_run(self, partition: int | None, messages: list[Message], now: float) -> None:
+    def _append_all(self, partition: int | None, messages: list[Message], now: float) -> None:
         """Take messages of one partition, all at once when they are nothing but records, as they nearly always are."""
         buffer = None if partition is None or partition in self.stuck else self.buffers.get(partition)
         if buffer is not None and (taken := records(messages)) is not None:
             buffer.extend(taken, now)
         else:
             for message in messages:
-                self._take(message, now)
+                self._append(message, now)
 
-    def _take(self, message: Message, now: float) -> None:
+    def _append(self, message: Message, now: float) -> None:
         error, partition, offset = message.error(), message.partition(), message.offset()
         if partition in self.stuck:  # the library may have leapt over what stopped it
             return
         if error is not None and error.code() != KafkaError._PARTITION_EOF:
-            self._take_error(error, partition)
+            self._handle_error(error, partition)
             return
         buffer = None if partition is None else self.buffers.get(partition)
         if buffer is None or partition is None or offset is None:
@@ -328,9 +328,9 @@ class TopicSource:
             buffer.reach(offset, now)
             self._meet_unreadable(partition, large)
         else:
-            buffer.add(record(message, offset), now)
+            buffer.append(record(message, offset), now)
 
-    def _take_error(self, error: KafkaError, partition: int | None) -> None:
+    def _handle_error(self, error: KafkaError, partition: int | None) -> None:
         if error.code() in _OUT_OF_RANGE and partition in self.buffers:
             self._explain_out_of_range(partition)
         elif error.code() in UNREADABLE and partition in self.buffers:
@@ -344,9 +344,9 @@ class TopicSource:
 
     def _explain_out_of_range(self, partition: int) -> None:
         """The consumer stopped reading the partition, because Kafka does not have its position."""
-        ends = self.look()
+        ends = self.refresh()
         starts = self._ask(start_offsets)
-        self.verify()
+        self.verify_id()
         buffer = self.buffers[partition]
         known = self._patience.with_s3(lambda: self._bronze.end_offset(self.topic_id, partition, buffer.position))
         buffer.advance(known)  # another writer may have been ahead
@@ -355,4 +355,4 @@ class TopicSource:
             self._meet_gap(partition, starts[partition])
         else:
             log.warning("topic %s, partition %d: reading again from %d", self.topic, partition, buffer.reached)
-        self.read_on()
+        self.assign()

@@ -136,7 +136,7 @@ class _Ingestion:
             finally:
                 sink.close()
                 source.close()
-                self._note(source)
+                self._conclude(source)
             return
 
     def _current_id(self, wait: bool) -> str | None:
@@ -166,7 +166,7 @@ class _Ingestion:
         )
 
     def _read(self, source: TopicSource, sink: BronzeSink, follow: bool) -> None:
-        ends = source.look()
+        ends = source.refresh()
         log.info("topic %s (%s): bronze reaches to %s of %s", source.topic, source.topic_id, _reached(source), ends)
         if follow:
             self._follow(source, sink)
@@ -180,15 +180,15 @@ class _Ingestion:
             raise PartitionsStuckError(source.topic, source.topic_id, source.stuck.values(), self.report)
 
     def _follow(self, source: TopicSource, sink: BronzeSink) -> None:
-        next_look = next_commit = time.monotonic()
-        next_retry = next_look + self._limits.retry_seconds
+        next_refresh = next_commit = time.monotonic()
+        next_retry = next_refresh + self._limits.retry_seconds
         while not self._stop():
             source.poll()
             self.report.add(sink.flush(due(source.buffers.items(), self._limits, time.monotonic())))
             now = time.monotonic()
-            if now >= next_look:
-                source.look()
-                next_look = now + self._limits.check_seconds
+            if now >= next_refresh:
+                source.refresh()
+                next_refresh = now + self._limits.check_seconds
             if now >= next_commit:
                 source.commit()
                 next_commit = now + _COMMIT_SECONDS
@@ -199,7 +199,7 @@ class _Ingestion:
 
     def _drain(self, source: TopicSource, sink: BronzeSink, ends: dict[int, int]) -> None:
         moved, before = time.monotonic(), _reached(source)
-        next_look = moved + self._limits.check_seconds
+        next_refresh = moved + self._limits.check_seconds
         while not self._stop() and any(
             source.buffers[partition].reached < end for partition, end in ends.items() if partition not in source.stuck
         ):
@@ -210,11 +210,11 @@ class _Ingestion:
                 moved, before = now, reached
             elif now - moved > self._limits.outage_seconds:
                 raise KafkaUnavailableError(f"topic {source.topic}: nothing came, reached {reached} of {ends}")
-            if now >= next_look:  # the client itself can be silent about a topic that was deleted
-                source.look()
-                next_look = now + self._limits.check_seconds
+            if now >= next_refresh:  # the client itself can be silent about a topic that was deleted
+                source.refresh()
+                next_refresh = now + self._limits.check_seconds
 
-    def _note(self, source: TopicSource) -> None:
+    def _conclude(self, source: TopicSource) -> None:
         self.report.gone_over += source.gone_over
         self.report.offsets[source.topic_id] = {
             partition: buffer.position for partition, buffer in sorted(source.buffers.items())

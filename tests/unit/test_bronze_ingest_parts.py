@@ -31,7 +31,7 @@ def client_error(status: int) -> ClientError:
 def test_a_buffer_takes_each_offset_once_and_knows_the_gaps() -> None:
     buffer = PartitionBuffer(position=5, reached=5)
     for offset in (4, 5, 8, 8, 6):
-        buffer.add(record(offset), now=1.0)
+        buffer.append(record(offset), now=1.0)
     buffer.reach(11, now=2.0)
     (encoded,) = buffer.objects("t", frozenset(), 0)
     assert (encoded.start, encoded.end, encoded.count) == (5, 11, 2)
@@ -41,7 +41,7 @@ def test_a_buffer_takes_each_offset_once_and_knows_the_gaps() -> None:
 def test_a_buffer_forgets_what_another_writer_has_written() -> None:
     buffer = PartitionBuffer(position=0, reached=0)
     for offset in range(6):
-        buffer.add(record(offset), now=1.0)
+        buffer.append(record(offset), now=1.0)
     buffer.advance(4)
     assert buffer.records.offsets == [4, 5]
     assert buffer.size == 4
@@ -54,11 +54,11 @@ def test_a_buffer_forgets_what_another_writer_has_written() -> None:
 def test_when_a_buffer_is_due() -> None:
     limits = Limits(flush_records=3, flush_bytes=100, flush_seconds=1.0, gap_seconds=10.0)
     empty, young, many, large, old, gap = (PartitionBuffer(0, 0) for _ in range(6))
-    young.add(record(0), now=9.5)
+    young.append(record(0), now=9.5)
     for offset in range(3):
-        many.add(record(offset), now=9.5)
-    large.add(record(0, b"x" * 100), now=9.5)
-    old.add(record(0), now=9.0)
+        many.append(record(offset), now=9.5)
+    large.append(record(0, b"x" * 100), now=9.5)
+    old.append(record(0), now=9.0)
     gap.reach(1, now=9.0)
     buffers = list(enumerate((empty, young, many, large, old, gap)))
     assert due(buffers, limits, now=10.0) == [2, 3, 4]
@@ -73,7 +73,7 @@ def test_many_records_wait_less_long_than_few() -> None:
         """For how many seconds a record waits, of so many that come at equal distances."""
         buffer = PartitionBuffer(0, 0)
         for offset in range(per_second * 2):
-            buffer.add(record(offset), now=offset / per_second)
+            buffer.append(record(offset), now=offset / per_second)
             if due([(0, buffer)], limits, now=offset / per_second):
                 return offset / per_second
         raise AssertionError("they are never due")
@@ -87,10 +87,10 @@ def test_all_buffers_with_records_are_due_when_together_they_take_too_much_memor
     limits = Limits(flush_bytes=1000, flush_seconds=60.0, buffer_bytes=2000)
     buffers = [(number, PartitionBuffer(0, 0)) for number in range(4)]
     for number, buffer in buffers[1:3]:
-        buffer.add(record(0, b"x" * 400 * number), now=0.0)
+        buffer.append(record(0, b"x" * 400 * number), now=0.0)
     buffers[3][1].reach(1, now=0.0)
     assert (due(buffers, limits, now=1.0), full(buffers, limits)) == ([], [])
-    buffers[1][1].add(record(1, b"x" * 500), now=0.0)
+    buffers[1][1].append(record(1, b"x" * 500), now=0.0)
     assert (due(buffers, limits, now=1.0), full(buffers, limits)) == ([1, 2], [1, 2])
 
 
