@@ -199,6 +199,8 @@ def registry(domains: Iterable[Domain]) -> dict[str, Domain]:
         columns = {each.name for each in one.contract.columns}
         if one.event_time not in fields or fields[one.event_time].logical_type != "timestamp":
             raise RegistryError(f"{one.name}: event_time {one.event_time} is no timestamp of its record")
+        if not fields[one.event_time].required:
+            raise RegistryError(f"{one.name}: event_time {one.event_time} may be missing from its record")
         if not {one.event_time, one.key} <= columns:
             raise RegistryError(f"{one.name}: its table lacks {one.key} or {one.event_time}, which say what is newest")
         if one.keyed_by not in fields:

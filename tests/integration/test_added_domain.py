@@ -117,6 +117,7 @@ print(json.dumps({
         ("bronze_folder: branch-folder", "bronze_folder: ../up", "bronze_folder"),
         ("silver_folder: processed-branches", "silver_folder: null", "silver_folder"),
         ("event_time: changed_at", "event_time: cash_limit", "event_time cash_limit is no timestamp"),
+        ("event_time: changed_at", "event_time: next_audit", "event_time next_audit may be missing"),
         ("keyed_by: branch_id", "keyed_by: nobody", "keyed_by nobody is no field"),
         ("silver_folder: processed-branches", "silver_folder: [", "domains.yaml"),
     ],
