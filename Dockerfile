@@ -4,7 +4,7 @@
 ARG BASE=astrocrpublic.azurecr.io/runtime:3.3-8-python-3.12
 
 FROM golang:1.27.3-bookworm AS minio-build
-# include/local/minio.py builds the same version for the stack without Docker.
+# include/local/setup/minio_build.py builds the same version for the stack without Docker.
 ARG MINIO_VERSION=v0.0.0-20260212201848-7aac2a2c5b7c
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 go install -trimpath -ldflags "-s -w" "github.com/minio/minio@${MINIO_VERSION}"
@@ -21,7 +21,7 @@ CMD ["server", "--address", ":9000", "--console-address", ":9001", "/data"]
 # The jars of Spark's connectors, each one pinned by its SHA-256.
 FROM debian:12.12-slim AS jars
 RUN apt-get update && apt-get install -y --no-install-recommends default-jre-headless ivy && rm -rf /var/lib/apt/lists/*
-COPY include/local/ivy/spark.xml include/local/ivy/spark.sha256 /pins/
+COPY include/local/setup/ivy/spark.xml include/local/setup/ivy/spark.sha256 /pins/
 RUN java -cp /usr/share/java/ivy.jar org.apache.ivy.Main -ivy /pins/spark.xml -types jar bundle \
         -retrieve "/jars/[artifact]-[revision](-[classifier]).[ext]" \
     && cd /jars && sha256sum --check --strict --quiet /pins/spark.sha256 \

@@ -1,29 +1,24 @@
-"""The command line: every ``./paylake`` command."""
+"""The command line of the stack without Docker: every ``./paylake`` command."""
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import signal
-import sys
-from collections.abc import Callable
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from include.errors import StackError
-from include.local import clients, postgres
 from include.local.layout import Stack, locate
-from include.local.processes import own_environment, without_foreign
 from include.local.secrets import Secrets, load_secrets
-from include.settings import MissingSettingError
+from include.local.servers import clients, postgres
+from include.local.setup.environment import own_environment, without_foreign
+from include.stack.cli import PASS_THROUGH, alone, hand_over, offer, run
+from include.stack.commands import COMMANDS
 
-INTERRUPTED = 130
-PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+if TYPE_CHECKING:
+    from include.local.status import LocalStatus
 
 app = typer.Typer(
     name="./paylake",
@@ -40,13 +35,13 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(help=COMMANDS["up"].help)
 def up(
     traffic: Annotated[
         bool, typer.Option(help="Generate users, merchants, accounts and transactions, and wait for their first rows.")
     ] = True,
 ) -> None:
-    """Start the stack; everything it needs is made the first time. Running it again is harmless and quick."""
+    """Start the stack."""
     from include.local.summary import print_summary
     from include.local.up import up as bring_up
 
@@ -55,52 +50,16 @@ def up(
     print_summary(start.stack, start.secrets, console)
 
 
-@app.command()
+@app.command(help=COMMANDS["down"].help)
 def down() -> None:
-    """Stop the stack. Its data stay."""
+    """Stop the stack."""
     from include.local.start import down as stop
 
     stack = locate()
     typer.echo("The stack is stopped; its data are kept." if stop(stack) else "The stack was not running.")
 
 
-@app.command()
-def status(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
-) -> None:
-    """Show each process, each layer and how far it is behind the one before it, what waits, and what is wrong.
-
-    The exit code is 1 when something that should flow does not, or could not be asked; otherwise 0.
-    """
-    from include.local.status import render
-    from include.local.status import status as ask
-
-    stack, secrets = _existing()
-    clients.use(stack, secrets)
-    found = ask(stack, secrets)
-    if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=2))
-    else:
-        render(found, Console())
-    raise typer.Exit(0 if found.well else 1)
-
-
-@app.command()
-def logs(
-    name: Annotated[str, typer.Argument(help="A server, 'fraud' for the fraud events, or the id of a DAG.")] = "",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is added, until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines to show.")] = 50,
-) -> None:
-    """Show the log of a server, of a DAG's newest task, or the fraud events; without a name, list the names."""
-    from include.local import logs as log_files
-
-    stack, _ = _existing()
-    if not name:
-        typer.echo("\n".join(log_files.names(stack)))
-    elif follow:
-        log_files.follow(stack, name, lines=lines, write=_write_line)
-    else:
-        log_files.show(stack, name, lines=lines, write=_write_line)
+offer(app, "status", "logs")
 
 
 @app.command()
@@ -123,7 +82,7 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
 def doctor() -> None:
     """Check what the stack needs (Java, ports, disk, memory) and say how to mend what is missing."""
     from include.local.checks import examine
-    from include.local.supervisor import Supervisor
+    from include.local.supervision.supervisor import Supervisor
 
     stack = locate()
     running = {name for name, condition in Supervisor(stack).conditions().items() if condition.running}
@@ -136,15 +95,15 @@ def doctor() -> None:
     raise typer.Exit(0 if all(finding.well or not finding.vital for finding in findings) else 1)
 
 
-@app.command()
+@app.command(help=COMMANDS["env"].help)
 def env() -> None:
-    """Print shell exports for your own clients: eval "$(./paylake env)"."""
+    """Print shell exports."""
     typer.echo(clients.exports(clients.client_environment(*_existing())))
 
 
-@app.command(context_settings=PASS_THROUGH)
+@app.command(help=COMMANDS["psql"].help, context_settings=PASS_THROUGH)
 def psql(context: typer.Context) -> None:
-    """Open the warehouse in psql; further arguments are psql's own."""
+    """Become psql."""
     stack, secrets = _existing()
     clients.require_listening(stack, "postgres")
     program = str(postgres.psql())
@@ -152,11 +111,11 @@ def psql(context: typer.Context) -> None:
     os.execve(program, [program, *context.args], environment)  # noqa: S606 (argument list, no shell)
 
 
-@app.command(context_settings=PASS_THROUGH)
+@app.command(help=COMMANDS["airflow"].help, context_settings=PASS_THROUGH)
 def airflow(context: typer.Context) -> None:
-    """Run Airflow's own command line with this stack's configuration; all arguments are Airflow's."""
-    from include.local.airflow import airflow_environment, program
-    from include.local.java import find_java
+    """Become Airflow's command line."""
+    from include.local.servers.airflow import airflow_environment, program
+    from include.local.setup.java import find_java
 
     stack, secrets = _existing()
     environment = own_environment(stack.stack_id) | airflow_environment(stack, secrets, find_java())
@@ -176,47 +135,12 @@ def run_tests(
     ] = "all",
 ) -> None:
     """Run lint, types, contracts and all tests, or one suite of them; further arguments are pytest's."""
-    from include.local.suites import run_suite
+    from include.local.testing.suites import run_suite
 
     raise typer.Exit(run_suite(suite, context.args))
 
 
-@app.command(context_settings=PASS_THROUGH)
-def generate(context: typer.Context) -> None:
-    """Produce synthetic traffic: reference data, or transactions at a rate of your choice."""
-    from include.generators.cli import app as generators
-
-    if context.args and not any(argument.startswith("--bootstrap-servers") for argument in context.args):
-        _use_stack(context, "kafka")
-    generators(context.args, prog_name="./paylake generate")
-
-
-@app.command(context_settings=PASS_THROUGH)
-def verify(context: typer.Context) -> None:
-    """Prove from Kafka, MinIO and PostgreSQL themselves that every record is in exactly one place."""
-    from include.verify.cli import verify_command
-
-    _use_stack(context, "kafka", "minio", "postgres")
-    _run_alone(verify_command, context, "verify")
-
-
-@app.command("quarantine", context_settings=PASS_THROUGH)
-def look_into_quarantine(context: typer.Context) -> None:
-    """List and show the records that broke their contract, and drive them through again, or accept that many did."""
-    from include.quarantine.cli import app as quarantine
-
-    if context.args:
-        _use_stack(context, "postgres")
-    quarantine(context.args, prog_name="./paylake quarantine")
-
-
-@app.command(context_settings=PASS_THROUGH)
-def evaluate(context: typer.Context) -> None:
-    """Print precision and recall of the fraud rules against the generators' ground truth."""
-    from include.evaluate import evaluate_command
-
-    _use_stack(context, "kafka", "postgres")
-    _run_alone(evaluate_command, context, "evaluate")
+offer(app, "generate", "verify", "quarantine", "evaluate")
 
 
 @app.command(context_settings=PASS_THROUGH)
@@ -224,14 +148,41 @@ def bench(context: typer.Context) -> None:
     """Measure the hot paths, each beside a limit or a peer, on servers of their own."""
     from include.bench.command import bench_command
 
-    _run_alone(bench_command, context, "bench")
+    hand_over(context, alone(bench_command))
 
 
-def _run_alone(command: Callable[..., None], context: typer.Context, name: str) -> None:
-    """Run a command that is defined elsewhere, with its own options and help."""
-    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    application.command()(command)
-    application(context.args, prog_name=f"./paylake {name}")
+class Local:
+    """How commands reach the stack that PAYLAKE_HOME names."""
+
+    def use(self, *servers: str) -> None:
+        """Let clients in this process find the stack's servers.
+
+        Where no stack was started here, the variables of the environment count: the stores may be anywhere.
+
+        Raises:
+            StackError: one of these servers does not run, or nothing says where it is.
+        """
+        stack = locate()
+        if stack.exists:
+            clients.require_listening(stack, *servers)
+            clients.use(stack, load_secrets(stack))
+        elif missing := [name for each, name in clients.VARIABLES.items() if each in servers and not os.getenv(name)]:
+            raise StackError(
+                f"There is no stack in {stack.home}: ./paylake up starts one. PAYLAKE_HOME names the folder of another;"
+                f" for servers that are none of a stack, set {', '.join(missing)}."
+            )
+
+    def status(self) -> LocalStatus:
+        """Ask the processes, the stores and Airflow."""
+        from include.local.status import status
+
+        stack, secrets = _existing()
+        clients.use(stack, secrets)
+        return status(stack, secrets)
+
+    def log_folders(self) -> Stack:
+        """The stack keeps its logs itself."""
+        return _existing()[0]
 
 
 def _existing() -> tuple[Stack, Secrets]:
@@ -239,51 +190,9 @@ def _existing() -> tuple[Stack, Secrets]:
     return stack, load_secrets(stack)
 
 
-def _use_stack(context: typer.Context, *servers: str) -> None:
-    """Let a command that speaks to ``servers`` find those of this stack; its help needs none.
-
-    Where no stack was started here, the variables of the environment count: the stores may be anywhere.
-    """
-    if "--help" in context.args:
-        return
-    stack = locate()
-    if stack.exists:
-        clients.require_listening(stack, *servers)
-        clients.use(stack, load_secrets(stack))
-    elif missing := [name for server, name in clients.VARIABLES.items() if server in servers and not os.getenv(name)]:
-        raise StackError(
-            f"There is no stack in {stack.home}: ./paylake up starts one. PAYLAKE_HOME names the folder of another;"
-            f" for servers that are none of a stack, set {', '.join(missing)}."
-        )
-
-
-def _write_line(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
-    """Run the command line; an error becomes one sentence and an exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Not every terminal can show every character that somebody's error holds.
-        sys.stdout.reconfigure(errors="replace")
-    try:
-        app(prog_name="./paylake")
-    except (StackError, MissingSettingError) as error:
-        sys.exit(f"paylake: {error}")
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        sys.exit(f"paylake: {error}")
+    """Run the command line."""
+    run(app, Local())
 
 
 if __name__ == "__main__":

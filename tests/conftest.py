@@ -38,7 +38,7 @@ def settings() -> Iterator[Settings]:
     if os.environ.get("PAYLAKE_TEST_ENV") == "1":
         yield Settings.from_environment()
         return
-    from include.local.testing import store_servers
+    from include.local.testing.stores import store_servers
 
     with store_servers() as environment, pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():

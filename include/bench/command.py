@@ -19,7 +19,7 @@ from include.bench.stack import cold_up, stack
 from include.bench.submit import BenchError, in_environment
 from include.bench.traffic import bronze, generate
 from include.bench.verdicts import verdicts, verify
-from include.local.testing import store_servers
+from include.local.testing.stores import store_servers
 from include.settings import Settings
 
 BENCHES: Mapping[str, Callable[[Settings, int], list[Figure]]] = {

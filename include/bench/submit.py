@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from include.local.jars import ensure_jars
-from include.local.java import find_java
 from include.local.layout import locate
-from include.local.steps import Runner, Step
+from include.local.setup.jars import ensure_jars
+from include.local.setup.java import find_java
+from include.stack.steps import Runner, Step
 
 CLONE = Path(__file__).parents[2]
 JOBS = CLONE / "include" / "spark"

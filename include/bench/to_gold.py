@@ -18,8 +18,8 @@ from include.generators.producer import RecordProducer
 from include.generators.records import Record, encode
 from include.generators.reference import reference_records
 from include.generators.transactions import now
-from include.local.clients import airflow_api
 from include.local.secrets import load_secrets
+from include.local.servers.clients import airflow_api
 from include.postgres import connect
 from include.settings import Settings
 from include.warehouse.gold import load

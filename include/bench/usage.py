@@ -8,7 +8,7 @@ from contextlib import suppress
 import psutil
 
 from include.local.layout import Stack
-from include.local.leftovers import find
+from include.local.supervision.leftovers import find
 
 
 def processes(stack: Stack) -> set[psutil.Process]:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from include.bench.submit import CLONE, BenchError
-from include.local import airflow, clients
-from include.local.java import find_java
 from include.local.layout import Stack, locate
 from include.local.ports import Ports
-from include.local.processes import without_foreign
 from include.local.secrets import load_secrets
+from include.local.servers import airflow, clients
+from include.local.setup.environment import program_environment, without_foreign
+from include.local.setup.java import find_java
 from include.settings import Settings
 
 UP_SECONDS = 1800.0
@@ -50,7 +50,7 @@ class Whole:
     def programs(self) -> dict[str, str]:
         """What a Spark job needs to find its stores and programs."""
         stores = clients.store_environment(self.stack, load_secrets(self.stack))
-        return stores | airflow.program_environment(self.stack, find_java())
+        return stores | program_environment(self.stack, find_java())
 
     def paylake(self, *arguments: str) -> None:
         """Run a command of ``./paylake`` to its end.

@@ -12,11 +12,12 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from include.docker import env_file
+from include.stack.commands import COMMANDS, Command
 
 CLONE = Path(__file__).resolve().parents[2]
 ENV_FILE = CLONE / ".env"
@@ -25,18 +26,13 @@ COMPOSE = ["docker", "compose"]
 ONE_OFF = "com.docker.compose.oneoff=True"
 INTERRUPTED = 130
 
-IN_CONTAINER = {
-    "verify": "prove from Kafka, S3 and PostgreSQL themselves that every record is in exactly one place",
-    "quarantine": "list, show and redrive what broke its contract; accept that it was much; skip what is unreadable",
-    "evaluate": "precision and recall of the fraud rules against the generators' ground truth",
-    "generate": "produce synthetic traffic",
+OWN = {
+    "init": Command("Write .env, or add what a newer version needs."),
+    "reset": Command("Stop the stack and remove its containers, and the volumes with all data."),
+    "compose": Command("Run docker compose itself, with the files of this clone."),
 }
-PASS_THROUGH = {
-    **IN_CONTAINER,
-    "airflow": "Airflow's own command line",
-    "psql": "the warehouse in psql",
-    "compose": "docker compose itself, with the files of this clone",
-}
+"""What other kinds of stack do not have, or do otherwise."""
+PASS_THROUGH = ("verify", "quarantine", "evaluate", "generate", "airflow", "psql", "compose")
 
 
 class DockerError(Exception):
@@ -44,7 +40,7 @@ class DockerError(Exception):
 
 
 def init(_arguments: argparse.Namespace) -> int:
-    """Write ``.env``, or add what a newer version needs."""
+    """Write ``.env``, or what it lacks."""
     added = env_file.ensure(ENV_FILE)
     print(f"{ENV_FILE}: {'wrote ' + ', '.join(added) if added else 'complete, nothing was changed'}.")
     return 0
@@ -91,7 +87,7 @@ def reset(arguments: argparse.Namespace) -> int:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Show each service, each layer, and what is wrong; 0 when all that should flow does, otherwise 1."""
+    """Show each service, each layer, and what is wrong."""
     services = [_service(raw) for raw in _containers()]
     ill = [
         {"check": "process", "subject": service["name"], "message": service["state"]}
@@ -116,7 +112,7 @@ def status(arguments: argparse.Namespace) -> int:
 
 
 def logs(arguments: argparse.Namespace) -> int:
-    """Show the log of a service, of a DAG's newest task, or the fraud events; without a name, list the names."""
+    """Show a service's log, or one that a container shows; without a name, list the names."""
     services = [raw["Service"] for raw in _containers()]
     if not arguments.name:
         print("\n".join(services), flush=True)
@@ -276,26 +272,32 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(name: str, run: Any) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=run.__doc__.splitlines()[0], description=run.__doc__)
+    def add(name: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        text = _help(name)
+        command = commands.add_parser(name, help=text.partition("\n\n")[0], description=text)
         command.set_defaults(run=run)
         return command
 
     add("init", init)
     add("up", up).add_argument(
-        "--no-follow", dest="follow", action="store_false", help="do not wait until all five tables have rows"
+        "--no-follow", dest="follow", action="store_false", help="Do not wait until all five tables have rows."
     )
     add("down", down)
-    add("status", status).add_argument("--json", action="store_true", help="print one JSON object")
-    show = add("logs", logs)
-    show.add_argument("name", nargs="?", default="", help="a service, the id of a DAG, or 'fraud'")
-    show.add_argument("-f", "--follow", action="store_true", help="go on with what is added, until Ctrl-C")
-    show.add_argument("-n", "--lines", type=int, default=50, help="how many of the last lines to show")
+    add("status", status).add_argument("--json", action="store_true", help=COMMANDS["status"].options["json"])
+    show, means = add("logs", logs), COMMANDS["logs"].options
+    show.add_argument("name", nargs="?", default="", help=means["name"])
+    show.add_argument("-f", "--follow", action="store_true", help=means["follow"])
+    show.add_argument("-n", "--lines", type=int, default=50, help=means["lines"])
     add("env", env)
-    add("reset", reset).add_argument("--yes", action="store_true", help="do not ask")
-    for name, text in PASS_THROUGH.items():
-        commands.add_parser(name, help=text, add_help=False)
+    add("reset", reset).add_argument("--yes", action="store_true", help="Do not ask.")
+    for name in PASS_THROUGH:
+        commands.add_parser(name, help=_help(name), add_help=False)
     return parser
+
+
+def _help(name: str) -> str:
+    """What help says of a command; where it says how to call one, it has to be one of these."""
+    return (COMMANDS | OWN)[name].help.replace("./paylake ", "./paylake --docker ")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from include.local.layout import write_private
+from include.files import write_private
 
 HEADER = """\
 # Written by ./paylake --docker init: secrets of this stack alone, readable by their owner only. Keep a copy of it with

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 
 from include.errors import StackError
-from include.local.java import Java, find_java
 from include.local.layout import Stack
 from include.local.ports import Ports, why_unusable
+from include.local.setup.java import Java, find_java
 
 GIGABYTE = 10**9
 HOME_GIGABYTES = 2

@@ -7,12 +7,12 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from include.errors import StackError
+from include.files import write_private
 from include.local.ports import Ports
 
 CLONE = Path(__file__).resolve().parents[2]
@@ -148,21 +148,6 @@ def make_home(home: Path) -> None:
         home.chmod(0o711 if os.geteuid() == 0 else 0o700)
     except OSError as error:
         raise StackError(f"The stack's folder {home} can not be made: {error.strerror}.") from error
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file at once by one that only its owner may read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 @contextlib.contextmanager

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from include.errors import StackError
-from include.local import postgres
 from include.local.layout import Stack, foreign_files
+from include.local.servers import postgres
 from include.local.start import down
 
 

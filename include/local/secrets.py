@@ -8,7 +8,8 @@ import secrets
 from dataclasses import dataclass, fields
 
 from include.errors import StackError
-from include.local.layout import Stack, write_private
+from include.files import write_private
+from include.local.layout import Stack
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,20 @@ from dataclasses import dataclass, field
 from rich.console import Console
 
 from include.errors import StackError
-from include.local import airflow, checks, health, kafka, minio, postgres
-from include.local.display import shown
-from include.local.jars import jar_folder
-from include.local.java import Java, find_java
+from include.local import checks
 from include.local.layout import Stack, locked, make_home, remembered_ports
-from include.local.leftovers import end_leftovers
-from include.local.logs import last_lines
-from include.local.processes import Process
 from include.local.secrets import Secrets, ensure_secrets
-from include.local.steps import Runner, Step, Task
-from include.local.supervisor import Supervisor
+from include.local.servers import airflow, kafka, minio, postgres
+from include.local.servers.process import Process
+from include.local.setup import minio_build
+from include.local.setup.jars import jar_folder
+from include.local.setup.java import Java, find_java
+from include.local.supervision import health
+from include.local.supervision.leftovers import end_leftovers
+from include.local.supervision.supervisor import Supervisor
+from include.stack.display import shown
+from include.stack.logs import last_lines
+from include.stack.steps import Runner, Step, Task
 
 HEALTH_SECONDS = {"postgres": 60.0, "kafka": 90.0, "minio": 60.0}
 AIRFLOW_HEALTH_SECONDS = 300.0
@@ -120,7 +123,9 @@ def check(stack: Stack, supervisor: Supervisor) -> Java:
     java = find_java()
     checks.check_ports(stack.ports, running)
     checks.check_disk(stack.home, checks.HOME_GIGABYTES)
-    if not all(path.exists() for path in (minio.binary(stack), jar_folder(stack, "kafka"), jar_folder(stack, "spark"))):
+    if not all(
+        path.exists() for path in (minio_build.binary(stack), jar_folder(stack, "kafka"), jar_folder(stack, "spark"))
+    ):
         checks.check_disk(stack.cache, checks.CACHE_GIGABYTES)
     return java
 

@@ -11,14 +11,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from include.local import airflow, clients, health
 from include.local.layout import Stack
 from include.local.secrets import Secrets
-from include.local.supervisor import Condition, Supervisor
+from include.local.servers import airflow, clients
+from include.local.supervision import health
+from include.local.supervision.supervisor import Condition, Supervisor
+from include.stack.status import Status
 from include.status.asking import SECONDS, ask
 from include.status.flow import NO_ANSWER, Flow, flow, joined
 from include.status.problems import Problem
-from include.status.render import render as render_flow
+from include.status.render import render
 from include.status.times import duration
 
 AIRFLOW_SECONDS = 10.0
@@ -38,17 +40,11 @@ class ProcessStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """The whole stack: its processes, and the flow through it with all that is wrong."""
+class LocalStatus(Status):
+    """The stack with its processes; what is wrong with one of them is a problem of the flow's."""
 
     home: str
     processes: list[ProcessStatus]
-    flow: Flow
-
-    @property
-    def well(self) -> bool:
-        """Whether every process does its work, every part answers, and all that should flow does."""
-        return not self.flow.problems
 
     def as_json(self) -> dict[str, Any]:
         """The status as plain values; times in ISO 8601, UTC."""
@@ -59,8 +55,17 @@ class Status:
             **self.flow.as_json(),
         }
 
+    def show(self, console: Console) -> None:
+        """Print it as tables, the processes first."""
+        table = Table("process", "state", "uptime", "address", title=f"Processes of {self.home}", title_justify="left")
+        for process in self.processes:
+            state = f"[green]{process.state}[/]" if process.problem is None else f"[red]{process.state}[/]"
+            table.add_row(process.name, state, duration(process.uptime_seconds), process.address)
+        console.print(table)
+        render(self.flow, console)
 
-def status(stack: Stack, secrets: Secrets, seconds: float = SECONDS) -> Status:
+
+def status(stack: Stack, secrets: Secrets, seconds: float = SECONDS) -> LocalStatus:
     """Ask the processes, then all else, for ``seconds`` each. Nothing is raised: what does not answer is a problem."""
     told, reasons = ask({"supervisor": Supervisor(stack).conditions}, seconds)
     conditions = told.get("supervisor", {})
@@ -71,7 +76,7 @@ def status(stack: Stack, secrets: Secrets, seconds: float = SECONDS) -> Status:
     if reasons or any(condition.running for condition in conditions.values()):
         api = clients.airflow_api(stack, secrets, AIRFLOW_SECONDS)
         parts.append(flow(clients.settings(stack, secrets), airflow=api, task_logs=stack.task_logs, seconds=seconds))
-    return Status(str(stack.home), processes, joined(parts))
+    return LocalStatus(joined(parts), str(stack.home), processes)
 
 
 def _processes(
@@ -101,13 +106,3 @@ def process_addresses(stack: Stack) -> dict[str, str]:
         "minio": f"http://{host}:{stack.ports.minio} (console :{stack.ports.minio_console})",
         f"airflow-{airflow.COMPONENTS[0]}": clients.airflow_url(stack),
     }
-
-
-def render(found: Status, console: Console) -> None:
-    """Print the status as tables."""
-    table = Table("process", "state", "uptime", "address", title=f"Processes of {found.home}", title_justify="left")
-    for process in found.processes:
-        state = f"[green]{process.state}[/]" if process.problem is None else f"[red]{process.state}[/]"
-        table.add_row(process.name, state, duration(process.uptime_seconds), process.address)
-    console.print(table)
-    render_flow(found.flow, console)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from include.local import airflow, clients, kafka, minio, postgres
-from include.local.cache import remove_unused
-from include.local.class_archive import use_class_archive
-from include.local.first_data import follow, release_dags
-from include.local.jars import ensure_jars
+from include.domains import Generator
 from include.local.layout import Stack
+from include.local.servers import airflow, clients, kafka, postgres
+from include.local.setup import minio_build
+from include.local.setup.cache import remove_unused
+from include.local.setup.class_archive import use_class_archive
+from include.local.setup.jars import ensure_jars
 from include.local.start import Start, bring_up
-from include.local.steps import Step
+from include.stack.first_data import await_read, follow
+from include.stack.steps import Step, Task
 from include.warehouse.databases import ensure_databases
 
 
@@ -39,13 +41,13 @@ def start_stores_and_jars(stack: Stack, console: Console) -> Start:
 
 def store_steps(start: Start) -> list[Step]:
     """The servers that hold data, each as far as it can go without the others."""
-    from include.local import stores  # what other parts of Paylake need is loaded when it is used
+    from include.stack import stores  # what other parts of Paylake need is loaded when it is used
 
     stack, secrets, java = start.stack, start.secrets, start.java
     settings = clients.settings(stack, secrets)
     return [
         Step("kafka-jars", "Kafka's jars", lambda task: ensure_jars(stack, "kafka", java, task)),
-        Step("minio-build", "MinIO, built from source", lambda task: minio.ensure_binary(stack, task)),
+        Step("minio-build", "MinIO, built from source", lambda task: minio_build.ensure_binary(stack, task)),
         Step("postgres-files", "PostgreSQL's files", lambda task: postgres.prepare(stack, secrets, task)),
         Step("postgres", "PostgreSQL", lambda task: start.run(task, "postgres"), after=("postgres-files",)),
         Step(
@@ -111,6 +113,28 @@ def airflow_steps(start: Start, *, traffic: bool) -> list[Step]:
         api, settings = clients.airflow_api(stack, secrets), clients.settings(stack, secrets)
         steps.append(Step("data", "First data", lambda task: follow(api, settings, task), after=("dags",)))
     return steps
+
+
+def release_dags(start: Start, task: Task, *, traffic: bool) -> str:
+    """Make the pools, wait until every DAG file was read, and unpause the DAGs that were not released before.
+
+    What a user has paused since stays paused. Without ``traffic`` both generators stay paused.
+
+    Raises:
+        StackError: a DAG file can not be imported, or was not read in time.
+    """
+    api = clients.airflow_api(start.stack, start.secrets)
+    for name, pool in airflow.POOLS.items():
+        api.ensure_pool(name, *pool)
+    await_read(api, start.stack.clone / "airflow" / "dags", task)
+    marker = start.stack.airflow_home / "released-dags"
+    released = set(marker.read_text().split()) if marker.exists() else set()
+    dag_ids = {dag["dag_id"] for dag in api.dags()} - (set() if traffic else set(Generator))
+    for dag_id in sorted(dag_ids - released):
+        task.say(f"unpausing {dag_id}")
+        api.unpause(dag_id)
+    marker.write_text("\n".join(sorted(released | dag_ids)) + "\n")
+    return f"{len(dag_ids)} at work"
 
 
 def _server_step(start: Start, name: str, after: tuple[str, ...]) -> Step:

@@ -36,7 +36,7 @@ def pyspark_home() -> Path:
 def make_spark_home(folder: Path, jars: Path, scratch: Path, classes: Path | None = None) -> None:
     """Make ``home`` (SPARK_HOME) and ``conf`` (SPARK_CONF_DIR) in the folder; ``scratch`` is for Spark's own files.
 
-    ``classes`` is the JVM's archive of Spark's classes, if there is one (``include.local.class_archive``).
+    ``classes`` is the JVM's archive of Spark's classes, if there is one (``include.local.setup.class_archive``).
     """
     home, conf = folder / "home", folder / "conf"
     _make_home(home)

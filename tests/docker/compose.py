@@ -9,9 +9,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from include.local.cache import lock_of, mark_used
 from include.local.layout import locate, locked
-from include.local.minio import go_command
+from include.local.setup.cache import lock_of, mark_used
+from include.local.setup.minio_build import go_command
 from tests.docker.commands import run
 
 VERSION = "v2.40.3"

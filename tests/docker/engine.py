@@ -25,8 +25,8 @@ from pathlib import Path
 
 from include.errors import StackError
 from include.lifetime import die_with_parent
-from include.local.keeper import announce, kept
 from include.local.layout import locate, locked
+from include.local.testing.keeper import announce, kept
 from tests.docker import stand_ins
 from tests.docker.commands import run
 from tests.docker.compose import ensure_binary, has_plugin

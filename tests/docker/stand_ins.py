@@ -95,7 +95,7 @@ STAND_INS = (
         "python",
         parents=(debian.NAME, "golang:1.27.3-bookworm"),
         arguments={"PIP_VERSION": PIP_VERSION},
-        texts=_project_files("include/local/uv-requirements.txt"),
+        texts=_project_files("include/local/setup/uv-requirements.txt"),
     ),
     StandIn(
         "astrocrpublic.azurecr.io/runtime:3.3-8-python-3.12",
@@ -127,7 +127,11 @@ STAND_INS = (
         "apache/kafka:4.2.0",
         "kafka",
         texts=_project_files(
-            *(f"include/local/ivy/{name}.{kind}" for name in ("kafka", "kafka-tools") for kind in ("xml", "sha256"))
+            *(
+                f"include/local/setup/ivy/{name}.{kind}"
+                for name in ("kafka", "kafka-tools")
+                for kind in ("xml", "sha256")
+            )
         ),
     ),
     StandIn("dpage/pgadmin4:9.18", "pgadmin", parents=(PYTHON,), arguments={"PGADMIN_VERSION": "9.18"}),

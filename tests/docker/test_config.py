@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from include.docker import env_file
-from include.local import minio
+from include.local.setup import minio_build
 from tests.docker.compose import compose_command
 from tests.docker.stack import SERVERS
 from tests.docker.stand_ins import PULLED
@@ -172,8 +172,8 @@ def test_the_share_of_rejected_records_reaches_the_tasks(project: Project, confi
 
 
 def test_minio_is_the_same_as_without_docker(config: dict[str, Any]) -> None:
-    assert f"ARG MINIO_VERSION={minio.VERSION}\n" in (ROOT / "Dockerfile").read_text()
-    assert config["services"]["minio"]["image"].rpartition(":")[2] in minio.VERSION
+    assert f"ARG MINIO_VERSION={minio_build.VERSION}\n" in (ROOT / "Dockerfile").read_text()
+    assert config["services"]["minio"]["image"].rpartition(":")[2] in minio_build.VERSION
 
 
 def test_the_images_tag_is_the_projects_version(config: dict[str, Any]) -> None:

@@ -90,7 +90,7 @@ def test_it_is_airflow_with_all_that_the_dags_need(clone: Clone, image: str, bas
     assert user != 0
     assert home == HOMES[base]
     assert (airflow, pyspark, java) == ("3.3.2", "4.1.2", True)
-    assert jars == len((clone.folder / "include/local/ivy/spark.sha256").read_text().splitlines())
+    assert jars == len((clone.folder / "include/local/setup/ivy/spark.sha256").read_text().splitlines())
 
 
 def test_spark_finds_its_connectors(clone: Clone, image: str) -> None:

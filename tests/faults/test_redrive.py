@@ -15,9 +15,10 @@ import pytest
 
 from include.domains import MERCHANTS, TRANSACTIONS, Domain
 from include.lake.catalog import SilverState, silver_state
-from include.local import airflow, clients
-from include.local.java import find_java
 from include.local.secrets import load_secrets
+from include.local.servers import clients
+from include.local.setup.environment import program_environment
+from include.local.setup.java import find_java
 from include.postgres import connect
 from include.settings import Settings
 from include.spark.silver_run import SilverReport
@@ -293,7 +294,7 @@ def stack() -> Iterator[Stack]:
 def stack_environment(stack: Stack) -> dict[str, str]:
     """What a Spark job of the stack finds in its environment."""
     secrets = load_secrets(stack.layout)
-    return clients.store_environment(stack.layout, secrets) | airflow.program_environment(stack.layout, find_java())
+    return clients.store_environment(stack.layout, secrets) | program_environment(stack.layout, find_java())
 
 
 @pytest.mark.long

@@ -20,9 +20,9 @@ import pytest
 from include.domains import MERCHANTS, TRANSACTIONS
 from include.fraud.lease import APPLICATION_NAME
 from include.lake.catalog import SilverState
-from include.local import postgres
 from include.local.layout import Stack
-from include.local.supervisor import Supervisor
+from include.local.servers import postgres
+from include.local.supervision.supervisor import Supervisor
 from include.postgres import connect
 from include.settings import Settings
 from include.warehouse.gold import GoldReport, LakeSilver, load_from

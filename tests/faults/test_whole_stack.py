@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from include.domains import PROFILES
-from include.local.leftovers import find
+from include.local.supervision.leftovers import find
 from tests.support.books import assert_balanced
 from tests.support.kafka import produce
 from tests.support.processes import parent, resident_megabytes

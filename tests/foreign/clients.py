@@ -19,10 +19,10 @@ from kafka.errors import KafkaConnectionError
 from kafka.net.connection import KafkaConnection
 from kafka.protocol.producer import ProduceRequest
 
-from include.local.jars import ensure_jars
-from include.local.java import find_java
 from include.local.layout import locate
-from include.local.steps import Runner, Step
+from include.local.setup.jars import ensure_jars
+from include.local.setup.java import find_java
+from include.stack.steps import Runner, Step
 
 SECONDS = 60
 """How long a client may take for what is done in a moment."""

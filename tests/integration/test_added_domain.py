@@ -77,7 +77,7 @@ def test_topics_dags_assets_tables_and_the_first_start_follow_from_its_entry(tmp
 import json
 from airflow.dag_processing.dagbag import DagBag
 from include.kafka.topics import TOPICS
-from include.local.first_data import TABLES
+from include.stack.first_data import TABLES
 from include.warehouse.summary import LAYER_TABLES
 bag = DagBag(dag_folder="airflow/dags")
 spec = TOPICS["bank_branches"]

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 PREFIX = "somebodys-"
 INGEST = """
 from include.domains import MERCHANTS
-from include.local.stores import make_buckets
+from include.stack.stores import make_buckets
 from include.local.layout import CLONE
 from include.settings import Settings
 from tests.support.bronze import drain

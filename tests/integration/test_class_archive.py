@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from include.local.class_archive import archive_file, use_class_archive
-from include.local.jars import jar_folder
-from include.local.java import find_java
 from include.local.layout import locate
-from include.local.steps import Step, Task
+from include.local.setup.class_archive import archive_file, use_class_archive
+from include.local.setup.jars import jar_folder
+from include.local.setup.java import find_java
 from include.settings import Settings
 from include.spark.home import make_spark_home
+from include.stack.steps import Step, Task
 
 pytestmark = pytest.mark.integration
 

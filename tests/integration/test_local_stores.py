@@ -24,17 +24,18 @@ from rich.console import Console
 from include.errors import StackError
 from include.kafka.topics import TOPICS
 from include.lake.s3 import s3_client
-from include.local import clients, health, postgres
-from include.local.cache import lock_of
 from include.local.layout import CLONE, Stack, locate
-from include.local.leftovers import find as processes_of
 from include.local.ports import HOST, Ports
-from include.local.processes import STACK_ID_VARIABLE
 from include.local.reset import reset
 from include.local.secrets import ensure_secrets, load_secrets
+from include.local.servers import clients, postgres
+from include.local.setup.cache import lock_of
+from include.local.setup.environment import STACK_ID_VARIABLE
 from include.local.start import down
 from include.local.status import status
-from include.local.supervisor import Supervisor
+from include.local.supervision import health
+from include.local.supervision.leftovers import find as processes_of
+from include.local.supervision.supervisor import Supervisor
 from include.local.up import start_stores_and_jars
 from include.postgres import connect
 from tests.support.waiting import wait_until
@@ -274,7 +275,7 @@ def test_other_peoples_files_are_not_removed(stack: Stack) -> None:
 
 def test_the_servers_of_a_killed_test_session_are_removed(tmp_path: Path) -> None:
     script = (
-        "import sys; from include.local.testing import store_servers\n"
+        "import sys; from include.local.testing.stores import store_servers\n"
         "with store_servers() as environment:\n"
         "    print(environment['SPARK_CONF_DIR'], flush=True); sys.stdin.read()\n"
     )

@@ -9,8 +9,8 @@ import pytest
 
 from include.local.layout import locate
 from include.local.ports import Ports
-from include.local.processes import Process
-from include.local.supervisor import Supervisor
+from include.local.servers.process import Process
+from include.local.supervision.supervisor import Supervisor
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration

@@ -12,9 +12,9 @@ import pytest
 from include.liveness import HUNG_SECONDS, START_SECONDS
 from include.local.layout import locate
 from include.local.ports import Ports
-from include.local.processes import Process
-from include.local.supervisor import Supervisor
-from include.local.watchdog import API_SERVER, EVERY_SECONDS, Watchdog
+from include.local.servers.process import Process
+from include.local.supervision.supervisor import Supervisor
+from include.local.supervision.watchdog import API_SERVER, EVERY_SECONDS, Watchdog
 from tests.support.processes import alive
 from tests.support.waiting import wait_until
 

@@ -12,12 +12,14 @@ from typing import Literal, TypeAlias
 
 from rich.console import Console
 
-from include.local import airflow, clients, health
 from include.local.layout import Stack, locate
 from include.local.ports import Ports
 from include.local.reset import reset
+from include.local.servers import clients
+from include.local.setup.environment import program_environment
 from include.local.start import Start
-from include.local.supervisor import Supervisor
+from include.local.supervision import health
+from include.local.supervision.supervisor import Supervisor
 from include.local.up import start_stores_and_jars
 from include.settings import Settings
 from tests.support.waiting import wait_until
@@ -98,7 +100,7 @@ def own_servers(folder: Path, prepare: Callable[[Stack], None] = lambda stack: N
     prepare(stack)
     try:
         start = start_stores_and_jars(stack, Console(stderr=True))
-        environment = clients.store_environment(stack, start.secrets) | airflow.program_environment(stack, start.java)
+        environment = clients.store_environment(stack, start.secrets) | program_environment(stack, start.java)
         yield Servers(stack, start, environment)
     finally:
         reset(stack)

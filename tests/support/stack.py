@@ -23,9 +23,9 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from include.domains import TRANSACTIONS
 from include.local import layout
-from include.local.leftovers import find
-from include.local.processes import Process
-from include.local.supervisor import Supervisor
+from include.local.servers.process import Process
+from include.local.supervision.leftovers import find
+from include.local.supervision.supervisor import Supervisor
 from include.settings import Settings
 from tests.support.ports import free_port_base
 from tests.support.processes import command_line

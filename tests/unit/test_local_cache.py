@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from include.local import minio, postgres
-from include.local.cache import UNUSED_DAYS, lock_of, mark_used, remove_unused
-from include.local.jars import jar_folder
 from include.local.layout import locate
-from include.local.steps import Task
+from include.local.servers import postgres
+from include.local.setup import minio_build
+from include.local.setup.cache import UNUSED_DAYS, lock_of, mark_used, remove_unused
+from include.local.setup.jars import jar_folder
+from include.local.supervision.watchdog import mark_what_runs
 from include.local.up import spark_steps
-from include.local.watchdog import mark_what_runs
+from include.stack.steps import Task
 
 DAY = 24 * 60 * 60
 ENTRIES = ("environments/1a2b-dev", "bootstrap/1a2b", "jars/spark-1a2b", "minio-v1.2.3", "docker-compose-v2.40.3")
@@ -71,7 +72,7 @@ def test_a_stack_that_runs_keeps_what_it_runs_from(tmp_path: Path, monkeypatch: 
     stack = replace(locate(), cache=tmp_path.resolve())
     environment = stack.cache / "environments" / "1a2b"
     monkeypatch.setattr(sys, "prefix", str(environment))
-    used = [environment, jar_folder(stack, "kafka"), jar_folder(stack, "spark"), minio.binary(stack).parent]
+    used = [environment, jar_folder(stack, "kafka"), jar_folder(stack, "spark"), minio_build.binary(stack).parent]
     make(stack.cache, *(str(entry.relative_to(stack.cache)) for entry in used), unused_days=UNUSED_DAYS + 1)
     mark_what_runs(stack)
     assert remove_unused(stack.cache) == ""
@@ -113,7 +114,7 @@ def test_a_removal_that_was_cut_short_leaves_no_half_of_an_entry_and_is_finished
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("include.local.cache.shutil.rmtree", cut_short)
+        patch.setattr("include.local.setup.cache.shutil.rmtree", cut_short)
         with pytest.raises(KeyboardInterrupt):
             remove_unused(tmp_path)
     assert not (tmp_path / "environments" / "1a2b").exists()

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from include.local.processes import Process
-from include.local.supervisor import EXECUTE
+from include.local.servers.process import Process
+from include.local.supervision.supervisor import EXECUTE
 
 
 def test_a_process_waits_for_the_port_it_needs(tmp_path: Path) -> None:

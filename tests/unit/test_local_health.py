@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from include.local import health
-from include.local.airflow import COMPONENTS
 from include.local.layout import Stack, locate
 from include.local.ports import Ports
 from include.local.secrets import ensure_secrets
+from include.local.servers.airflow import COMPONENTS
+from include.local.supervision import health
 
 BEATING = [component for component in COMPONENTS if component != "api-server"]
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.errors import StackError
-from include.local.layout import CLONE, SOCKET_PATH_LIMIT, Stack, locate, locked, write_private
+from include.files import write_private
+from include.local.layout import CLONE, SOCKET_PATH_LIMIT, Stack, locate, locked
 from include.local.ports import HOST, Ports, why_unusable
 from include.local.secrets import ensure_secrets, load_secrets
 from tests.support.ports import free_port_base

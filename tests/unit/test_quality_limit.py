@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from include.local import airflow
+from include.local.servers import airflow
 from include.quality import limit
 from include.quality.limit import RejectedLimit
 

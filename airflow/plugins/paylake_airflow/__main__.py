@@ -5,12 +5,9 @@ python -m paylake_airflow verify
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -18,18 +15,14 @@ from rich.console import Console
 
 from include.airflow_api import AirflowApi
 from include.errors import StackError
-from include.evaluate import evaluate_command
-from include.generators.cli import app as generators
-from include.local import logs as log_files
-from include.local.display import shown
-from include.local.first_data import await_read, follow
-from include.local.steps import Runner, Step
-from include.local.summary import print_data
-from include.quarantine.cli import app as quarantine
-from include.settings import MissingSettingError, Settings
+from include.settings import Settings
+from include.stack.cli import OFFERED, offer, run
+from include.stack.display import shown
+from include.stack.first_data import await_read, follow
+from include.stack.status import Status
+from include.stack.steps import Runner, Step
+from include.stack.summary import print_data
 from include.status.flow import flow
-from include.status.render import render
-from include.verify.cli import verify_command
 from paylake_airflow import hooks
 
 AIRFLOW_SECONDS = 600.0
@@ -43,12 +36,7 @@ app = typer.Typer(
     add_completion=False,
     help="Paylake's commands inside the stack that Docker runs.",
 )
-app.command("verify")(verify_command)
-app.command("evaluate")(evaluate_command)
-app.add_typer(
-    quarantine, name="quarantine", help="List, show and redrive the records that broke their contract, or accept it."
-)
-app.add_typer(generators, name="generate", help="Produce synthetic traffic.")
+offer(app, *OFFERED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,43 +55,43 @@ class ContainerLogs:
         return cls(folder / "servers", folder)
 
 
-@app.command("status")
-def show_status(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
-) -> None:
-    """Show each layer, how far it is behind, and what is wrong. The exit code is 0 when all that should flow does."""
-    found = flow(
-        Settings.from_environment(),
-        # Under the Astro CLI the commands run in Airflow's own containers, which are not told its user.
-        airflow=AirflowApi.from_environment(seconds=AIRFLOW_ANSWER_SECONDS) if "AIRFLOW_URL" in os.environ else None,
-        task_logs=ContainerLogs.of_airflow().task_logs,
-    )
-    if as_json:
-        typer.echo(json.dumps(found.as_json()))
-    else:
-        render(found, Console())
-    raise typer.Exit(1 if found.problems else 0)
+class Container:
+    """How commands reach the stack whose stores Airflow's connections name."""
 
+    def use(self, *_servers: str) -> None:
+        """Let clients in this process find the stores.
 
-@app.command("logs")
-def show_logs(
-    name: Annotated[str, typer.Argument(help="'fraud' for the fraud events, or the id of a DAG.")] = "",
-    follow_on: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is added, until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines to show.")] = 50,
-) -> None:
-    """Show the log of a DAG's newest task, or the fraud events; without a name, list the names."""
-    folders = ContainerLogs.of_airflow()
-    if not name:
-        typer.echo("\n".join(log_files.names(folders)))
-    elif follow_on:
-        log_files.follow(folders, name, lines=lines, write=typer.echo)
-    else:
-        log_files.show(folders, name, lines=lines, write=typer.echo)
+        Raises:
+            StackError: the connections do not say where they are.
+        """
+        try:
+            os.environ.update(hooks.stack_environment())
+        except (AirflowNotFoundException, ValueError) as error:
+            raise StackError(f"Airflow's connections do not say where the stores are: {error}") from error
+
+    def status(self) -> Status:
+        """Ask the stores and Airflow; of processes Docker knows."""
+        self.use()
+        return Status(
+            flow(
+                Settings.from_environment(),
+                # Under the Astro CLI the commands run in Airflow's own containers, which are not told its user.
+                airflow=AirflowApi.from_environment(seconds=AIRFLOW_ANSWER_SECONDS)
+                if "AIRFLOW_URL" in os.environ
+                else None,
+                task_logs=self.log_folders().task_logs,
+            )
+        )
+
+    def log_folders(self) -> ContainerLogs:
+        """Airflow's folder of logs."""
+        return ContainerLogs.of_airflow()
 
 
 @app.command("first-data")
 def first_data() -> None:
     """Follow the first data until all five tables of the warehouse have rows, and show what there is."""
+    Container().use()
     settings, api, console = Settings.from_environment(), AirflowApi.from_environment(), Console()
     runner = Runner(
         [
@@ -133,18 +121,8 @@ def _why_not_ready(api: AirflowApi) -> str | None:
 
 
 def main() -> None:
-    """Run a command with the stores of the connections; an error becomes one sentence and an exit code."""
-    try:
-        environment = hooks.stack_environment()
-    except (AirflowNotFoundException, ValueError) as error:
-        sys.exit(f"paylake: Airflow's connections do not say where the stores are: {error}")
-    os.environ.update(environment)
-    try:
-        app()
-    except (AirflowNotFoundException, StackError, MissingSettingError) as error:
-        sys.exit(f"paylake: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    """Run a command with the stores of the connections."""
+    run(app, Container())
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from include.docker.env_file import PROCESSORS
-from include.local import stores
 from include.pools import pools_for
 from include.settings import MissingSettingError
+from include.stack import stores
 from include.warehouse.databases import ensure_databases
 from paylake_airflow import hooks
 

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from include.kafka.topics import end_offsets, topic_id
-from include.local.airflow import POOLS
+from include.local.servers.airflow import POOLS
 from tests.support.story import FLOW_SECONDS, Story
 from tests.support.story_records import GENUINE, transaction, user
 from tests.support.waiting import wait_until

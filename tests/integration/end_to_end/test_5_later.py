@@ -10,8 +10,8 @@ from datetime import datetime
 import psycopg
 import pytest
 
-from include.local import postgres
 from include.local.secrets import load_secrets
+from include.local.servers import postgres
 from tests.support.processes import parent
 from tests.support.stack import Traffic
 from tests.support.story import Story

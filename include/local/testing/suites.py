@@ -14,7 +14,7 @@ from threading import Event
 from include.errors import StackError
 from include.lifetime import stop_on_signals
 from include.local.layout import CLONE
-from include.local.testing import store_servers
+from include.local.testing.stores import store_servers
 
 CONTRACTS = CLONE / "include" / "contracts"
 SERVERS = "servers"

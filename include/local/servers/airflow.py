@@ -8,16 +8,18 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from include.local import clients, kafka, minio, postgres
-from include.local.jars import jar_folder
-from include.local.java import Java
-from include.local.layout import Stack, write_private
+from include.files import write_private
+from include.local.layout import Stack
 from include.local.ports import HOST
-from include.local.processes import Process, own_environment
 from include.local.secrets import Secrets
-from include.local.steps import Task
+from include.local.servers import clients, kafka, minio, postgres
+from include.local.servers.process import Process
+from include.local.setup.environment import own_environment, program_environment
+from include.local.setup.jars import jar_folder
+from include.local.setup.java import Java
 from include.pools import pools_for
 from include.spark.home import make_spark_home
+from include.stack.steps import Task
 from include.warehouse.databases import AIRFLOW_OWNER, WAREHOUSE_OWNER
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
@@ -70,7 +72,7 @@ def processes(stack: Stack, secrets: Secrets, java: Java) -> list[Process]:
 def _watchdog(stack: Stack) -> Process:
     return Process(
         name=WATCHDOG,
-        command=[sys.executable, "-P", "-m", "include.local.watchdog"],
+        command=[sys.executable, "-P", "-m", "include.local.supervision.watchdog"],
         environment={
             "PYTHONPATH": str(stack.clone),
             "PAYLAKE_HOME": str(stack.home),
@@ -154,23 +156,6 @@ def _connections(stack: Stack, secrets: Secrets) -> dict[str, dict[str, object]]
             "schema": "airflow",
         },
         "spark_default": {"conn_type": "spark", "host": "local[*]", "extra": {"deploy-mode": "client"}},
-    }
-
-
-def program_environment(stack: Stack, java: Java) -> dict[str, str]:
-    """How programs find each other: Airflow its DAGs' modules, spark-submit its Java, its jars and its Python."""
-    folder = Path(sys.executable).parent
-    return {
-        "AIRFLOW_HOME": str(stack.airflow_home),
-        "PYTHONPATH": f"{stack.clone}:{stack.clone / 'airflow' / 'plugins'}",
-        "PATH": f"{folder}:{java.program.parent}:/usr/local/bin:/usr/bin:/bin",
-        "JAVA_HOME": str(java.home),
-        "SPARK_HOME": str(stack.spark / "home"),
-        "SPARK_CONF_DIR": str(stack.spark / "conf"),
-        "SPARK_LOCAL_IP": HOST,
-        "PYSPARK_PYTHON": sys.executable,
-        # Without it the processes' titles overwrite the variables by which ours are recognised.
-        "SPT_NOENV": "1",
     }
 
 

@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from include.errors import StackError
-from include.local.display import shown
-from include.local.steps import Runner, State, Step, Task
+from include.stack.display import shown
+from include.stack.steps import Runner, State, Step, Task
 from tests.support.processes import alive
 from tests.support.waiting import wait_until
 
@@ -169,9 +169,9 @@ def test_a_terminal_shows_every_step() -> None:
 
 def test_termination_is_like_ctrl_c() -> None:
     """What ``kill`` sends is turned into the same clean stop."""
-    from include.cli import _interrupt
+    from include.stack.cli import interrupt
 
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)

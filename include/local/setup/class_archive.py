@@ -8,16 +8,15 @@ import sys
 from pathlib import Path
 
 from include.errors import StackError
-from include.local.airflow import program_environment
-from include.local.cache import lock_of, mark_used
-from include.local.jars import jar_folder
-from include.local.java import Java
 from include.local.layout import Stack, locked
-from include.local.processes import own_environment
-from include.local.steps import Task
+from include.local.setup.cache import lock_of, mark_used
+from include.local.setup.environment import own_environment, program_environment
+from include.local.setup.jars import jar_folder
+from include.local.setup.java import Java
 from include.spark.home import QUIETLY, class_path, make_spark_home, pyspark_home
+from include.stack.steps import Task
 
-JOB = Path(__file__).parents[1] / "spark" / "class_archive_job.py"
+JOB = Path(__file__).parents[2] / "spark" / "class_archive_job.py"
 
 
 def archive_file(stack: Stack, java: Java) -> Path:

@@ -15,7 +15,7 @@ import pytest
 
 from include.errors import StackError
 from include.local.layout import Stack, locate
-from include.local.logs import follow, names, show
+from include.stack.logs import follow, names, show
 from tests.support.waiting import wait_until
 
 

@@ -8,11 +8,11 @@ import socket
 
 from include.airflow_api import AirflowApi
 from include.errors import StackError
-from include.local import kafka, minio, postgres
 from include.local.layout import Stack
 from include.local.ports import HOST
-from include.local.processes import without_foreign
 from include.local.secrets import Secrets
+from include.local.servers import kafka, minio, postgres
+from include.local.setup.environment import without_foreign
 from include.settings import Settings
 from include.warehouse.databases import WAREHOUSE_OWNER
 

@@ -15,10 +15,10 @@ from confluent_kafka.admin import AdminClient
 from include.airflow_api import AirflowApiError
 from include.ingest.patience import kafka_away
 from include.lake.s3 import s3_client
-from include.local import clients, kafka, postgres
-from include.local.airflow import COMPONENTS, WATCHDOG
 from include.local.layout import Stack
 from include.local.secrets import Secrets
+from include.local.servers import clients, kafka, postgres
+from include.local.servers.airflow import COMPONENTS, WATCHDOG
 
 Probe = Callable[[], str | None]
 PROBE_SECONDS = 3

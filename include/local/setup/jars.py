@@ -8,11 +8,11 @@ import shutil
 from pathlib import Path
 
 from include.errors import StackError
-from include.local.cache import lock_of, mark_used
-from include.local.java import Java, proxy_options
 from include.local.layout import Stack, locked
-from include.local.steps import Task
+from include.local.setup.cache import lock_of, mark_used
+from include.local.setup.java import Java, proxy_options
 from include.spark.home import pyspark_home
+from include.stack.steps import Task
 
 PINS = Path(__file__).parent / "ivy"
 PATTERN = "[artifact]-[revision](-[classifier]).[ext]"

@@ -1,4 +1,4 @@
-"""Lets the DAGs run and follows the first data until every table of the warehouse has rows."""
+"""Follows the first data until every table of the warehouse has rows."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psycopg
 
 from include.airflow_api import AirflowApi, AirflowApiError
 from include.domains import GENERATED_REFERENCE, Generator
 from include.errors import StackError
-from include.local import airflow, clients
-from include.local.steps import Task
 from include.postgres import connect
 from include.settings import Settings
+from include.stack.steps import Task
 from include.warehouse.summary import layer_rows
-
-if TYPE_CHECKING:
-    from include.local.start import Start
 
 REFERENCE_TABLES = tuple(domain.table for domain in GENERATED_REFERENCE)
 TABLES = (*REFERENCE_TABLES, "fraudtransaction", "genuinetransaction")
@@ -28,28 +23,6 @@ PARSE_SECONDS = 180.0
 DATA_SECONDS = 900.0
 EVERY_SECONDS = 1.0
 FAILURES_EVERY_SECONDS = 20.0
-
-
-def release_dags(start: Start, task: Task, *, traffic: bool) -> str:
-    """Make the pools, wait until every DAG file was read, and unpause the DAGs that were not released before.
-
-    What a user has paused since stays paused. Without ``traffic`` both generators stay paused.
-
-    Raises:
-        StackError: a DAG file can not be imported, or was not read in time.
-    """
-    api = clients.airflow_api(start.stack, start.secrets)
-    for name, pool in airflow.POOLS.items():
-        api.ensure_pool(name, *pool)
-    await_read(api, start.stack.clone / "airflow" / "dags", task)
-    marker = start.stack.airflow_home / "released-dags"
-    released = set(marker.read_text().split()) if marker.exists() else set()
-    dag_ids = {dag["dag_id"] for dag in api.dags()} - (set() if traffic else set(Generator))
-    for dag_id in sorted(dag_ids - released):
-        task.say(f"unpausing {dag_id}")
-        api.unpause(dag_id)
-    marker.write_text("\n".join(sorted(released | dag_ids)) + "\n")
-    return f"{len(dag_ids)} at work"
 
 
 def await_read(api: AirflowApi, folder: Path, task: Task) -> None:

@@ -8,9 +8,9 @@ from contextlib import suppress
 import psutil
 
 from include.errors import StackError
-from include.local import postgres
 from include.local.layout import Stack
-from include.local.processes import STACK_ID_VARIABLE
+from include.local.servers import postgres
+from include.local.setup.environment import STACK_ID_VARIABLE
 
 POLITE_SECONDS = 15.0
 FORCED_SECONDS = 10.0

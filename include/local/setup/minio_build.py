@@ -1,4 +1,4 @@
-"""MinIO: built from source once, because its images and downloads were withdrawn."""
+"""MinIO is built from source once, because its images and downloads were withdrawn."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from include.local.cache import lock_of, mark_used
 from include.local.layout import Stack, locked
-from include.local.ports import HOST
-from include.local.processes import Process
-from include.local.secrets import Secrets
-from include.local.steps import Task
+from include.local.setup.cache import lock_of, mark_used
+from include.stack.steps import Task
 
 VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
 MODULE = f"github.com/minio/minio@{VERSION}"
 OLDEST_GO = (1, 24)
-USER = "paylake"
 
 
 def binary(stack: Stack) -> Path:
@@ -77,28 +73,3 @@ def _go_version(program: str) -> tuple[int, ...]:
 
 def _package(line: str) -> str | None:
     return f"building {line[:70]}" if not line.startswith("go:") else line[:70]
-
-
-def process(stack: Stack, secrets: Secrets) -> Process:
-    """The server under supervisor."""
-    return Process(
-        name="minio",
-        command=[
-            str(binary(stack)),
-            "server",
-            "--address",
-            f"{HOST}:{stack.ports.minio}",
-            "--console-address",
-            f"{HOST}:{stack.ports.minio_console}",
-            str(stack.home / "minio"),
-        ],
-        environment={
-            "MINIO_ROOT_USER": USER,
-            "MINIO_ROOT_PASSWORD": secrets.minio_password,
-            "MINIO_BROWSER": "on",
-            # Neither looks for updates nor reports home.
-            "MINIO_UPDATE": "off",
-            "MINIO_CALLHOME_ENABLE": "off",
-        },
-        address=f"http://{HOST}:{stack.ports.minio}",
-    )

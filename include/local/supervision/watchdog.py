@@ -1,6 +1,6 @@
 """Starts anew what of Airflow runs but does nothing: supervisor only notices processes that end.
 
-    python -m include.local.watchdog
+    python -m include.local.supervision.watchdog
 
 It is a process of the stack itself. Whether a process does its work, it learns as ``./paylake status`` does: the API
 server answers, and reports when each of the others last gave a sign of life. What gives none for too long is killed
@@ -23,13 +23,14 @@ from pathlib import Path
 from include.errors import StackError
 from include.lifetime import die_with_parent
 from include.liveness import HUNG_SECONDS, START_SECONDS
-from include.local import health, minio
-from include.local.airflow import COMPONENTS, WATCHDOG
-from include.local.cache import mark_used
-from include.local.jars import jar_folder
 from include.local.layout import Stack, locate
 from include.local.secrets import load_secrets
-from include.local.supervisor import Condition, Supervisor
+from include.local.servers.airflow import COMPONENTS, WATCHDOG
+from include.local.setup import minio_build
+from include.local.setup.cache import mark_used
+from include.local.setup.jars import jar_folder
+from include.local.supervision import health
+from include.local.supervision.supervisor import Condition, Supervisor
 
 EVERY_SECONDS = 5.0
 API_SERVER = "airflow-api-server"
@@ -116,7 +117,7 @@ def mark_what_runs(stack: Stack) -> None:
         OSError: it cannot be written to.
     """
     jars = [jar_folder(stack, name) for name in ("kafka", "spark")]
-    for entry in (Path(sys.prefix).resolve(), *jars, minio.binary(stack).parent):
+    for entry in (Path(sys.prefix).resolve(), *jars, minio_build.binary(stack).parent):
         # An environment made by hand lies elsewhere.
         if entry.is_relative_to(stack.cache):
             mark_used(entry)

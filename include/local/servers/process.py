@@ -1,18 +1,11 @@
-"""What one process of the stack is: its command, its environment, its user."""
+"""What one process of a stack is: its command, its environment, its user."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-# What a user's shell may hold for other installations of the same programs, and must not reach ours.
-FOREIGN_PREFIXES = ("AIRFLOW_", "AWS_", "HADOOP_", "KAFKA_", "MINIO_", "PG", "PYSPARK_", "PYTHON", "S3_", "SPARK_")
-KEPT = frozenset({"AWS_CA_BUNDLE"})
-STACK_ID_VARIABLE = "PAYLAKE_STACK_ID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +35,9 @@ class Process:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        """The definition as ``include/local/execute.py`` reads it."""
+        """The definition as ``include/local/supervision/execute.py`` reads it."""
         return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
 
     def definition_file(self, run: Path) -> Path:
         """Where the definition is kept."""
         return run / f"{self.name}.json"
-
-
-def own_environment(stack_id: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The user's environment without other installations' settings, with the mark by which our processes are known."""
-    kept = without_foreign(environment)
-    for name in ("VIRTUAL_ENV", "LD_PRELOAD", "CLASSPATH"):
-        kept.pop(name, None)
-    return {**kept, STACK_ID_VARIABLE: stack_id}
-
-
-def without_foreign(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what names, or tunes clients for, other Kafkas, stores and databases than a stack's."""
-    return {name: value for name, value in environment.items() if name in KEPT or not name.startswith(FOREIGN_PREFIXES)}

@@ -12,12 +12,13 @@ import psycopg
 from rich.console import Console
 
 from include.errors import StackError
-from include.local import airflow, clients, postgres
-from include.local.keeper import announce, kept
 from include.local.layout import Stack, locate
 from include.local.ports import Ports
 from include.local.reset import reset
+from include.local.servers import clients, postgres
+from include.local.setup.environment import program_environment
 from include.local.start import Start
+from include.local.testing.keeper import announce, kept
 from include.local.up import start_stores_and_jars
 from include.warehouse.databases import WAREHOUSE_OWNER
 
@@ -51,7 +52,7 @@ def _widen_rights_for_tests(start: Start) -> None:
 
 def _environment(start: Start) -> dict[str, str]:
     stack: Stack = start.stack
-    programs = airflow.program_environment(stack, start.java)
+    programs = program_environment(stack, start.java)
     return clients.store_environment(stack, start.secrets) | programs
 
 

@@ -16,8 +16,10 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from include.errors import StackError
-from include.local.layout import Stack, write_private
-from include.local.processes import Process, own_environment
+from include.files import write_private
+from include.local.layout import Stack
+from include.local.servers.process import Process
+from include.local.setup.environment import own_environment
 
 EXECUTE = Path(__file__).with_name("execute.py")
 # In this order they start; they end in the reverse order, so that nothing loses what it needs while it still works. The

@@ -6,12 +6,13 @@ import base64
 import uuid
 from pathlib import Path
 
-from include.local.jars import jar_folder
-from include.local.java import Java
-from include.local.layout import Stack, write_private
+from include.files import write_private
+from include.local.layout import Stack
 from include.local.ports import HOST
-from include.local.processes import Process
-from include.local.steps import Task
+from include.local.servers.process import Process
+from include.local.setup.jars import jar_folder
+from include.local.setup.java import Java
+from include.stack.steps import Task
 
 LOGGING = Path(__file__).parent / "kafka-log4j2.xml"
 

@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from include.local.steps import State, Task
+from include.stack.steps import State, Task
 
 MARKS = {
     State.WAITING: Text("·", style="dim"),

@@ -1,0 +1,1 @@
+"""Keeps the processes: starts, watches, replaces and ends them."""

@@ -1,0 +1,1 @@
+"""``./paylake test``, and servers for the length of a test session."""

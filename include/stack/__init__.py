@@ -1,0 +1,1 @@
+"""What every kind of stack shares: its commands, the steps of a start, first data, logs."""

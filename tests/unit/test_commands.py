@@ -1,0 +1,80 @@
+"""The commands that ``./paylake`` and ``./paylake --docker`` have in common, and how they reach their stack."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from include import cli
+from include.errors import StackError
+from include.stack.cli import OFFERED
+from include.stack.commands import COMMANDS
+from paylake_airflow.__main__ import app as container
+
+CLONE = Path(__file__).parents[2]
+WIDE = {"COLUMNS": "200", "TERMINAL_WIDTH": "200"}
+
+
+class ToldError(StackError):
+    """Ends a command when it has said which servers it needs."""
+
+
+class Nowhere:
+    """A stack that only listens to what commands want of it."""
+
+    def use(self, *servers: str) -> None:
+        raise ToldError(" ".join(servers))
+
+
+def _line(text: str, name: str) -> str:
+    """What a list of commands says of one, borders and padding aside."""
+    lines = (line.strip("│ ") for line in text.splitlines())
+    return next((line.partition(" ")[2].strip() for line in lines if line.split(" ")[0] == name), "not listed")
+
+
+def _first_line(name: str) -> str:
+    return COMMANDS[name].help.partition("\n")[0]
+
+
+def test_docker_lists_the_commands_and_needs_no_python_environment() -> None:
+    command = [sys.executable, "-S", "-P", "-m", "include.docker.cli", "--help"]
+    answer = subprocess.run(command, env={"PYTHONPATH": str(CLONE), **WIDE}, capture_output=True, text=True, check=True)
+    said = {name: _line(answer.stdout, name).replace(" --docker", "") for name in COMMANDS}
+    assert said == {name: _first_line(name) for name in COMMANDS}
+
+
+@pytest.mark.parametrize(("app", "names"), [(cli.app, COMMANDS), (container, OFFERED)], ids=["local", "container"])
+def test_other_command_lines_say_the_same_of_them(app: typer.Typer, names: dict[str, object]) -> None:
+    said = CliRunner().invoke(app, ["--help"], env=WIDE).output
+    assert {name: _line(said, name) for name in names} == {name: _first_line(name) for name in names}
+
+
+@pytest.mark.parametrize("app", [cli.app, container], ids=["local", "container"])
+@pytest.mark.parametrize(
+    ("arguments", "servers"),
+    [
+        (["verify", "--json"], "kafka minio postgres"),
+        (["evaluate"], "kafka postgres"),
+        (["quarantine", "list"], "postgres"),
+        (["generate", "reference"], "kafka"),
+    ],
+)
+def test_a_command_reaches_the_servers_that_it_speaks_to(app: typer.Typer, arguments: list[str], servers: str) -> None:
+    outcome = CliRunner().invoke(app, arguments, obj=Nowhere())
+    assert isinstance(outcome.exception, ToldError)
+    assert str(outcome.exception) == servers
+
+
+@pytest.mark.parametrize("app", [cli.app, container], ids=["local", "container"])
+@pytest.mark.parametrize(
+    "arguments", [["verify", "--help"], ["quarantine"], ["quarantine", "list", "--help"], ["generate", "--help"]]
+)
+def test_help_needs_no_server(app: typer.Typer, arguments: list[str]) -> None:
+    outcome = CliRunner().invoke(app, arguments, obj=Nowhere(), prog_name="./paylake")
+    assert not isinstance(outcome.exception, ToldError)
+    assert f"Usage: ./paylake {arguments[0]}" in outcome.output
