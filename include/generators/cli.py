@@ -28,6 +28,8 @@ from include.settings import MissingSettingError, json_object
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="Produce synthetic users, merchants, accounts and transactions to Kafka.",
 )

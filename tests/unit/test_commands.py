@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -31,27 +32,21 @@ class Nowhere:
         raise ToldError(" ".join(servers))
 
 
-def _line(text: str, name: str) -> str:
-    """What a list of commands says of one, borders and padding aside."""
-    lines = (line.strip("│ ") for line in text.splitlines())
-    return next((line.partition(" ")[2].strip() for line in lines if line.split(" ")[0] == name), "not listed")
-
-
-def _first_line(name: str) -> str:
-    return COMMANDS[name].help.partition("\n")[0]
+def _unlisted(names: Iterable[str], said: str) -> list[str]:
+    """The commands that a list of commands lacks, or says something else of than the table does."""
+    words = " ".join(said.replace("│", " ").split())
+    return [name for name in names if f" {name} {COMMANDS[name].help.partition(chr(10))[0]} " not in words]
 
 
 def test_docker_lists_the_commands_and_needs_no_python_environment() -> None:
     command = [sys.executable, "-S", "-P", "-m", "include.docker.cli", "--help"]
     answer = subprocess.run(command, env={"PYTHONPATH": str(CLONE), **WIDE}, capture_output=True, text=True, check=True)
-    said = {name: _line(answer.stdout, name).replace(" --docker", "") for name in COMMANDS}
-    assert said == {name: _first_line(name) for name in COMMANDS}
+    assert _unlisted(COMMANDS, answer.stdout.replace("./paylake --docker env", "./paylake env")) == []
 
 
 @pytest.mark.parametrize(("app", "names"), [(cli.app, COMMANDS), (container, OFFERED)], ids=["local", "container"])
-def test_other_command_lines_say_the_same_of_them(app: typer.Typer, names: dict[str, object]) -> None:
-    said = CliRunner().invoke(app, ["--help"], env=WIDE).output
-    assert {name: _line(said, name) for name in names} == {name: _first_line(name) for name in names}
+def test_other_command_lines_say_the_same_of_them(app: typer.Typer, names: Iterable[str]) -> None:
+    assert _unlisted(names, CliRunner().invoke(app, ["--help"], env=WIDE).output) == []
 
 
 @pytest.mark.parametrize("app", [cli.app, container], ids=["local", "container"])
