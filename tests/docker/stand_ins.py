@@ -40,6 +40,8 @@ LABEL = "paylake.stand-in"
 PYTHON = "paylake/stand-in-python:3.12"
 AIRFLOW_VERSION = "3.3.2"
 PIP_VERSION = "26.3"
+# Where the jars of the stack without Docker are pinned.
+PINS = "include/local/setup/ivy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +129,7 @@ STAND_INS = (
         "apache/kafka:4.2.0",
         "kafka",
         texts=_project_files(
-            *(
-                f"include/local/setup/ivy/{name}.{kind}"
-                for name in ("kafka", "kafka-tools")
-                for kind in ("xml", "sha256")
-            )
+            *(f"{PINS}/{name}.{kind}" for name in ("kafka", "kafka-tools") for kind in ("xml", "sha256"))
         ),
     ),
     StandIn("dpage/pgadmin4:9.18", "pgadmin", parents=(PYTHON,), arguments={"PGADMIN_VERSION": "9.18"}),

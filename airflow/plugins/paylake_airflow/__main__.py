@@ -72,16 +72,11 @@ class Container:
     def status(self) -> Status:
         """Ask the stores and Airflow; of processes Docker knows."""
         self.use()
-        return Status(
-            flow(
-                Settings.from_environment(),
-                # Under the Astro CLI the commands run in Airflow's own containers, which are not told its user.
-                airflow=AirflowApi.from_environment(seconds=AIRFLOW_ANSWER_SECONDS)
-                if "AIRFLOW_URL" in os.environ
-                else None,
-                task_logs=self.log_folders().task_logs,
-            )
-        )
+        # Under the Astro CLI the commands run in Airflow's own containers, which are not told its user.
+        known = "AIRFLOW_URL" in os.environ
+        airflow = AirflowApi.from_environment(seconds=AIRFLOW_ANSWER_SECONDS) if known else None
+        task_logs = self.log_folders().task_logs
+        return Status(flow(Settings.from_environment(), airflow=airflow, task_logs=task_logs))
 
     def log_folders(self) -> ContainerLogs:
         """Airflow's folder of logs."""
