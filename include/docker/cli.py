@@ -8,22 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
-from include.docker import env_file
+from include.docker import compose, env_file
 from include.stack.commands import COMMANDS, Command
 
-CLONE = Path(__file__).resolve().parents[2]
-ENV_FILE = CLONE / ".env"
-COMPOSE = ["docker", "compose"]
-# The label of a container that `docker compose run` made.
-ONE_OFF = "com.docker.compose.oneoff=True"
 INTERRUPTED = 130
 
 OWN = {
@@ -35,43 +27,41 @@ OWN = {
 PASS_THROUGH = ("verify", "quarantine", "evaluate", "generate", "airflow", "psql", "compose")
 
 
-class DockerError(Exception):
-    """Something the user has to mend; the text is one clear sentence."""
-
-
 def init(_arguments: argparse.Namespace) -> int:
     """Write ``.env``, or what it lacks."""
-    added = env_file.ensure(ENV_FILE)
-    print(f"{ENV_FILE}: {'wrote ' + ', '.join(added) if added else 'complete, nothing was changed'}.")
+    added = env_file.ensure(compose.ENV_FILE)
+    print(f"{compose.ENV_FILE}: {'wrote ' + ', '.join(added) if added else 'complete, nothing was changed'}.")
     return 0
 
 
 def up(arguments: argparse.Namespace) -> int:
     """Build, start, and follow the first data into all five tables."""
-    env_file.ensure(ENV_FILE)
+    env_file.ensure(compose.ENV_FILE)
     # The containers' own words are in `logs`; here is what Compose does.
-    if status := compose("up", "--detach", "--build"):
+    if status := compose.call("up", "--detach", "--build"):
         return status
-    if arguments.follow and (status := in_container("first-data")):
+    if arguments.follow and (status := compose.in_container("first-data")):
         return status
-    known = known_variables()
+    known = compose.known_variables()
     mail, access_key = known["PGADMIN_DEFAULT_EMAIL"], known["MINIO_ROOT_USER"]
-    warehouse = f"{address(known, 'POSTGRES', 5432)}, database warehouse"
-    print(f"Airflow        {airflow_url(known)}  (admin, AIRFLOW_ADMIN_PASSWORD)")
-    print(f"pgAdmin        http://{address(known, 'PGADMIN', 5050)}  ({mail}, PGADMIN_DEFAULT_PASSWORD)")
-    if ours(known, "minio"):
-        print(f"MinIO console  http://{address(known, 'MINIO_CONSOLE', 9001)}  ({access_key}, MINIO_ROOT_PASSWORD)")
-    if ours(known, "postgres"):
+    console = compose.address(known, "MINIO_CONSOLE", 9001)
+    warehouse = f"{compose.address(known, 'POSTGRES', 5432)}, database warehouse"
+    print(f"Airflow        {compose.airflow_url(known)}  (admin, AIRFLOW_ADMIN_PASSWORD)")
+    print(f"pgAdmin        http://{compose.address(known, 'PGADMIN', 5050)}  ({mail}, PGADMIN_DEFAULT_PASSWORD)")
+    if compose.ours(known, "minio"):
+        print(f"MinIO console  http://{console}  ({access_key}, MINIO_ROOT_PASSWORD)")
+    if compose.ours(known, "postgres"):
         print(f"PostgreSQL     {warehouse}  (paylake, WAREHOUSE_PASSWORD)")
-    if ours(known, "kafka"):
-        print(f"Kafka          {address(known, 'KAFKA', 9092)}")
-    print(f"The passwords are in {ENV_FILE}. The stack keeps running: ./paylake --docker status, logs fraud -f, down.")
+    if compose.ours(known, "kafka"):
+        print(f"Kafka          {compose.address(known, 'KAFKA', 9092)}")
+    print(f"The passwords are in {compose.ENV_FILE}.")
+    print("The stack keeps running: ./paylake --docker status, logs fraud -f, down.")
     return 0
 
 
 def down(_arguments: argparse.Namespace) -> int:
     """Stop and remove the containers; the data stay in their volumes."""
-    return compose("down")
+    return compose.call("down")
 
 
 def reset(arguments: argparse.Namespace) -> int:
@@ -80,15 +70,15 @@ def reset(arguments: argparse.Namespace) -> int:
         try:
             answer = input("Remove the containers and the volumes with all data of this stack? [y/N] ")
         except EOFError as error:
-            raise DockerError("There is nobody to ask; say --yes.") from error
+            raise compose.DockerError("There is nobody to ask; say --yes.") from error
         if answer.strip().lower() not in ("y", "yes"):
             return 1
-    return compose("down", "--volumes", "--remove-orphans")
+    return compose.call("down", "--volumes", "--remove-orphans")
 
 
 def status(arguments: argparse.Namespace) -> int:
     """Show each service, each layer, and what is wrong."""
-    services = [_service(raw) for raw in _containers()]
+    services = [_service(raw) for raw in compose.containers()]
     ill = [
         {"check": "process", "subject": service["name"], "message": service["state"]}
         for service in services
@@ -100,52 +90,52 @@ def status(arguments: argparse.Namespace) -> int:
         print(json.dumps({"well": not problems, "services": services, **found, "problems": problems}, indent=2))
         return 1 if problems else 0
     if not services:
-        raise DockerError("The stack does not run; ./paylake --docker up starts it.")
+        raise compose.DockerError("The stack does not run; ./paylake --docker up starts it.")
     width = max(len(service["name"]) for service in services)
     for service in services:
         print(
             f"{'✓' if service['well'] else '✗'} {service['name']:{width}}  {service['state']:40} {service['address']}"
         )
     print(flush=True)
-    flows = in_container("status") == 0
+    flows = compose.in_container("status") == 0
     return 0 if flows and not ill else 1
 
 
 def logs(arguments: argparse.Namespace) -> int:
     """Show a service's log, or one that a container shows; without a name, list the names."""
-    services = [raw["Service"] for raw in _containers()]
+    services = [raw["Service"] for raw in compose.containers()]
     if not arguments.name:
         print("\n".join(services), flush=True)
-        return in_container("logs")
+        return compose.in_container("logs")
     options = [*(["--follow"] if arguments.follow else []), "--lines", str(arguments.lines)]
     if arguments.name not in services:
-        return in_container("logs", arguments.name, *options)
+        return compose.in_container("logs", arguments.name, *options)
     follow = ["--follow"] if arguments.follow else []
-    return compose("logs", "--no-log-prefix", *follow, "--tail", str(arguments.lines), arguments.name)
+    return compose.call("logs", "--no-log-prefix", *follow, "--tail", str(arguments.lines), arguments.name)
 
 
 def env(_arguments: argparse.Namespace) -> int:
     """Print shell exports for clients on this machine; of a managed service one knows the address oneself."""
-    known = known_variables()
+    known = compose.known_variables()
     exports = {
-        "AIRFLOW_URL": airflow_url(known),
+        "AIRFLOW_URL": compose.airflow_url(known),
         "AIRFLOW_USERNAME": "admin",
         "AIRFLOW_PASSWORD": known["AIRFLOW_ADMIN_PASSWORD"],
     }
-    if ours(known, "kafka"):
-        exports["KAFKA_BOOTSTRAP_SERVERS"] = address(known, "KAFKA", 9092)
-    if ours(known, "minio"):
+    if compose.ours(known, "kafka"):
+        exports["KAFKA_BOOTSTRAP_SERVERS"] = compose.address(known, "KAFKA", 9092)
+    if compose.ours(known, "minio"):
         exports |= {
-            "S3_ENDPOINT_URL": f"http://{address(known, 'MINIO', 9000)}",
+            "S3_ENDPOINT_URL": f"http://{compose.address(known, 'MINIO', 9000)}",
             "AWS_ACCESS_KEY_ID": known["MINIO_ROOT_USER"],
             "AWS_SECRET_ACCESS_KEY": known["MINIO_ROOT_PASSWORD"],
             # The shell's own would be taken for one of these keys.
             "AWS_SESSION_TOKEN": "",
             "AWS_REGION": "us-east-1",
         }
-    if ours(known, "postgres"):
+    if compose.ours(known, "postgres"):
         login = f"paylake:{known['WAREHOUSE_PASSWORD']}"
-        exports["WAREHOUSE_DSN"] = f"postgresql://{login}@{address(known, 'POSTGRES', 5432)}/warehouse"
+        exports["WAREHOUSE_DSN"] = f"postgresql://{login}@{compose.address(known, 'POSTGRES', 5432)}/warehouse"
     print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in exports.items()))
     return 0
 
@@ -153,72 +143,23 @@ def env(_arguments: argparse.Namespace) -> int:
 def pass_through(command: str, arguments: Sequence[str]) -> int:
     """Run another program's command line in the stack."""
     if command == "compose":
-        return compose(*arguments)
+        return compose.call(*arguments)
     if command == "airflow":
-        return run_container("--entrypoint", "airflow", "paylake", *arguments)
+        return compose.run_container("--entrypoint", "airflow", "paylake", *arguments)
     if command == "psql":
         # By its socket: inside its container the server trusts who runs it.
-        return compose("exec", *terminal(), "postgres", "psql", "-U", "postgres", "-d", "warehouse", *arguments)
+        return compose.call(
+            "exec", *compose.terminal(), "postgres", "psql", "-U", "postgres", "-d", "warehouse", *arguments
+        )
     # Help needs no server.
-    if "--help" not in arguments and not any(raw["State"] == "running" for raw in _containers()):
-        raise DockerError("The stack does not run; ./paylake --docker up starts it.")
-    return in_container(command, *arguments)
-
-
-def in_container(*arguments: str) -> int:
-    """Run ``python -m paylake_airflow`` in a container of its own and return its exit code."""
-    return run_container("paylake", *arguments)
-
-
-def run_container(*arguments: str) -> int:
-    """``docker compose run``, of which nothing is left when it was interrupted."""
-    name = f"paylake-command-{os.getpid()}"
-    try:
-        return compose("run", "--rm", "--no-deps", "--name", name, *terminal(), *arguments)
-    except KeyboardInterrupt:
-        subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
-        raise
-
-
-def terminal() -> list[str]:
-    """No terminal in the container where there is none here, as in a script."""
-    return [] if sys.stdin.isatty() and sys.stdout.isatty() else ["--no-TTY"]
-
-
-def compose(*arguments: str) -> int:
-    """Run Docker Compose on this clone and return its exit code.
-
-    Raises:
-        DockerError: Docker is missing, or ``.env`` is.
-    """
-    return _run(arguments).returncode
-
-
-def known_variables() -> dict[str, str]:
-    """What ``.env`` says, and the caller's environment, which Compose heeds before it."""
-    _need_env_file()
-    known = env_file.read(ENV_FILE)
-    return {**known, **{name: value for name, value in os.environ.items() if name in known or "PAYLAKE_" in name}}
-
-
-def address(known: dict[str, str], server: str, default: int) -> str:
-    """Where a server is published on this machine."""
-    return f"127.0.0.1:{known.get(f'PAYLAKE_{server}_PORT') or default}"
-
-
-def ours(known: dict[str, str], service: str) -> bool:
-    """Whether a store is a service of this stack; else a managed one has its place."""
-    return service in known["COMPOSE_PROFILES"].split(",")
-
-
-def airflow_url(known: dict[str, str]) -> str:
-    """Where Airflow's UI and REST API are."""
-    return f"http://{address(known, 'AIRFLOW', 8080)}"
+    if "--help" not in arguments and not any(raw["State"] == "running" for raw in compose.containers()):
+        raise compose.DockerError("The stack does not run; ./paylake --docker up starts it.")
+    return compose.in_container(command, *arguments)
 
 
 def _flow() -> dict[str, Any]:
     """What the stores and Airflow say of themselves, asked in a container."""
-    answer = _run(["run", "--rm", "--no-deps", "--no-TTY", "paylake", "status", "--json"], stdout=subprocess.PIPE)
+    answer = compose.ask("run", "--rm", "--no-deps", "--no-TTY", "paylake", "status", "--json")
     try:
         found = json.loads(answer.stdout)
     except ValueError:
@@ -230,28 +171,6 @@ def _flow() -> dict[str, Any]:
 
 def _unasked(reason: str) -> dict[str, str]:
     return {"check": "no_answer", "subject": "all layers", "message": reason}
-
-
-def _run(arguments: Sequence[str], stdout: int | None = None) -> subprocess.CompletedProcess[str]:
-    _need_env_file()
-    try:
-        # In the clone's folder, because Compose looks there for what COMPOSE_FILE names.
-        return subprocess.run([*COMPOSE, *arguments], cwd=CLONE, stdout=stdout, text=True, check=False)
-    except FileNotFoundError as error:
-        raise DockerError("Docker is not on the PATH; install Docker with Compose 2.24 or newer.") from error
-
-
-def _need_env_file() -> None:
-    if not ENV_FILE.exists():
-        raise DockerError(f"{ENV_FILE} is missing; ./paylake --docker init writes it.")
-
-
-def _containers() -> list[dict[str, Any]]:
-    answer = _run(["ps", "--all", "--format", "json"], stdout=subprocess.PIPE)
-    if answer.returncode:
-        raise DockerError("Docker Compose does not answer; its words are above.")
-    found = [json.loads(line) for line in answer.stdout.splitlines()]
-    return sorted((raw for raw in found if ONE_OFF not in raw["Labels"]), key=lambda raw: str(raw["Service"]))
 
 
 def _service(raw: dict[str, Any]) -> dict[str, Any]:
@@ -312,7 +231,7 @@ def run() -> NoReturn:
     """Run the command line of this process; an error becomes one sentence and an exit code."""
     try:
         sys.exit(main(sys.argv[1:]))
-    except (DockerError, OSError, ValueError) as error:
+    except (compose.DockerError, OSError, ValueError) as error:
         sys.exit(f"paylake: {error}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

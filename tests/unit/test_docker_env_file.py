@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from include.docker import cli, env_file
+from include.docker import cli, compose, env_file
 
 ROOT = Path(__file__).parents[2]
 SECRETS = {
@@ -103,7 +103,7 @@ def test_addresses_follow_the_ports_that_are_set(
 ) -> None:
     env_file.ensure(path)
     path.write_text(path.read_text() + "PAYLAKE_POSTGRES_PORT=15432\n")
-    monkeypatch.setattr(cli, "ENV_FILE", path)
+    monkeypatch.setattr(compose, "ENV_FILE", path)
     monkeypatch.setenv("PAYLAKE_KAFKA_PORT", "19092")
     assert cli.main(["env"]) == 0
     printed = dict(re.findall(r"export (\w+)=(.*)", capsys.readouterr().out))
@@ -119,7 +119,7 @@ def test_of_a_managed_service_no_address_is_told(
 ) -> None:
     env_file.ensure(path)
     path.write_text(path.read_text().replace("COMPOSE_PROFILES=kafka,minio,postgres", "COMPOSE_PROFILES=minio"))
-    monkeypatch.setattr(cli, "ENV_FILE", path)
+    monkeypatch.setattr(compose, "ENV_FILE", path)
     assert cli.main(["env"]) == 0
     printed = capsys.readouterr().out
     assert "S3_ENDPOINT_URL" in printed
@@ -128,7 +128,7 @@ def test_of_a_managed_service_no_address_is_told(
 
 
 def test_without_the_file_each_command_says_what_writes_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "ENV_FILE", path)
+    monkeypatch.setattr(compose, "ENV_FILE", path)
     for command in (["status"], ["down"], ["env"], ["logs"], ["verify"], ["psql"]):
-        with pytest.raises(cli.DockerError, match="--docker init writes it"):
+        with pytest.raises(compose.DockerError, match="--docker init writes it"):
             cli.main(command)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from include.docker import cli, env_file
+from include.docker import cli, compose, env_file
 
 Say = Callable[..., None]
 
@@ -22,7 +22,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
     program.write_text(f'#!/bin/sh\ncase "$*" in *" ps "*) cat {tmp_path}/ps;; *" run "*) cat {tmp_path}/run;; esac\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(cli, "ENV_FILE", tmp_path / ".env")
+    monkeypatch.setattr(compose, "ENV_FILE", tmp_path / ".env")
     env_file.ensure(tmp_path / ".env")
 
     def say(services: list[dict[str, Any]], output: str = "") -> None:
@@ -76,5 +76,5 @@ def test_status_lists_what_is_wrong_whatever_the_container_says(
 @pytest.mark.parametrize("command", [["verify"], ["generate", "reference"], ["quarantine", "list"], ["status"]])
 def test_a_stack_that_does_not_run_is_told_at_once(docker: Say, command: list[str]) -> None:
     docker([] if command == ["status"] else [service("kafka", state="exited")])
-    with pytest.raises(cli.DockerError, match=r"The stack does not run; \./paylake --docker up starts it"):
+    with pytest.raises(compose.DockerError, match=r"The stack does not run; \./paylake --docker up starts it"):
         cli.main(command)
