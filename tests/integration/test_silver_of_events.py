@@ -140,7 +140,7 @@ def test_what_leaves_quarantine_comes_after_whether_silver_had_passed_it_or_not(
 
     world.produce(payment("T5", amount=5_000), payment("T6"))
     judge_all(world.settings, old_contract)
-    code, redriven = redrive(world.settings, tmp_path)
+    code, redriven = redrive(world.settings, tmp_path, "--domain", "transactions")
     assert (code, redriven["landed"]) == (0, {"transactions": 4})
     # Silver need not have them yet.
     assert_balanced(world.settings, TRANSACTIONS)
@@ -163,7 +163,7 @@ def test_a_run_that_dies_takes_a_record_out_of_quarantine_once_or_not_at_all(
     world.produce(payment("T1", amount=2_000), payment("T2"))
     judge_all(world.settings, old_contract)
     worker.submit(run_silver, TRANSACTIONS, world.settings).result()
-    redrive(world.settings, tmp_path)
+    redrive(world.settings, tmp_path, "--domain", "transactions")
     worker.submit(fall_asleep_before_publishing, TRANSACTIONS, world.settings).result()
     assert published(world) == 1
     worker.submit(run_that_dies_after_publishing, TRANSACTIONS, world.settings).result()
@@ -198,7 +198,7 @@ def test_verify_names_what_silver_lacks_and_what_it_has_without_a_verdict(
     world.produce(payment("T1", amount=2_000), payment("T2"), payment("T3"))
     judge_all(world.settings, old_contract)
     worker.submit(run_silver, TRANSACTIONS, world.settings).result()
-    redrive(world.settings, tmp_path)
+    redrive(world.settings, tmp_path, "--domain", "transactions")
     with connect(world.settings.warehouse_dsn) as conn:
         conn.execute("UPDATE ops.quarantine SET settled_in_silver_at = now() WHERE domain = 'transactions'")
         conn.execute("DELETE FROM genuinetransaction WHERE txn_id = 'T2'")
