@@ -26,6 +26,7 @@ LOCKS = (
     "environments/*.lock",
     "jars/*.lock",
     "minio-*.lock",
+    "toxiproxy-*.lock",
 )
 """The locks of all entries; other files may be somebody else's."""
 
