@@ -129,9 +129,7 @@ def run_tests(
     context: typer.Context,
     suite: Annotated[
         str,
-        typer.Argument(
-            help="all, lint, unit, integration, foreign, faults, another folder of tests/, or servers: keeps them"
-        ),
+        typer.Argument(help="all, lint, unit, integration, coverage, another folder of tests/, or servers: keeps them"),
     ] = "all",
 ) -> None:
     """Run lint, types, contracts and all tests, or one suite of them; further arguments are pytest's."""

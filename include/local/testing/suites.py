@@ -18,13 +18,17 @@ from include.local.testing.stores import store_servers
 
 CONTRACTS = CLONE / "include" / "contracts"
 SERVERS = "servers"
-SUITES = ("all", "lint", "unit", "integration", SERVERS)
+COVERAGE = "coverage"
+SUITES = ("all", "lint", "unit", "integration", COVERAGE, SERVERS)
+# A measured program is slower by more than half, which those about time would notice.
+MEASURED = ("tests/unit", "tests/dags", "--ignore=tests/unit/test_quality_linear.py")
 
 
 def run_suite(suite: str, arguments: Sequence[str]) -> int:
     """Run a suite; ``arguments`` go to pytest. Returns the exit code: 0 only when everything passed.
 
-    The suite ``servers`` is none: it keeps the servers of the tests until it is interrupted.
+    The suite ``servers`` is none: it keeps the servers of the tests until it is interrupted. ``coverage`` measures
+    which lines the tests without servers run, and has a floor unless ``arguments`` choose among them.
 
     Raises:
         StackError: there is no such suite, or the servers do not start.
@@ -77,7 +81,11 @@ def _passes(name: str, command: list[str]) -> bool:
 
 
 def _pytest(suite: str, arguments: Sequence[str]) -> int:
-    where = ["-m", "not long"] if suite == "all" else [f"tests/{suite}"]
+    where = [f"tests/{suite}"]
+    if suite == "all":
+        where = ["-m", "not long"]
+    elif suite == COVERAGE:
+        where = [*MEASURED, "--cov", *(["--cov-fail-under=0"] if arguments else [])]
     command = [sys.executable, "-m", "pytest", *where, *arguments]
     return subprocess.run(command, cwd=CLONE, env=_environment(), check=False).returncode
 
