@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 import psycopg
 
 from include.docker import env_file
+from tests.support.clone import copy_of_clone
 from tests.support.ports import free_port_base
 from tests.support.waiting import wait_until
 from tests.support.warehouse import GOLD_TABLES
@@ -180,18 +180,6 @@ class DockerStack:
             timeout=seconds,
             check=False,
         )
-
-
-def copy_of_clone(folder: Path) -> Path:
-    """All files of this clone that belong to it, as they are now."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        source, target = ROOT / name, folder / name
-        if source.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target, follow_symlinks=False)
-    return folder
 
 
 @contextmanager

@@ -12,8 +12,8 @@ import pytest
 
 from tests.docker import debian
 from tests.docker.engine import Engine
-from tests.docker.stack import copy_of_clone
 from tests.docker.stand_ins import PULLED
+from tests.support.clone import copy_of_clone
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
