@@ -15,11 +15,16 @@ from include.generators.producer import RecordProducer
 from include.settings import Settings
 from paylake_airflow.defaults import BATCH
 from tests.support.books import assert_balanced, remove_checkpoint
-from tests.support.bronze import TransactionsTopic, Writer, drain, steadily, values_by_partition
+from tests.support.bronze import drain, values_by_partition
+from tests.support.bronze_writer import Writer
 from tests.support.fraud_stream import Driver, Stream
 from tests.support.network import FAULTS, SERVERS, Network, network
-from tests.support.servers import Servers, wait_until
-from tests.support.silver import World, load_gold, merchants
+from tests.support.records import merchants
+from tests.support.servers import Servers
+from tests.support.silver import load_gold
+from tests.support.transactions_topic import TransactionsTopic, steadily
+from tests.support.waiting import wait_until
+from tests.support.world import World
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(900)]
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from include.local.layout import locate
-from include.local.leftovers import find
+from include.local.supervision.leftovers import find
 from tests.starts.caller import Caller
 from tests.support.clone import copy_of_clone
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from include.local.layout import CLONE, locate
-from include.local.leftovers import find
+from include.local.supervision.leftovers import find
 from tests.starts.caller import Caller
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(2700)]

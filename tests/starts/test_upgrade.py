@@ -12,15 +12,17 @@ import pytest
 from confluent_kafka import Producer
 from psycopg.sql import SQL, Identifier
 
-from include.local import clients
+from include.domains import TRANSACTIONS
+from include.lake.catalog import changed_rows, silver_state
 from include.local.layout import CLONE
 from include.local.secrets import load_secrets
+from include.local.servers import clients
 from include.postgres import connect
 from include.settings import Settings
 from tests.starts.caller import Caller
 from tests.support.clone import copy_of_clone, copy_of_commit, has_commit
-from tests.support.servers import wait_until
 from tests.support.stack import Traffic
+from tests.support.waiting import wait_until
 
 EARLIER = "161361f5beb2891d47592638d77a925ab1313be6"
 """Before rooms and domains were made anew."""
@@ -60,11 +62,21 @@ def ids(settings: Settings, table: str) -> set[str]:
     return {row[0] for row in found}
 
 
+def history(settings: Settings) -> set[str]:
+    """The ids of the transactions in the lake, of which the earlier version had none."""
+    if silver_state(settings, TRANSACTIONS) is None:
+        return set()
+    _, batches = changed_rows(settings, TRANSACTIONS, 0, ("txn_id",))
+    return {txn_id for batch in batches for txn_id in batch["txn_id"].to_pylist()}
+
+
 def test_todays_code_goes_on_with_what_an_earlier_version_left(paylake: Caller, clone: Path) -> None:
     paylake("verify")
-    settings = clients.settings(paylake.stack, load_secrets(paylake.stack))
+    secrets = load_secrets(paylake.stack)
+    settings = clients.settings(paylake.stack, secrets)
     before = {table: ids(settings, table) for table in KEYS}
     assert all(before.values())
+    before_upgrade = before["fraudtransaction"] | before["genuinetransaction"]
     paylake("down")
 
     shutil.rmtree(clone)
@@ -78,6 +90,9 @@ def test_todays_code_goes_on_with_what_an_earlier_version_left(paylake: Caller, 
         produce_user(settings, "U987654321")
         wait_until(lambda: "U987654321" in ids(settings, "users"), "a new user in gold", GOLD_SECONDS)
     traffic.assert_all_judged()
+    api = clients.airflow_api(paylake.stack, secrets)
+    api.trigger("silver_transactions")
+    wait_until(lambda: before_upgrade <= history(settings), "old transactions in the lake", GOLD_SECONDS)
     paylake("verify")
     paylake("status")
 

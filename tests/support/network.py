@@ -24,13 +24,14 @@ from typing import Any
 import httpx
 from psycopg.conninfo import make_conninfo
 
-from include.local import kafka
-from include.local.cache import lock_of, mark_used
 from include.local.layout import locate, locked
-from include.local.minio import go_command
 from include.local.ports import HOST
+from include.local.servers import kafka
+from include.local.setup.cache import lock_of, mark_used
+from include.local.setup.minio_build import go_command
 from tests.docker.commands import run
-from tests.support.servers import Name, Servers, wait_until
+from tests.support.servers import Name, Servers
+from tests.support.waiting import wait_until
 
 VERSION = "v2.12.0"
 MODULE = f"github.com/Shopify/toxiproxy/v2/cmd/server@{VERSION}"
