@@ -27,9 +27,9 @@ from include.lake.coordinates import Coordinates
 from include.quality import Rejected
 from include.quality.columns import REJECTED, TOMBSTONE, VALID, bronze_records, outcome_batch, spans, with_outcome
 from include.quality.isolate import halves_of, isolate, unprocessable
+from include.quarantine import rows as quarantine
+from include.quarantine.rows import QuarantineRow
 from include.sql import load_sql
-from include.warehouse import quarantine
-from include.warehouse.quarantine import QuarantineRow
 
 
 @dataclass(frozen=True, slots=True)

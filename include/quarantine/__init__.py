@@ -1,1 +1,1 @@
-"""What may happen to a record after it was refused: it is looked at, and it is driven through again."""
+"""Where refused records are: their rows, the alarm that there are many, and how one gets into silver after all."""

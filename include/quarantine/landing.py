@@ -23,8 +23,8 @@ from include.domains import Domain
 from include.lake.coordinates import Coordinates, Span
 from include.lake.positions import Positions, positions_to_json
 from include.lake.records import BronzeRecord
+from include.quarantine.rows import as_arrays, spans_as_arrays
 from include.sql import load_sql
-from include.warehouse.quarantine import as_arrays, spans_as_arrays
 
 REQUESTED_BYTES = 64 * 1024 * 1024
 """So many bytes of requested records one snapshot takes in; what was asked for beyond that is left to the next one."""

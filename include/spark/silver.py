@@ -11,7 +11,7 @@ Of transactions the fraud stream has decided which are refused: silver goes as f
 what waits in quarantine, and takes that in when it has got its verdict after all.
 
 However many records are rejected, the good ones land. Where they are too many, an alarm is stored with them
-(``include.warehouse.alarms``).
+(``include.quarantine.alarms``).
 
 Once the session is there, another domain costs little. So a job takes ``along`` what others have waiting, for which
 they would start one of their own right after it: one snapshot at most, tried once. What that does not settle, and

@@ -28,14 +28,13 @@ from include.quality import Rejected
 from include.quality.columns import REJECTED, TOMBSTONE, VALID, outcome_batch, with_outcome
 from include.quality.isolate import unprocessable
 from include.quality.limit import RejectedLimit
-from include.quarantine import landing
+from include.quarantine import alarms, landing
+from include.quarantine.rows import QuarantineRow, lock_waiting, store
 from include.settings import Settings
 from include.spark.bronze_source import SCHEMA, OffsetRange, offset_ranges, readable, without
 from include.spark.classified import as_classified, classified, classified_ranges, classified_schema
 from include.spark.silver_schema import COORDINATES, VERSION_COLUMN, table_schema
 from include.spark.silver_table import Book, SilverTable
-from include.warehouse import alarms
-from include.warehouse.quarantine import QuarantineRow, lock_waiting, store
 
 log = logging.getLogger("paylake.silver")
 

@@ -89,7 +89,7 @@ def quarantine(context: typer.Context) -> None:
     """Run the command line of quarantine."""
     if context.args:
         _use(context, "postgres")
-    from include.quarantine.cli import app
+    from include.redrive.cli import app
 
     hand_over(context, app)
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import psycopg
 
 from include.domains import DOMAINS
+from include.quarantine.alarms import open_alarms
 from include.sql import load_sql
 from include.status.problems import Problem
 from include.status.times import duration, records
-from include.warehouse.alarms import open_alarms
 
 REDRIVE_SECONDS = 600.0
 """What was asked of quarantine and not taken in after this time is late, as any reference data."""

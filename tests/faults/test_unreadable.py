@@ -22,7 +22,7 @@ from include.kafka.unreadable import Probe, Unreadable
 from include.lake.records import BronzeRecord
 from include.postgres import connect
 from include.quality import Rejected, classify
-from include.quarantine.cli import app
+from include.redrive.cli import app
 from include.settings import Settings
 from include.verify import Report, verify
 from paylake_airflow import hooks

@@ -29,7 +29,7 @@ from include.lake.bronze_log import BronzeLog
 from include.lake.records import BronzeRecord, Original
 from include.lake.s3 import s3_client
 from include.postgres import connect
-from include.quarantine.cli import app as quarantine_cli
+from include.redrive.cli import app as quarantine_cli
 from include.settings import Settings
 from include.verify import Report, verify
 from tests.foreign.clients import (

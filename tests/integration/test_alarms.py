@@ -10,11 +10,11 @@ import pytest
 
 from include.domains import MERCHANTS, PROFILES
 from include.quality.limit import RejectedLimit
+from include.quarantine import alarms
+from include.quarantine.alarms import open_alarms
+from include.quarantine.rows import QuarantineRow, store
 from include.settings import Settings
 from include.status.warehouse import problems
-from include.warehouse import alarms
-from include.warehouse.alarms import open_alarms
-from include.warehouse.quarantine import QuarantineRow, store
 from tests.support.quarantine import run_quarantine
 
 pytestmark = pytest.mark.integration

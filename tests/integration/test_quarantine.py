@@ -12,11 +12,11 @@ import pytest
 from include.domains import MERCHANTS, PROFILES, Domain
 from include.lake.coordinates import Coordinates
 from include.quality.limit import RejectedLimit
-from include.quarantine import landing
+from include.quarantine import alarms, landing
+from include.quarantine import rows as quarantine
+from include.quarantine.rows import QuarantineRow
 from include.settings import Settings
 from include.status.warehouse import problems
-from include.warehouse import alarms, quarantine
-from include.warehouse.quarantine import QuarantineRow
 from include.warehouse.summary import layer_rows
 from tests.support.fraud_sink import judge
 from tests.support.quarantine import redrive, run_quarantine

@@ -18,8 +18,8 @@ from include.domains import TRANSACTIONS, Domain
 from include.fraud.rules import RULES_FILE, load_rules
 from include.fraud.settle import Counts, open_staging, settle_locked
 from include.postgres import connect
+from include.quarantine import rows as quarantine
 from include.settings import Settings
-from include.warehouse import quarantine
 from tests.support.domains import allow_amounts_up_to_1000, stricter
 from tests.support.fraud_sink import judge
 from tests.support.judging import judged

@@ -13,8 +13,8 @@ from psycopg.sql import SQL, Identifier, Literal
 from psycopg.types.json import Jsonb
 
 from include.postgres import connect
+from include.quarantine.rows import QuarantineRow, counts, store
 from include.settings import Settings
-from include.warehouse.quarantine import QuarantineRow, counts, store
 from include.warehouse.schema import apply_schema
 from include.warehouse.summary import last_frauds, layer_rows
 from tests.support.silver_rows import account_row, user_row

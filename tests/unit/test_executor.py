@@ -167,7 +167,7 @@ before = packages()
 for operators in ("gold", "ingest", "spark"):
     importlib.import_module(f"paylake_airflow.operators.{operators}")
 # What the operators of these layers import when they run.
-for name in ("ingest", "lake.catalog", "status.asking", "status.lag", "warehouse.alarms", "warehouse.gold"):
+for name in ("ingest", "lake.catalog", "status.asking", "status.lag", "quarantine.alarms", "warehouse.gold"):
     importlib.import_module(f"include.{name}")
 from pyiceberg.io import load_file_io
 load_file_io({}, "s3://silver")

@@ -6,8 +6,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from include.postgres import connect
+from include.quarantine.alarms import Alarm, accept, open_alarms
 from include.spark.silver_table import ConflictError, SilverTable
-from include.warehouse.alarms import Alarm, accept, open_alarms
 from tests.support.envelopes import framed
 from tests.support.records import encoded, merchant, merchants
 from tests.support.silver import run_here

@@ -197,7 +197,7 @@ def _silver_state(domain: Domain, settings: Settings) -> SilverState | None:
 
 def _alarm(domain: Domain, settings: Settings) -> dict[str, Any] | None:
     from include.postgres import connect
-    from include.warehouse.alarms import open_alarms
+    from include.quarantine.alarms import open_alarms
 
     with connect(settings.warehouse_dsn, "paylake silver") as connection:
         found = open_alarms(connection, domain.name)
@@ -220,7 +220,7 @@ def _silver_extra(
 ) -> dict[str, Any]:
     from include.lake.positions import plain_positions
     from include.postgres import connect
-    from include.warehouse.quarantine import counts
+    from include.quarantine.rows import counts
 
     before = told.totals if told and told.table_uuid == now.table_uuid else {}
     with connect(settings.warehouse_dsn, "paylake silver") as connection:
@@ -248,7 +248,7 @@ class RequireAcceptanceOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         """Look."""
         from include.postgres import connect
-        from include.warehouse.alarms import open_alarms
+        from include.quarantine.alarms import open_alarms
 
         with connect(hooks.warehouse_dsn(), "paylake silver") as connection:
             found = open_alarms(connection, self.domain)

@@ -34,9 +34,9 @@ class VerifyOperator(BaseOperator):
         """Verify and tell."""
         from include.domains import DOMAINS
         from include.postgres import connect
+        from include.quarantine.rows import counts
         from include.verify import verify
         from include.verify.cli import summary
-        from include.warehouse.quarantine import counts
 
         settings = hooks.stack_settings()
         report = verify(settings, wait_seconds=self.wait_seconds, kafka=hooks.kafka_config())

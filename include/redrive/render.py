@@ -16,9 +16,9 @@ from rich.text import Text
 
 from include.fraud.console import fraud_line, printable
 from include.lake.records import Original
-from include.quarantine.redrive import UNKNOWN_DOMAIN, Redriven
-from include.warehouse.alarms import Alarm
-from include.warehouse.quarantine import Kept, ReasonCount, Summary
+from include.quarantine.alarms import Alarm
+from include.quarantine.rows import Kept, ReasonCount, Summary
+from include.redrive.redrive import UNKNOWN_DOMAIN, Redriven
 
 SHOWN_CHARACTERS = 5_000
 

@@ -28,7 +28,10 @@ from include.lake.objects import CorruptObjectError
 from include.lake.records import Original
 from include.lake.s3 import s3_client
 from include.postgres import connect
-from include.quarantine.options import (
+from include.quarantine import alarms
+from include.quarantine import rows as quarantine
+from include.quarantine.rows import Kept, Selection
+from include.redrive.options import (
     ANY_TOPIC_ID,
     AsJson,
     AtField,
@@ -41,8 +44,8 @@ from include.quarantine.options import (
     coordinates_of,
     selection_of,
 )
-from include.quarantine.redrive import Redrive, Redriven, UnknownRecordError
-from include.quarantine.render import (
+from include.redrive.redrive import Redrive, Redriven, UnknownRecordError
+from include.redrive.render import (
     kept_as_json,
     message_as_json,
     print_alarms,
@@ -53,10 +56,8 @@ from include.quarantine.render import (
     print_record,
     redriven_as_json,
 )
-from include.quarantine.wake import wake
+from include.redrive.wake import wake
 from include.settings import MissingSettingError, Settings
-from include.warehouse import alarms, quarantine
-from include.warehouse.quarantine import Kept, Selection
 from include.warehouse.schema import SchemaError, apply_schema
 
 USAGE = 2

@@ -27,9 +27,9 @@ from include.lake.records import BronzeRecord
 from include.quality import Outcome, Rejected, Tombstone, Valid, classify
 from include.quality.columns import outcome_batch
 from include.quarantine import landing
+from include.quarantine import rows as quarantine
+from include.quarantine.rows import Chosen, ReasonCount, Selection
 from include.sql import load_sql
-from include.warehouse import quarantine
-from include.warehouse.quarantine import Chosen, ReasonCount, Selection
 
 CHUNK = 200
 """Records that are locked, classified and settled in one database transaction; all of them are in memory then."""

@@ -10,8 +10,8 @@ import typer
 
 from include.domains import DOMAINS
 from include.lake.coordinates import Coordinates, InvalidCoordinatesError
-from include.warehouse import quarantine
-from include.warehouse.quarantine import Selection
+from include.quarantine import rows as quarantine
+from include.quarantine.rows import Selection
 
 # A topic's id may begin with a hyphen. A mistyped option is then taken for coordinates, and refused as such.
 ANY_TOPIC_ID = {"ignore_unknown_options": True}

@@ -1,0 +1,1 @@
+"""``./paylake quarantine``: refused records are looked at, driven through again, or accepted."""
