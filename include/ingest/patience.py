@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as S3ConnectionError
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from tenacity import RetryError, Retrying, retry_if_exception, stop_before_delay, wait_exponential
 
 from include.ingest.errors import KafkaUnavailableError, S3UnavailableError, StoreFullError
+from include.kafka.clients import kafka_away
 from include.kafka.topics import TopicTimeoutError
 from include.lake.s3 import status_of
 from include.retries import tell
@@ -27,43 +28,10 @@ _S3_AWAY = (S3ConnectionError, HTTPClientError, IncompleteReadError)
 # 409: two conditional writes at the same moment, and perhaps none of them won.
 _S3_PASSING = frozenset({408, 409, 429})
 _S3_FULL = 507
-_KAFKA_AWAY = frozenset(
-    {
-        KafkaError._TRANSPORT,
-        KafkaError._RESOLVE,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TIMED_OUT,
-        KafkaError._TIMED_OUT_QUEUE,
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.REPLICA_NOT_AVAILABLE,
-        KafkaError.BROKER_NOT_AVAILABLE,
-        KafkaError.NETWORK_EXCEPTION,
-        KafkaError.KAFKA_STORAGE_ERROR,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError._WAIT_COORD,
-        KafkaError.FENCED_LEADER_EPOCH,
-        KafkaError.UNKNOWN_LEADER_EPOCH,
-        KafkaError.OFFSET_NOT_AVAILABLE,
-        # A topic that is just being made or deleted: asked again, the broker knows it fully, or no more at all.
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.UNKNOWN_TOPIC_ID,
-        # So the client library says that no partition has a leader at the moment, as after a broker's pause.
-        KafkaError._NOENT,
-    }
-)
 
 
 class StoppedError(Exception):
     """The ingestion was told to stop while it waited for a server."""
-
-
-def kafka_away(error: KafkaError) -> bool:
-    """Whether a Kafka error passes by itself: brokers that restart, a partition that changes its leader."""
-    return not error.fatal() and error.code() in _KAFKA_AWAY
 
 
 class Patience:

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from include.domains import DOMAINS, Domain
 from include.ingest.errors import SkipRefusedError
 from include.ingest.put import put_once
-from include.ingest.source import admin_client
+from include.kafka.clients import admin_client
 from include.kafka.topics import end_offsets, start_offsets, topic_id
 from include.kafka.unreadable import Probe, Unreadable
 from include.lake.bronze_log import BronzeLog

@@ -22,8 +22,9 @@ from include.ingest.buffer import PartitionBuffer
 from include.ingest.errors import Gap, Obstacle, PositionBeyondEndError, way_out
 from include.ingest.limits import Limits
 from include.ingest.messages import record, records
-from include.ingest.patience import Patience, kafka_away
+from include.ingest.patience import Patience
 from include.kafka.bounds import READER, too_large
+from include.kafka.clients import RECONNECT, kafka_away
 from include.kafka.topics import UnknownTopicError, end_offsets, start_offsets, topic_id
 from include.kafka.unreadable import UNREADABLE, Probe, Unreadable
 from include.lake.bronze_log import BronzeLog
@@ -47,29 +48,10 @@ _GONE = frozenset(
     }
 )
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
-# The library's default leaves up to 10 s between attempts to reach a broker that is back.
-_RECONNECT = {"reconnect.backoff.max.ms": 1_000}
-# An admin client warns about settings that only a consumer has.
-_CONSUMER_ONLY = (
-    "group.",
-    "auto.offset.",
-    "check.crcs",
-    "enable.auto.",
-    "enable.partition.",
-    "isolation.",
-    "fetch.",
-    "queued.",
-)
 
 
 class TopicReplacedError(Exception):
     """The topic no longer has the id that is being read: it was deleted, and perhaps made anew."""
-
-
-def admin_client(config: Mapping[str, Any]) -> AdminClient:
-    """A client for questions about topics, with a consumer's configuration."""
-    settings = {key: value for key, value in config.items() if not key.startswith(_CONSUMER_ONLY)}
-    return AdminClient({**_RECONNECT, **settings})
 
 
 def consumer_settings(config: Mapping[str, Any], group: str, limits: Limits) -> dict[str, Any]:
@@ -79,7 +61,7 @@ def consumer_settings(config: Mapping[str, Any], group: str, limits: Limits) -> 
     """
     return {
         "group.id": group,
-        **_RECONNECT,
+        **RECONNECT,
         **config,
         **READER,
         "enable.auto.commit": False,

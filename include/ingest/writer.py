@@ -21,8 +21,9 @@ from include.ingest.errors import KafkaUnavailableError, Obstacle, PartitionsStu
 from include.ingest.limits import Limits
 from include.ingest.patience import Patience, StoppedError
 from include.ingest.sink import BronzeSink, Written, due, full
-from include.ingest.source import ANSWER_SECONDS, TopicReplacedError, TopicSource, admin_client, consumer_settings
+from include.ingest.source import ANSWER_SECONDS, TopicReplacedError, TopicSource, consumer_settings
 from include.ingest.stuck import consumer_group
+from include.kafka.clients import admin_client
 from include.kafka.topics import topic_id
 from include.lake.bronze_log import BronzeLog
 from include.lake.positions import Positions

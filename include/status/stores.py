@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from confluent_kafka.admin import AdminClient
 
-from include.ingest.source import admin_client
+from include.kafka.clients import admin_client
 from include.lake.s3 import s3_client
 from include.postgres import connect
 from include.settings import Settings

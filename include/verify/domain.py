@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 
 from include.domains import Domain
-from include.ingest.source import admin_client
 from include.ingest.stuck import stuck_partitions
+from include.kafka.clients import admin_client
 from include.kafka.topics import UnknownTopicError, topic_id
 from include.kafka.waiting import open_transactions
 from include.lake.bronze_log import BrokenChainError, BronzeLog, ObjectContent

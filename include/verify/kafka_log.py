@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from numpy.typing import NDArray
 
 from include.domains import Domain
-from include.ingest.source import admin_client
+from include.kafka.clients import admin_client
 from include.kafka.scan import scan_runs
 from include.kafka.topics import CHANGING, UnknownTopicError, end_offsets, start_offsets, topic_id
 from include.kafka.unreadable import Unreadable

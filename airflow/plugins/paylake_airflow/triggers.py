@@ -138,8 +138,8 @@ def topic_end(admin: AdminClient, name: str) -> TopicEnd | None:
     """
     from confluent_kafka import KafkaException
 
-    from include.ingest.patience import kafka_away
     from include.kafka import topics
+    from include.kafka.clients import kafka_away
 
     try:
         return TopicEnd(*topics.topic_end(admin, name, timeout=CALL_SECONDS))

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from include.airflow_api import AirflowApiError
-from include.ingest.patience import kafka_away
+from include.kafka.clients import kafka_away
 from include.lake.s3 import s3_client
 from include.local.layout import Stack
 from include.local.secrets import Secrets
