@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,18 @@ def await_read(api: AirflowApi, folder: Path, task: Task) -> None:
         StackError: one can not be imported, or was not read in time.
     """
     files = {path.name for path in folder.glob("*.py")}
-    task.wait_until(lambda: _unread(api, files), seconds=PARSE_SECONDS, what="Reading the DAGs", every=EVERY_SECONDS)
+    unread = partial(_told, partial(_unread, api, files))
+    task.wait_until(unread, seconds=PARSE_SECONDS, what="Reading the DAGs", every=EVERY_SECONDS)
+
+
+def _told(ask: Callable[[], str | None]) -> str | None:
+    """What Airflow still lacks; on a busy machine that may be an answer in time. What it refuses is raised."""
+    try:
+        return ask()
+    except AirflowApiError as error:
+        if error.status is not None:
+            raise
+        return str(error)
 
 
 def _unread(api: AirflowApi, files: set[str]) -> str | None:
@@ -50,8 +62,9 @@ def follow(api: AirflowApi, settings: Settings, task: Task) -> str:
     """
     failures = Failures(api)
     with connect(settings.warehouse_dsn) as connection:
-        if not any(_rows(connection)[name] for name in REFERENCE_TABLES) and _failed(api):
-            api.trigger(Generator.REFERENCE)
+        if not any(_rows(connection)[name] for name in REFERENCE_TABLES):
+            again = partial(_told, partial(_generate_again, api))
+            task.wait_until(again, seconds=PARSE_SECONDS, what="An answer of Airflow", every=EVERY_SECONDS)
 
         def empty(table: str) -> str | None:
             rows = _rows(connection)
@@ -73,9 +86,11 @@ def _rows(connection: psycopg.Connection) -> dict[str, int]:
     return {name: found[name] for name in TABLES}
 
 
-def _failed(api: AirflowApi) -> bool:
+def _generate_again(api: AirflowApi) -> None:
+    """Have reference data generated once more if that has failed."""
     runs = api.runs(Generator.REFERENCE)
-    return bool(runs) and runs[0]["state"] == "failed"
+    if runs and runs[0]["state"] == "failed":
+        api.trigger(Generator.REFERENCE)
 
 
 @dataclass(slots=True)
