@@ -81,7 +81,7 @@ def test_status_names_what_fails_until_it_succeeds(story: Story) -> None:
     asked = story.stack.paylake("status", "--json")
     found = json.loads(asked.stdout)
     assert (asked.returncode, found["problems"]) == (0, [])
-    assert len(found["behind"]) == 11
+    assert len(found["behind"]) == 2 * len(DOMAINS) + len(REFERENCE_DOMAINS) + 1
     assert {(lag["records"], lag["seconds"]) for lag in found["behind"]} == {(0, None)}
     assert found["newest_verdict"]["seconds"] > 0
     assert {one["reason"] for one in found["waiting"]} == {"quarantine"}
