@@ -85,7 +85,7 @@ def test_one_micro_batch_of_20_000_with_a_record_that_strikes_at_each_step(
     ]
     with connect(settings.warehouse_dsn) as conn:
         conn.execute(STRIKE)
-    produce(settings, TRANSACTIONS.topic, records, range(PARTITIONS))
+    produce(settings, TRANSACTIONS.topic, records, range(PARTITIONS), keyed=False)
     assert drain(TRANSACTIONS, settings).records == RECORDS
     try:
         with stream.driver() as driver:
@@ -116,7 +116,8 @@ def test_a_silver_run_of_20_000_with_a_record_that_strikes_at_each_step(
     strikes = {17: "STRIKE-READ", 4_321: "STRIKE-CLASSIFY", 19_998: "STRIKE-ROW", **worker}
     names = (strikes.get(number, "Shop") for number in range(RECORDS))
     records = [encoded(merchant(number, merchant_name=name)) for number, name in enumerate(names)]
-    produce(settings, MERCHANTS.topic, records, range(2))
+    # In an envelope the one that strikes while its line is read would not be told by its bytes.
+    produce(settings, MERCHANTS.topic, records, range(2), keyed=False)
     assert drain(MERCHANTS, settings).records == RECORDS
     report = world.report_of(world.submit(POISON))
     assert (report["records"], report["rejected"], report["rows"]) == (RECORDS, len(strikes), RECORDS - len(strikes))

@@ -72,11 +72,12 @@ def identity(letter: str, number: int, one: int) -> str:
 
 
 def user(number: int, one: int = 0, **changes: Any) -> dict[str, Any]:
-    return good(PROFILES, user_id=identity("U", number, one), credit_score=300 + number) | changes
+    return good(PROFILES, user_id=identity("U", number, one), country="Portugal", credit_score=300 + number) | changes
 
 
 def merchant(number: int, one: int = 0, **changes: Any) -> dict[str, Any]:
-    return good(MERCHANTS, merchant_id=identity("M", number, one), merchant_name=f"Shop {number}") | changes
+    named = {"merchant_id": identity("M", number, one), "merchant_name": f"Shop {number}"}
+    return good(MERCHANTS, **named, country="Portugal") | changes
 
 
 def account(number: int, one: int = 0, **changes: Any) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class Stream:
     def produce(self, records: int) -> None:
         """Transactions of all kinds through Kafka into bronze."""
         values = [self._value(number) for number in islice(self._numbers, records)]
-        produce(self.settings, TRANSACTIONS.topic, values, [0])
+        produce(self.settings, TRANSACTIONS.topic, values, [0], keyed=False)
         self.produced += records
         assert drain(TRANSACTIONS, self.settings).records == records
 

@@ -88,8 +88,12 @@ def produce(
     topic: str,
     values: Iterable[Mapping[str, Any] | bytes | None],
     partitions: Sequence[int] | None = None,
+    *,
+    keyed: bool = True,
 ) -> None:
     """Send the values in their order to these partitions in turn; without any, to where one of 50 keys belongs.
+
+    A key that the record does not repeat makes bronze keep both in an envelope; ``keyed`` says whether to send one.
 
     Raises:
         KafkaException: Kafka refused one.
@@ -100,7 +104,8 @@ def produce(
     for number, value in enumerate(values):
         raw = encoded(value) if isinstance(value, Mapping) else value
         place: dict[str, Any] = {} if partitions is None else {"partition": partitions[number % len(partitions)]}
-        producer.produce(topic, raw, f"U{number % 50}", on_delivery=_raise, **place)
+        key = f"U{number % 50}" if keyed else None
+        producer.produce(topic, raw, key, on_delivery=_raise, **place)
         producer.poll(0)
     assert producer.flush(60) == 0
 

@@ -61,7 +61,7 @@ def encoded(record: Mapping[str, Any]) -> bytes:
 
 def merchant(number: int, day: int = 1, **changes: Any) -> dict[str, Any]:
     """A record of the merchants' topic, of that day of January 2026."""
-    named = {"merchant_id": f"M{number:04}", "merchant_name": f"Shop {number}"}
+    named = {"merchant_id": f"M{number:04}", "merchant_name": f"Shop {number}", "country": "Portugal"}
     return good(MERCHANTS, **named, timestamp=f"2026-01-{day:02} 12:00:00") | changes
 
 
