@@ -41,6 +41,8 @@ MAX_FILES = 32
 """With more data files than this, a run writes the whole table anew instead of adding another one; not of events."""
 FILES_OF_A_DAY = 8
 """So many small files of events of one day are written anew as one."""
+FILES_AT_ONCE = 800
+"""So many at most are written anew in one run, which has a time limit: a file a day, of many days, is many files."""
 FILE_BYTES = 64 * 1024 * 1024
 """A file of events is small below three quarters of this, and not made larger."""
 
@@ -169,7 +171,8 @@ class SilverTable:
         anew by a MERGE, which sorts and joins what it writes.
         """
         if self._domain.kind is Kind.EVENT:
-            self._writer(changes, book).append()
+            # Sorted by day and a file after the other: one for each day at once would be too many for old clocks.
+            self._writer(changes, book).option("fanout-enabled", "false").append()
         elif changed and (files > MAX_FILES or replaced >= files > 0):
             untouched = current.join(changes, self._domain.key, "left_anti")
             rows = untouched.unionByName(changes)
@@ -212,12 +215,15 @@ class SilverTable:
     def compact(self, state: SilverState) -> int:
         """Write the small files of each day that has `FILES_OF_A_DAY` of them anew, on the branch; how many those were.
 
+        At most `FILES_AT_ONCE`; what is left is the next run's.
+
         The branch's snapshot then says what the one of ``state`` says: the rows are the same.
         """
         actions = self._jvm.org.apache.iceberg.spark.actions.SparkActions.get(self._spark._jsparkSession)
         action = actions.rewriteDataFiles(self._loaded()).toBranch(self.branch)
         action = action.option("min-input-files", str(FILES_OF_A_DAY))
         action = action.option("target-file-size-bytes", str(FILE_BYTES))
+        action = action.option("max-files-to-rewrite", str(FILES_AT_ONCE))
         said = Book.of(state).properties() | ({RUN: state.run} if state.run else {})
         for key, value in said.items():
             action = action.snapshotProperty(key, value)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -16,6 +18,7 @@ from include.lake.catalog import silver_state
 from include.postgres import connect
 from include.quarantine import landing
 from include.settings import Settings
+from include.spark import silver_table
 from include.spark.silver_run import SilverReport
 from include.spark.silver_table import FILES_OF_A_DAY
 from include.verify import verify
@@ -91,25 +94,30 @@ def test_it_holds_each_transaction_that_has_a_verdict_once_by_days(world: World,
         payment("T1", location="Lisbon"),
         None,
         payment("T4", timestamp="2026-02-01T12:00:00Z"),
-        partitions=4,
+        *(payment("T5", timestamp=f"2025-12-{day:02}T00:00:00Z") for day in (1, 2, 1, 2)),
+        partitions=1,
     )
     judge_all(world.settings)
     report = worker.submit(run_silver, TRANSACTIONS, world.settings).result()
-    assert (report.records, report.valid, report.rejected, report.tombstones) == (7, 5, 1, 1)
-    rows = world.rows("txn_id", "location", "amount::text", "date::text", "bronze_partition", "bronze_offset")
-    assert sorted(rows) == [
-        ("T1", "Berlin", "1.0000", "2026-01-31", 0, 0),
-        ("T1", "Lisbon", "1.0000", "2026-01-31", 0, 1),
-        ("T2", "Berlin", "30000.0100", "2026-01-31", 1, 0),
-        ("T3", "Berlin", "1.0000", "1970-01-01", 2, 0),
-        ("T4", "Berlin", "1.0000", "2026-02-01", 2, 1),
+    assert (report.records, report.valid, report.rejected, report.tombstones) == (11, 9, 1, 1)
+    rows = world.rows("txn_id", "location", "amount::text", "date::text", "bronze_offset")
+    assert sorted(rows, key=lambda row: row[-1]) == [
+        ("T1", "Berlin", "1.0000", "2026-01-31", 0),
+        ("T2", "Berlin", "30000.0100", "2026-01-31", 1),
+        ("T3", "Berlin", "1.0000", "1970-01-01", 2),
+        ("T1", "Lisbon", "1.0000", "2026-01-31", 4),
+        ("T4", "Berlin", "1.0000", "2026-02-01", 6),
+        ("T5", "Berlin", "1.0000", "2025-12-01", 7),
+        ("T5", "Berlin", "1.0000", "2025-12-02", 8),
+        ("T5", "Berlin", "1.0000", "2025-12-01", 9),
+        ("T5", "Berlin", "1.0000", "2025-12-02", 10),
     ]
-    assert days(world) == ["1970-01-01", "2026-01-31", "2026-02-01"]
+    assert days(world) == ["1970-01-01", "2025-12-01", "2025-12-02", "2026-01-31", "2026-02-01"]
     (domain,) = assert_balanced(world.settings, TRANSACTIONS).domains
-    assert (domain.silver, domain.gold, domain.total("valid"), domain.total("duplicates")) == (5, None, 4, 1)
+    assert (domain.silver, domain.gold, domain.total("valid"), domain.total("duplicates")) == (9, None, 5, 4)
     again = worker.submit(run_silver, TRANSACTIONS, world.settings).result()
     assert (again.records, again.silver_version) == (0, report.silver_version)
-    assert len(world.files()) == 3
+    assert len(world.files()) == 5
 
 
 def test_it_goes_no_further_than_the_stream(world: World, worker: ProcessPoolExecutor) -> None:
@@ -189,6 +197,36 @@ def test_the_small_files_of_a_day_become_one(world: World, worker: ProcessPoolEx
     state = silver_state(world.settings, TRANSACTIONS)
     assert state is not None
     assert (state.rows, state.silver_version, state.counts.valid) == (FILES_OF_A_DAY + 1, FILES_OF_A_DAY, state.rows)
+    assert_balanced(world.settings, TRANSACTIONS)
+
+
+def run_that_compacts_little(domain: Domain, settings: Settings) -> SilverReport:
+    with patch.object(silver_table, "FILES_AT_ONCE", FILES_OF_A_DAY):
+        return run_silver(domain, settings)
+
+
+@pytest.mark.long
+def test_old_clocks_make_many_days_and_a_run_takes_them_in_one_after_the_other(
+    world: World, worker: ProcessPoolExecutor
+) -> None:
+    first = date(2000, 1, 1)
+    world.produce(*(payment(f"T{day}", timestamp=f"{first + timedelta(days=day)}T12:00:00Z") for day in range(2_000)))
+    judge_all(world.settings)
+    assert worker.submit(run_silver, TRANSACTIONS, world.settings).result().rows == 2_000
+    assert len(days(world)) == 2_000
+    assert_balanced(world.settings, TRANSACTIONS)
+
+
+def test_a_run_compacts_so_much_and_leaves_the_rest_to_the_next(world: World, worker: ProcessPoolExecutor) -> None:
+    for number in range(FILES_OF_A_DAY):
+        world.produce(*(payment(f"T{number}", timestamp=f"2026-01-{day:02}T12:00:00Z") for day in (1, 2)))
+        judge_all(world.settings)
+        worker.submit(run_that_compacts_little, TRANSACTIONS, world.settings).result()
+    assert sorted(Counter(days(world)).values()) == [1, FILES_OF_A_DAY]
+    world.produce(payment("T9", timestamp="2026-01-03T12:00:00Z"))
+    judge_all(world.settings)
+    worker.submit(run_that_compacts_little, TRANSACTIONS, world.settings).result()
+    assert sorted(Counter(days(world)).values()) == [1, 1, 1]
     assert_balanced(world.settings, TRANSACTIONS)
 
 
