@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -14,40 +12,22 @@ import pytest
 from include.airflow_api import AirflowApi, AirflowApiError
 from include.stack.first_data import await_read
 from include.stack.steps import Step, Task
+from tests.support.airflow_stand_in import served
 
 ANSWERS = {
-    "/auth/token": {"access_token": "t"},
     "/api/v2/importErrors": {"import_errors": []},
     "/api/v2/dags": {"dags": [{"relative_fileloc": "a.py"}]},
 }
 
 
-@contextmanager
-def airflow(*statuses: int) -> Iterator[AirflowApi]:
+def airflow(*statuses: int) -> AbstractContextManager[AirflowApi]:
     """A server that breaks off the first requests (status 0), or refuses them, and then answers as Airflow does."""
     first = list(statuses)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.do_GET()
+    def answer(target: str) -> tuple[int, bytes]:
+        return first.pop(0) if first else 200, json.dumps(ANSWERS[target.partition("?")[0]]).encode()
 
-        def do_GET(self) -> None:
-            status = first.pop(0) if first else 200
-            if status:
-                self.send_response(status)
-                self.end_headers()
-                self.wfile.write(json.dumps(ANSWERS[self.path.partition("?")[0]]).encode())
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield AirflowApi(f"http://127.0.0.1:{server.server_port}", "u", "p", 5)
-    finally:
-        server.shutdown()
-        server.server_close()
+    return served(answer)
 
 
 @pytest.fixture

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from include.status.render import render
 from include.status.tasks import FLOW_DAGS, FailedTask, last_error, look
 from include.status.times import duration
 from include.status.waiting import OPEN_TRANSACTION, QUARANTINE, Waiting
+from tests.support.airflow_stand_in import served
 
 
 def test_each_question_is_answered_on_its_own() -> None:
@@ -156,30 +155,8 @@ class StandIn:
         return (found[::-1] if newest_first else found)[: int(query["limit"][0])]
 
 
-@contextmanager
-def served(stand_in: StandIn) -> Iterator[AirflowApi]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self._send(b'{"access_token": "t"}')
-
-        def do_GET(self) -> None:
-            self._send(stand_in.nonsense or json.dumps(stand_in.answer(self.path)).encode())
-
-        def _send(self, body: bytes) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield AirflowApi(f"http://127.0.0.1:{server.server_port}", "u", "p", 5)
-    finally:
-        server.shutdown()
-        server.server_close()
+def told_by(stand_in: StandIn) -> AbstractContextManager[AirflowApi]:
+    return served(lambda target: (200, stand_in.nonsense or json.dumps(stand_in.answer(target)).encode()))
 
 
 @pytest.fixture
@@ -188,7 +165,7 @@ def airflow() -> StandIn:
 
 
 def failed(airflow: StandIn, logs: Path | None = None) -> list[FailedTask]:
-    with served(airflow) as api:
+    with told_by(airflow) as api:
         found, problems = look(api, logs)
     told = [problem.subject for problem in problems if problem.check == "failed_task"]
     assert told == [f"{task.dag_id}.{task.task_id}" for task in found]
@@ -267,7 +244,7 @@ def test_dags_that_are_paused_missing_or_unreadable_are_problems(airflow: StandI
     del airflow.dags["silver_profiles"]
     trace = "Traceback (most recent call last):\n  File x\nSyntaxError: invalid syntax\n"
     airflow.import_errors = [{"filename": "silver.py", "stack_trace": trace}]
-    with served(airflow) as api:
+    with told_by(airflow) as api:
         _, problems = look(api, None)
     assert {(problem.check, problem.subject) for problem in problems} == {
         ("paused", "gold_profiles"),
@@ -347,7 +324,7 @@ def test_the_error_is_read_from_the_end_of_the_log_of_the_try_that_failed(airflo
 @pytest.mark.parametrize("nonsense", [b"<html>", b"{}", b"[]", b"null", b"7", b'{"dags": [{}]}', b'{"dags": null}'])
 def test_nonsense_is_one_line(airflow: StandIn, nonsense: bytes) -> None:
     airflow.nonsense = nonsense
-    with served(airflow) as api:
+    with told_by(airflow) as api:
         answers, reasons = ask({"airflow": lambda: look(api, None)})
     assert not answers
     assert reasons["airflow"]
