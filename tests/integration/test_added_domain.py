@@ -68,12 +68,12 @@ def test_their_records_come_from_a_foreign_client_into_gold_and_the_books_balanc
         ],
         "days": ["opened_at_day=1999-12-31", "opened_at_day=2026-01-31"],
     }
+    assert told["disputes, if they had no table"] == {"silver": 3, "gold": None, "problems": ""}
     again = ["D3", "T3", "12.50", "2999-12-31 09:00:00+00", "2026-01-31 13:45:00+00"]
     assert told["disputes after a reset"] == told["disputes"] | {"rows": [newer, again], "silver": 5}
 
 
-def test_topics_dags_assets_tables_and_the_first_start_follow_from_its_entry(tmp_path: Path) -> None:
-    program = """
+FOLLOWS = """
 import json
 from airflow.dag_processing.dagbag import DagBag
 from include.kafka.topics import TOPICS
@@ -94,7 +94,21 @@ print(json.dumps({
     "awaited": list(TABLES),
 }))
 """
-    told = told_by("-c", program, AIRFLOW_HOME=str(tmp_path), AIRFLOW__CORE__LOAD_EXAMPLES="False")
+"""What follows from the entries, without a server."""
+
+
+def copied(folder: Path, old: str, new: str) -> Path:
+    """A folder with the entries and contracts, but for one change to the entries."""
+    text = (ADDED / "domains.yaml").read_text(encoding="utf-8")
+    assert old in text
+    (folder / "domains.yaml").write_text(text.replace(old, new), encoding="utf-8")
+    for contract in ADDED.glob("*.odcs.yaml"):
+        (folder / contract.name).write_bytes(contract.read_bytes())
+    return folder
+
+
+def test_topics_dags_assets_tables_and_the_first_start_follow_from_its_entry(tmp_path: Path) -> None:
+    told = told_by("-c", FOLLOWS, AIRFLOW_HOME=str(tmp_path), AIRFLOW__CORE__LOAD_EXAMPLES="False")
     assert told["errors"] == {}
     assert told["dags"] == [
         f"{layer}_{name}" for layer in ("bronze", "gold", "silver") for name in ("branches", "disputes")
@@ -105,6 +119,14 @@ print(json.dumps({
     assert "branches" in told["shown"]
     # Nothing of ours produces branches, so a first start does not wait for them.
     assert "branches" not in told["awaited"]
+
+
+def test_events_may_end_in_the_lake(tmp_path: Path) -> None:
+    folder = copied(tmp_path, "keyed_by: txn_id", "keyed_by: txn_id\n  gold: false")
+    told = told_by("-c", FOLLOWS, PAYLAKE_DOMAINS=str(folder), AIRFLOW_HOME=str(tmp_path))
+    assert told["errors"] == {}
+    assert told["dags"] == ["bronze_branches", "bronze_disputes", "gold_branches", "silver_branches", "silver_disputes"]
+    assert "card_disputes" not in told["shown"]
 
 
 @pytest.mark.parametrize(
@@ -123,13 +145,8 @@ print(json.dumps({
     ],
 )
 def test_an_entry_that_makes_no_sense_is_refused(tmp_path: Path, old: str, new: str, complaint: str) -> None:
-    text = (ADDED / "domains.yaml").read_text(encoding="utf-8")
-    assert old in text
-    (tmp_path / "domains.yaml").write_text(text.replace(old, new), encoding="utf-8")
-    for contract in ADDED.glob("*.odcs.yaml"):
-        (tmp_path / contract.name).write_bytes(contract.read_bytes())
     with pytest.raises(RegistryError, match=complaint):
-        registry(domains_in(tmp_path))
+        registry(domains_in(copied(tmp_path, old, new)))
 
 
 def test_two_domains_do_not_share_a_topic() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -116,6 +117,9 @@ def main() -> None:
         dispute(4, opened_at=AHEAD),
     )
     told["lake"] = lake(settings, DISPUTES)
+    report = verify(settings, domains=[replace(DISPUTES, gold=False)])
+    (books,) = report.domains
+    told["disputes, if they had no table"] = {"silver": books.silver, "gold": books.gold, "problems": report.problems()}
     reset_topics(admin, [BRANCHES.topic, DISPUTES.topic])
     told["branches after a reset"] = take(settings, BRANCHES, branch(3, seat="PT"))
     told["disputes after a reset"] = take(settings, DISPUTES, dispute(3), dispute(1, opened_at="2026-01-01 00:00:00"))
