@@ -15,7 +15,6 @@ from faker import Faker
 from include.bench.figures import Figure, Peer, by_turns
 from include.bench.submit import OWN_JOBS, SPARKS_OWN_JVM, rate_of, with_jars
 from include.domains import BRONZE_BUCKET, TRANSACTIONS, Domain
-from include.fraud.rules import load_rules
 from include.generators.population import DEFAULT_MERCHANTS, DEFAULT_SEED, DEFAULT_USERS, Population
 from include.generators.producer import RecordProducer
 from include.generators.records import Record, encode
@@ -168,7 +167,7 @@ def _send_made(settings: Settings) -> float:
 def transaction_source() -> TransactionSource:
     """The transactions of the default population, under ids of their own."""
     population = Population(DEFAULT_SEED, DEFAULT_USERS, DEFAULT_MERCHANTS)
-    return TransactionSource(population, load_rules(), run_id=new_run_id(), fraud_share=DEFAULT_FRAUD_SHARE)
+    return TransactionSource(population, run_id=new_run_id(), fraud_share=DEFAULT_FRAUD_SHARE)
 
 
 def _faker_for_each_field(settings: Settings) -> float:

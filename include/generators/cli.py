@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, NoReturn
 
 import typer
@@ -16,7 +17,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from include.fraud.rules import RulesError
 from include.generators import traffic
 from include.generators.dirt import BREAKAGES
 from include.generators.population import DEFAULT_MERCHANTS, DEFAULT_SEED, DEFAULT_USERS, MIN_MERCHANTS
@@ -25,6 +25,14 @@ from include.generators.traffic import ProduceReport, produce_reference, produce
 from include.generators.transactions import MAX_FRAUD_SHARE
 from include.kafka.topics import TopicTimeoutError
 from include.settings import MissingSettingError, json_object
+
+
+def _length(text: str) -> timedelta:
+    found = re.fullmatch(r"([1-9][0-9]{0,3})([dh])", text)
+    if not found:
+        raise typer.BadParameter(f"{text!r} is no number of days or hours, such as 30d or 12h")
+    return timedelta(days=int(found[1])) if found[2] == "d" else timedelta(hours=int(found[1]))
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -99,7 +107,20 @@ def transactions(
         float, typer.Option(min=0, help="Transactions per second; 0 is as fast as possible.")
     ] = traffic.DEFAULT_RATE,
     duration: Annotated[
-        float | None, typer.Option(min=0.001, help="Seconds after which to end.", show_default="until Ctrl-C")
+        float | None,
+        typer.Option(
+            min=0, help="Seconds after which to end; 0 with --history: no live traffic.", show_default="until Ctrl-C"
+        ),
+    ] = None,
+    history: Annotated[
+        timedelta | None,
+        typer.Option(
+            parser=_length,
+            metavar="LENGTH",
+            help="First make a past of so many days or hours (30d, 12h), as fast as possible, with times of its own and"
+            " --rate transactions a second on average; then go on live.",
+            show_default="none",
+        ),
     ] = None,
     fraud_share: Annotated[
         float, typer.Option(min=0, max=MAX_FRAUD_SHARE, help="Share of frauds among the transactions.")
@@ -120,6 +141,7 @@ def transactions(
             merchants=merchants,
             rate=rate or None,
             duration=duration,
+            history=history,
             fraud_share=fraud_share,
             dirt_share=dirt_share,
             stop=stop,
@@ -132,7 +154,7 @@ def transactions(
 def _clear_errors() -> Iterator[None]:
     try:
         yield
-    except (DeliveryError, TopicTimeoutError, RulesError, MissingSettingError, ValueError) as error:
+    except (DeliveryError, TopicTimeoutError, MissingSettingError, ValueError) as error:
         _fail(str(error), error)
     except KafkaException as error:
         _fail(f"Kafka: {error.args[0].str()}", error)

@@ -107,6 +107,16 @@ COUNTRIES: tuple[Country, ...] = (
     ),
 )  # fmt: skip
 
+RISKY_CITIES: tuple[Place, ...] = (
+    Place("Pyongyang", 39.0, 125.8), Place("Tehran", 35.7, 51.4), Place("Yangon", 16.8, 96.2),
+    Place("Damascus", 33.5, 36.3), Place("Sana'a", 15.4, 44.2), Place("Port-au-Prince", 18.5, -72.3),
+    Place("Juba", 4.9, 31.6), Place("Kabul", 34.5, 69.2),
+)  # fmt: skip
+"""Cities in which nobody of the population lives and a card is unlikely to be used by its owner."""
+
+CITIES: tuple[Place, ...] = tuple(city for country in COUNTRIES for city in country.cities)
+"""The cities in which the population lives and shops."""
+
 
 def distance_km(a: Place, b: Place) -> float:
     """Great-circle distance between two places in kilometres."""
@@ -120,5 +130,4 @@ def distance_km(a: Place, b: Place) -> float:
 @cache
 def far_from(place: Place, kilometres: float = 3000.0) -> tuple[Place, ...]:
     """The cities of the catalogue at least so far away; there are some for each of its places."""
-    every = (city for country in COUNTRIES for city in country.cities)
-    return tuple(city for city in every if distance_km(place, city) >= kilometres)
+    return tuple(city for city in CITIES if distance_km(place, city) >= kilometres)

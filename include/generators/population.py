@@ -115,6 +115,24 @@ class Population:
         return [account for user in self.users for account in user.accounts]
 
     @cached_property
+    def risky_merchants(self) -> Sequence[str]:
+        """The ids of the merchants of high risk."""
+        return [merchant.merchant_id for merchant in self.merchants if merchant.risk_level == "High"]
+
+    @property
+    def trusted_merchants(self) -> Sequence[int]:
+        """The indices of the merchants that are not of high risk."""
+        return self._trusted_merchants[""]
+
+    @cached_property
+    def _shops(self) -> dict[str, list[str]]:
+        return {
+            city.city: [self.merchants[index].merchant_id for index in self._trusted_merchants.get(country.code, ())]
+            for country in COUNTRIES
+            for city in country.cities
+        }
+
+    @cached_property
     def _trusted_merchants(self) -> dict[str, list[int]]:
         """Indices of the merchants that are not of high risk, by country, and of all of them under the empty key."""
         found: dict[str, list[int]] = {"": []}
@@ -123,6 +141,10 @@ class Population:
                 found.setdefault(merchant.country.code, []).append(index)
                 found[""].append(index)
         return found
+
+    def shops_in(self, city: str) -> Sequence[str]:
+        """The ids of the merchants that a traveller finds in a city: those of its country that are not of high risk."""
+        return self._shops.get(city, ())
 
     def random_for(self, purpose: str) -> random.Random:
         """A generator of random numbers that depends on the seed and ``purpose`` alone."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple, TypeAlias
 
@@ -17,6 +17,9 @@ quoted = encode_basestring
 """``quoted(text)`` is the text as a JSON string."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)  # made once: json.dumps makes one for each call
+# Formats with a width cost more than the rest of a time.
+_SECONDS = [f"{number:02d}" for number in range(60)]
+_FRACTIONS = [f".{number:03d}Z" for number in range(1000)]
 
 
 class Message(NamedTuple):
@@ -49,9 +52,20 @@ def iso(moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
+def iso_of(milliseconds: int) -> str:
+    """``iso`` of a moment in milliseconds since 1970; many times as fast for moments of the same minute."""
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{_minute(minutes)}{_SECONDS[rest // 1000]}{_FRACTIONS[rest % 1000]}"
+
+
 def plain(moment: datetime) -> str:
     """``2026-01-31 13:45:00`` for a moment in UTC, as older systems write it."""
     return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+@lru_cache(maxsize=1024)
+def _minute(minutes: int) -> str:
+    return datetime.fromtimestamp(minutes * 60, UTC).strftime("%Y-%m-%dT%H:%M:")
 
 
 @cache

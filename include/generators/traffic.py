@@ -5,22 +5,21 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from confluent_kafka.admin import AdminClient
 
 from include.domains import GENERATED_REFERENCE, TRANSACTIONS
-from include.fraud.rules import load_rules
 from include.generators.dirt import BREAKAGES, spoil_reference, spoil_transaction
 from include.generators.pace import turns
 from include.generators.population import DEFAULT_MERCHANTS, DEFAULT_SEED, DEFAULT_USERS, Population
 from include.generators.producer import RecordProducer
 from include.generators.records import Message, encode
 from include.generators.reference import reference_records
-from include.generators.transactions import KeyAndValue, TransactionSource, now
+from include.generators.transactions import KeyAndValue, Transaction, TransactionSource, now
 from include.kafka.topics import LABELS_TOPIC, ensure_topics
 
 DEFAULT_RATE = 10.0
@@ -104,6 +103,7 @@ def produce_transactions(
     merchants: int = DEFAULT_MERCHANTS,
     rate: float | None = DEFAULT_RATE,
     duration: float | None = None,
+    history: timedelta | None = None,
     fraud_share: float = DEFAULT_FRAUD_SHARE,
     dirt_share: float = DEFAULT_TRANSACTION_DIRT,
     stop: Callable[[], bool] = lambda: False,
@@ -117,6 +117,10 @@ def produce_transactions(
     and must never be used twice; by default it is new. ``progress`` is told after each turn, of one
     transaction or a few hundred.
 
+    ``history`` is how long a past is made first, as fast as possible: with the times of these days, in their order, and
+    on average ``rate`` transactions for each of its seconds. Live traffic goes on where it ends; with a ``duration`` of
+    0 there is none.
+
     A transaction's label is sent before it, so whoever sees a transaction without a label sees one of another
     producer. All that was sent is delivered when this returns.
 
@@ -126,15 +130,15 @@ def produce_transactions(
         include.generators.producer.DeliveryError: a record was not delivered.
     """
     dirty = _share("dirt_share", dirt_share)
+    if history is not None and (history <= timedelta(0) or rate is None or rate <= 0):
+        raise ValueError(f"a history needs a length and a rate above zero, not {history} and {rate or 0}")
     population = Population(seed, users, merchants)
     run_id = run_id or new_run_id()
-    source = TransactionSource(population, load_rules(), run_id=run_id, fraud_share=fraud_share)
+    source = TransactionSource(population, run_id=run_id, fraud_share=fraud_share)
     _ensure(kafka_config, [TRANSACTIONS.topic, LABELS_TOPIC])
     rng = population.random_for(f"dirt/{run_id}")
     with _Run(kafka_config) as run:
-        # The turn comes first: a transaction's time is that of the moment it is made.
-        for due in turns(rate, duration, stop=stop, wait=run.producer.wait):
-            made = source.take(due)
+        for made in _made(source, rate, duration, history, stop, run.producer.wait):
             run.send_all(LABELS_TOPIC, [transaction.label_sent for transaction in made])
             records = []
             for transaction in made:
@@ -149,6 +153,31 @@ def produce_transactions(
             run.report.truth.update(transaction.scenario or GENUINE for transaction in made)
             progress(run.report)
     return run.report
+
+
+def _made(
+    source: TransactionSource,
+    rate: float | None,
+    duration: float | None,
+    history: timedelta | None,
+    stop: Callable[[], bool],
+    wait: Callable[[float], None],
+) -> Iterator[list[Transaction]]:
+    if history and rate:
+        since = now() - history
+        # The second round makes up for the time that the first one took.
+        for _ in range(2):
+            until = now()
+            for made in source.past(since, until, rate):
+                if stop():
+                    return
+                yield made
+            since = until
+        if duration == 0:
+            return
+    # The turn comes first: a transaction's time is that of the moment it is made.
+    for due in turns(rate, duration, stop=stop, wait=wait):
+        yield source.take(due)
 
 
 def new_run_id() -> str:

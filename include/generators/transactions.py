@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import count as counter
 from itertools import islice
 from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
 
-from include.fraud.rules import Rules
-from include.generators.places import COUNTRIES
-from include.generators.population import CHANNELS, Merchant, Population, User
-from include.generators.records import decode, iso, plain, quoted
-from include.generators.scenarios import LEAST_CENTS, NO_AGE, Draft, Scenario, Targets, scenarios
+from include.generators.pace import MAX_TURN
+from include.generators.population import CHANNELS, Population, User
+from include.generators.records import decode, iso_of, quoted
+from include.generators.rhythm import SALES_FACTOR, Rhythm, is_sales_day
+from include.generators.scenarios import LEAST_CENTS, SCENARIOS, strange_merchant
+from include.generators.thefts import CARD_SHARE, MERCHANT_SHARE, THIEFS_SHARE, Theft, Thefts
+from include.generators.whereabouts import HOUR_MS, Stay, stay_of
 
 MAX_FRAUD_SHARE = 0.5
 
-# Honest people, too, do what looks like fraud. Shares of a user's days on which they are in another city of their
-# country, abroad, in a city of high risk; and of the transactions at a merchant of high risk, or above the online
-# limit.
-_AWAY, _ABROAD, _IN_RISKY_CITY = 0.05, 0.02, 0.0015
-_AT_RISKY_MERCHANT, _DEAR_ONLINE = 0.001, 0.0005
+# Honest people, too, do what looks like fraud. Shares of the transactions at a merchant of high risk, of very dear ones
+# online, and of big purchases, of which each user makes but one in a run.
+_AT_RISKY_MERCHANT, _DEAR_ONLINE, _BIG_PURCHASE = 0.001, 0.0005, 0.0005
 
 # A genuine transaction's lot is odd from here on.
 _DEAR_FROM = 1 - _DEAR_ONLINE
 _RISKY_FROM = _DEAR_FROM - _AT_RISKY_MERCHANT
+_ODD_FROM = _RISKY_FROM - _BIG_PURCHASE
 
 # Random numbers are drawn for so many transactions at once.
 _DRAWN_AT_ONCE = 4096
@@ -34,10 +37,15 @@ _DRAWN_AT_ONCE = 4096
 # Formats with a width cost more than the rest of a transaction's text.
 _HUNDREDTHS = [f"{number:02d}" for number in range(100)]
 
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+
 KeyAndValue: TypeAlias = tuple[bytes, bytes]
 
-DraftFields: TypeAlias = tuple[User, int, str, str, str, str | None, timedelta]
-"""The fields of a ``Draft``. Most are not made one, which would take as long as all of their JSON."""
+_Drafted: TypeAlias = tuple[int, User, int, str, str, str, str | None, str | None]
+"""When it happened (milliseconds since 1970), user, cents, merchant, channel, location, scenario and case.
+
+A ``Draft`` for each would take as long as all of its JSON.
+"""
 
 
 class Transaction(msgspec.Struct, frozen=True):
@@ -54,7 +62,11 @@ class Transaction(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> dict[str, Any]:
-        """The label: ``txn_id``, ``scenario`` (null for a genuine one), ``is_fraud`` and ``timestamp``."""
+        """The label: ``txn_id``, ``scenario`` (null for a genuine one), ``is_fraud`` and ``timestamp``.
+
+        A genuine one that is likely to be taken for fraud has its ``case`` as well: traveller, shared_card, sales_day
+        or first_big_purchase.
+        """
         return decode(self.label_sent[1])
 
 
@@ -67,7 +79,7 @@ class TransactionSource:
     """Makes transactions without end; the same arguments and clock give the same ones.
 
     Ids are ``T<run_id>-<number>``: unique for ever as long as no two runs share a ``run_id``. ``fraud_share`` is the
-    share of frauds among all transactions, on average. Only active users pay.
+    share of frauds among all transactions, on average over weeks. Only active users pay.
 
     Raises:
         ValueError: ``fraud_share`` is not within 0 and ``MAX_FRAUD_SHARE``.
@@ -76,7 +88,6 @@ class TransactionSource:
     def __init__(
         self,
         population: Population,
-        rules: Rules,
         *,
         run_id: str,
         fraud_share: float,
@@ -85,136 +96,182 @@ class TransactionSource:
         if not 0 <= fraud_share <= MAX_FRAUD_SHARE:
             raise ValueError(f"fraud_share must be within 0 and {MAX_FRAUD_SHARE}, not {fraud_share}")
         self._population = population
-        self._targets = Targets.of(rules, population)
         self._run_id = run_id
         self._clock = clock
         self._numbers = 0
         self._rng = population.random_for(f"transactions/{run_id}")
-        suspicious = frozenset(self._targets.suspicious_merchants)
+        self._lots = np.random.default_rng(self._rng.getrandbits(64))
         self._users = [user for user in population.users if user.status == "active"]
-        self._favourites = [_favourites(population, user, suspicious) for user in self._users]
-        self._scenarios = scenarios(self._targets)
-        self._case_share = _case_share(self._scenarios, fraud_share)
-        self._day = 0
-        self._whereabouts: dict[str, str] = {}
-        self._shops = _shops_by_city_country(population, suspicious)
-        self._drafts = self._drafted()
+        self._favourites = [
+            [population.merchants[index].merchant_id for index in user.habits.merchants] for user in self._users
+        ]
+        self._case_share, cards, copies = _shares(fraud_share)
+        self._thefts = Thefts(population, self._users, cards, copies)
+        self._stolen: Mapping[int, Theft] = {}
+        # Each is asked for when its user pays next. The first user never travels: somebody must be there to pay.
+        self._stays = [Stay(0, None)] * len(self._users)
+        self._stays[0] = Stay(2**63, self._users[0].city.city)
+        self._hour_ends = 0
+        self._sales = False
+        self._owed = 0
+        self._bought_big: set[int] = set()
+        self._later: list[tuple[int, int, _Drafted]] = []
+        self._queued = counter()
+        self._live = True
+        self._moment = 0
+        self._drafts = self._drafted(np.array([user.habits.activity for user in self._users]))
 
     def take(self, count: int) -> list[Transaction]:
         """The next ``count`` transactions, all made at this moment."""
-        moment = self._clock()
-        if self._day != moment.toordinal():
-            self._day = moment.toordinal()
-            self._whereabouts.clear()
-        iso_now, plain_now = iso(moment), plain(moment)
-        made = []
-        for user, cents, merchant_id, channel, location, scenario, age in islice(self._drafts, count):
-            with_zone, without_zone = (iso(moment - age), plain(moment - age)) if age else (iso_now, plain_now)
-            # Cash machines are the older systems: their times have no fractions and no zone.
-            timestamp = without_zone if channel == "ATM" else with_zone
-            txn_id = self.new_id()
-            quoted_id = quoted(txn_id)
-            record = (
-                f'{{"txn_id": {quoted_id}, "user_id": "{user.user_id}",'
-                f' "amount": {cents // 100}.{_HUNDREDTHS[cents % 100]}, "merchant_id": {quoted(merchant_id)},'
-                f' "channel": "{channel}", "location": {quoted(location)}, "timestamp": "{timestamp}"}}'
-            )
-            truth = f'"{scenario}", "is_fraud": true' if scenario else 'null, "is_fraud": false'
-            label = f'{{"txn_id": {quoted_id}, "scenario": {truth}, "timestamp": "{with_zone}"}}'
-            sent, label_sent = (user.user_id.encode(), record.encode()), (txn_id.encode(), label.encode())
-            made.append(Transaction(sent, label_sent, scenario))
-        return made
+        self._moment = _milliseconds(self._clock())
+        return self._made(islice(self._drafts, count))
+
+    def past(self, since: datetime, until: datetime, rate: float) -> Iterator[list[Transaction]]:
+        """The transactions from ``since`` to before ``until`` (UTC), in the order of their times, a turn at a time.
+
+        ``rate`` is in transactions per second, on average: they follow the hours of the users' days, and there are more
+        on sales days.
+        """
+        begin, end = _milliseconds(since), _milliseconds(until)
+        total = round(rate * (end - begin) / 1000)
+        self._live = False
+        for opens, closes, count, weights in Rhythm(self._population, self._users).hours(begin, end, total):
+            drafts = self._drafted(weights, min(max(count, 16), _DRAWN_AT_ONCE))
+            moments = np.sort(self._lots.integers(opens, closes, count)).tolist()
+            for first in range(0, count, MAX_TURN):
+                yield self._made(self._at_each(moments[first : first + MAX_TURN], drafts))
+        self._live = True
 
     def new_id(self) -> str:
         """An id that no other transaction of this run has."""
         self._numbers += 1
         return f"T{self._run_id}-{str(self._numbers).zfill(8)}"
 
-    def _drafted(self) -> Iterator[DraftFields]:
-        """One draft after the other, without end. Each is made when it is asked for: only then the day is known."""
-        users, favourites, case_share = self._users, self._favourites, self._case_share
-        for who, kind, cents, channel_number, which in self._drawn():
-            user = users[who]
-            if kind < case_share:
-                yield from self._case(user)
-                continue
-            location = self._whereabouts.get(user.user_id) or self._locate(user)
-            channel = CHANNELS[channel_number]
-            if kind >= _DEAR_FROM:
-                channel, cents = "Online", self._dear_cents()
-            # Away from home it is a shop of that country; never one that the rules suspect, if there is any other.
-            away = channel != "Online" and location != user.city.city
-            shops = (self._shops.get(location) if away else None) or favourites[who]
-            if _RISKY_FROM <= kind < _DEAR_FROM:
-                shops = self._targets.risky_merchants or shops
-            yield user, cents, shops[int(which * len(shops))], channel, location, None, NO_AGE
+    def _at_each(self, moments: list[int], drafts: Iterator[_Drafted]) -> Iterator[_Drafted]:
+        for moment in moments:
+            self._moment = moment
+            yield next(drafts)
 
-    def _drawn(self) -> Iterator[tuple[int, float, int, int, float]]:
+    def _made(self, drafts: Iterable[_Drafted]) -> list[Transaction]:
+        made = []
+        shown, with_zone = -1, ""
+        for happened, user, cents, merchant_id, channel, location, scenario, case in drafts:
+            if happened != shown:
+                shown, with_zone = happened, iso_of(happened)
+            # Cash machines are the older systems: their times have no fractions and no zone.
+            timestamp = f"{with_zone[:10]} {with_zone[11:19]}" if channel == "ATM" else with_zone
+            txn_id = self.new_id()
+            # Of all these texts only a run's id may have letters that JSON must escape.
+            quoted_id = quoted(txn_id)
+            record = (
+                f'{{"txn_id": {quoted_id}, "user_id": "{user.user_id}",'
+                f' "amount": {cents // 100}.{_HUNDREDTHS[cents % 100]}, "merchant_id": "{merchant_id}",'
+                f' "channel": "{channel}", "location": "{location}", "timestamp": "{timestamp}"}}'
+            )
+            truth = f'"{scenario}", "is_fraud": true' if scenario else 'null, "is_fraud": false'
+            if case:
+                truth += f', "case": "{case}"'
+            label = f'{{"txn_id": {quoted_id}, "scenario": {truth}, "timestamp": "{with_zone}"}}'
+            sent, label_sent = (user.user_id.encode(), record.encode()), (txn_id.encode(), label.encode())
+            made.append(Transaction(sent, label_sent, scenario))
+        return made
+
+    def _drafted(self, weights: np.ndarray[Any, Any], at_once: int = _DRAWN_AT_ONCE) -> Iterator[_Drafted]:
+        """One draft after the other, without end: what is due by then, or what somebody pays next.
+
+        Each is made when it is asked for: only then the moment is known.
+        """
+        users, favourites, stays, later, rng = self._users, self._favourites, self._stays, self._later, self._rng
+        case_share, shops_in = self._case_share, self._population.shops_in
+        for who, kind, cents, channel_number, which in self._drawn(weights, at_once):
+            while later and later[0][0] <= self._moment:
+                yield heapq.heappop(later)[2]
+            moment, user = self._moment, users[who]
+            if moment >= self._hour_ends:
+                self._begin_hour()
+            if who in self._stolen and rng.random() < THIEFS_SHARE:
+                yield (moment, *self._thefts.draft(rng, self._stolen[who], user, cents)[:6], None)
+                continue
+            until, location, case = stays[who]
+            if moment >= until:
+                until, location, case = stays[who] = stay_of(self._population, user, moment)
+            if location is None:
+                continue
+            home = user.city.city
+            if kind < case_share:
+                self._owed += 1
+            if self._owed and location == home:
+                self._owed -= 1
+                self._begin_case(user)
+                continue
+            channel = CHANNELS[channel_number]
+            # Away from home it is a shop of that country.
+            away = channel != "Online" and location != home
+            shops = (shops_in(location) if away else None) or favourites[who]
+            merchant_id = shops[int(which * len(shops))]
+            if kind >= _ODD_FROM:
+                if kind >= _DEAR_FROM:
+                    channel, cents = "Online", rng.randint(2_500_000, 6_000_000)
+                elif kind >= _RISKY_FROM:
+                    merchant_id = rng.choice(self._population.risky_merchants)
+                elif who not in self._bought_big:
+                    self._bought_big.add(who)
+                    channel, case = rng.choice(("POS", "Online")), "first_big_purchase"
+                    cents = round(user.habits.median_cents * rng.uniform(20, 60))
+                    merchant_id = strange_merchant(rng, self._population, user)
+            elif self._sales and channel != "ATM":
+                cents, case = SALES_FACTOR * cents, case or "sales_day"
+            yield moment, user, cents, merchant_id, channel, location, None, case
+
+    def _begin_hour(self) -> None:
+        self._hour_ends = (self._moment // HOUR_MS + 1) * HOUR_MS
+        self._sales = is_sales_day(self._population, self._moment)
+        self._stolen = self._thefts.at(self._moment)
+
+    def _begin_case(self, user: User) -> None:
+        """Begin a new case of fraud with this user, whose transactions come when they are due."""
+        kinds = list(SCENARIOS.values())
+        (scenario,) = self._rng.choices(kinds, [kind.share / kind.frauds for kind in kinds])
+        drafts = scenario.drafts(self._rng, self._population, user)
+        begin = self._moment - (drafts[-1].after // _MILLISECOND if self._live and scenario.recent else 0)
+        for draft in drafts:
+            due = begin + draft.after // _MILLISECOND
+            heapq.heappush(self._later, (due, next(self._queued), (due, *draft[:6], None)))
+
+    def _drawn(self, weights: np.ndarray[Any, Any], at_once: int) -> Iterator[tuple[int, float, int, int, float]]:
         """For one transaction after the other: its user, its kind, usual cents, usual channel, and which merchant.
 
-        User and channel are indices; kind and merchant are lots from 0 to 1. One by one, drawing costs as much as all
-        the rest.
+        ``weights`` says how much each user pays, relative to the others. User and channel are indices; kind and
+        merchant are lots from 0 to 1. One by one, drawing costs as much as all the rest.
         """
+        rng, upto = self._lots, np.cumsum(weights)
         habits = [user.habits for user in self._users]
-        activity = np.cumsum([one.activity for one in habits])
         medians, sigmas = np.array([one.median_cents for one in habits]), np.array([one.sigma for one in habits])
         channels = np.cumsum([one.channels for one in habits], axis=1)
-        rng = np.random.default_rng(self._rng.getrandbits(64))
         while True:
-            lots = rng.random((4, _DRAWN_AT_ONCE))
-            who = np.searchsorted(activity, lots[0] * activity[-1], side="right")
-            cents = medians[who] * np.exp(sigmas[who] * rng.standard_normal(_DRAWN_AT_ONCE))
+            lots = rng.random((4, at_once))
+            who = np.searchsorted(upto, lots[0] * upto[-1], side="right")
+            cents = medians[who] * np.exp(sigmas[who] * rng.standard_normal(at_once))
             channel = (channels[who] <= (lots[1] * channels[who, -1])[:, None]).sum(axis=1)
             columns = who, lots[2], np.maximum(LEAST_CENTS, np.rint(cents)).astype(int), channel, lots[3]
             yield from zip(*(column.tolist() for column in columns), strict=True)
 
-    def _case(self, user: User) -> list[Draft]:
-        (scenario,) = self._rng.choices(list(self._scenarios.values()), [s.weight for s in self._scenarios.values()])
-        return scenario.drafts(self._rng, self._population, self._targets, user)
 
-    def _dear_cents(self) -> int:
-        targets = self._targets
-        return self._rng.randint(targets.online_limit + 1, min(2 * targets.online_limit, targets.huge_limit))
+def _shares(fraud_share: float) -> tuple[float, float, float]:
+    """How often a lot must be a new case, and what share of the cards must be stolen: by number, and by copy.
 
-    def _locate(self, user: User) -> str:
-        """Where the user is today (UTC): the same place all day, also after a restart."""
-        place = self._whereabouts[user.user_id] = self._whereabouts_today(user)
-        return place
-
-    def _whereabouts_today(self, user: User) -> str:
-        rng = self._population.random_for(f"day/{self._day}/{user.user_id}")
-        chance = rng.random()
-        if chance < _IN_RISKY_CITY and self._targets.cities:
-            return rng.choice(self._targets.cities)
-        if chance < _ABROAD:
-            return rng.choice(rng.choice(COUNTRIES).cities).city
-        if chance < _ABROAD + _AWAY:
-            return rng.choice(user.country.cities).city
-        return user.city.city
+    So that this share of the *transactions* is fraud on average.
+    """
+    kinds = SCENARIOS.values()
+    cases = sum(kind.share / kind.frauds for kind in kinds)
+    frauds = sum(kind.share for kind in kinds) / cases
+    more = frauds + sum(kind.share / kind.frauds * kind.genuine for kind in kinds) / cases - 1
+    short = fraud_share * sum(kind.share for kind in kinds)
+    of_lots = short / (frauds - short * more)  # those that are a new case
+    transactions = 1 + of_lots * more  # that come of a lot
+    cards, copies = (share * fraud_share * transactions for share in (CARD_SHARE, MERCHANT_SHARE))
+    return of_lots / (1 - cards - copies), cards / THIEFS_SHARE, copies / THIEFS_SHARE
 
 
-def _favourites(population: Population, user: User, avoided: frozenset[str]) -> Sequence[str]:
-    """The user's favourite merchants without those to avoid, unless these are all."""
-    favourites = [population.merchants[index].merchant_id for index in user.habits.merchants]
-    return [merchant_id for merchant_id in favourites if merchant_id not in avoided] or favourites
-
-
-def _case_share(found: Mapping[str, Scenario], fraud_share: float) -> float:
-    """How often a draft must be a case of fraud, so that this share of the *transactions* is fraud on average."""
-    weights = sum(scenario.weight for scenario in found.values())
-    frauds = sum(s.weight * s.frauds for s in found.values()) / weights
-    genuine = sum(s.weight * s.genuine for s in found.values()) / weights
-    return fraud_share / (frauds - fraud_share * (frauds + genuine - 1))
-
-
-def _shops_by_city_country(population: Population, avoided: frozenset[str]) -> dict[str, tuple[str, ...]]:
-    """For each city of the catalogue, the merchants of its country that a traveller finds there."""
-
-    def shops(merchants: list[Merchant]) -> tuple[str, ...]:
-        return tuple(merchant.merchant_id for merchant in merchants if merchant.merchant_id not in avoided)
-
-    return {
-        place.city: shops([m for m in population.merchants if m.country.code == country.code])
-        for country in COUNTRIES
-        for place in country.cities
-    }
+def _milliseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MILLISECOND

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -212,6 +212,20 @@ def test_each_transaction_has_its_label_and_no_fraud_is_malformed(kafka: dict[st
     assert Counter(scenario or "genuine" for scenario in labels.values()) == report.truth
     assert report.truth.total() == len(labels) == 1_000
     assert report.records[TRANSACTIONS.topic] == len(values(kafka, TRANSACTIONS.topic))
+
+
+@pytest.mark.usefixtures("own_topics")
+def test_a_past_has_its_own_times_and_arrives_now(kafka: dict[str, str]) -> None:
+    began = datetime.now(UTC)
+    report = produce_transactions(kafka, rate=0.5, history=timedelta(hours=2), duration=0, dirt_share=0)
+    assert 3_600 <= report.truth.total() <= 3_600 + report.seconds
+    times = []
+    for _, value, arrived in values(kafka, LABELS_TOPIC):
+        times.append(datetime.fromisoformat(json.loads(value or b"")["timestamp"]))
+        assert arrived >= int(began.timestamp() * 1000)
+    assert len(times) == report.truth.total()
+    assert timedelta(0) <= min(times) - (began - timedelta(hours=2)) < timedelta(minutes=5)
+    assert timedelta(0) < datetime.now(UTC) - max(times) < timedelta(minutes=5)
 
 
 @pytest.mark.usefixtures("own_topics")

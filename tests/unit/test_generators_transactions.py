@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import islice, pairwise
+from itertools import islice
 
 import pytest
 from hypothesis import given, settings
@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from include.domains import TRANSACTIONS
 from include.fraud.rules import load_rules
 from include.generators.pace import MAX_BACKLOG_SECONDS, MAX_TURN, turns
-from include.generators.places import COUNTRIES, distance_km
+from include.generators.places import CITIES, RISKY_CITIES, distance_km
 from include.generators.population import Population
 from include.generators.records import encode
+from include.generators.scenarios import UNDESCRIBED_MERCHANTS
 from include.generators.transactions import Transaction, TransactionSource
 from include.lake.records import BronzeRecord
 from include.quality.classify import Valid, classify
@@ -27,8 +28,8 @@ from tests.support.judging import verdict
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 RULES = load_rules()
 CAUGHT = {"high_online_amount", "suspicious_merchant", "risky_location", "huge_amount"}
-MISSED = {"card_testing", "impossible_travel"}
-PLACES = {place.city: place for country in COUNTRIES for place in country.cities}
+MISSED = {"card_testing", "impossible_travel", "account_takeover", "compromised_card", "compromised_merchant"}
+PLACES = {place.city: place for place in (*CITIES, *RISKY_CITIES)}
 
 
 class Clock:
@@ -46,7 +47,7 @@ def source(
     population: Population, fraud_share: float = 0.02, run_id: str = "run", step: float = 0.1
 ) -> TransactionSource:
     clock = Clock(timedelta(seconds=step))
-    return TransactionSource(population, RULES, run_id=run_id, fraud_share=fraud_share, clock=clock)
+    return TransactionSource(population, run_id=run_id, fraud_share=fraud_share, clock=clock)
 
 
 def stream(transactions: TransactionSource) -> Iterator[Transaction]:
@@ -73,7 +74,7 @@ def test_each_transaction_fits_the_population_and_its_contract(
 ) -> None:
     population = Population(seed, users, merchants)
     active = {user.user_id for user in population.users if user.status == "active"}
-    known = {merchant.merchant_id for merchant in population.merchants} | RULES.suspicious_merchant.merchants
+    known = {merchant.merchant_id for merchant in population.merchants} | set(UNDESCRIBED_MERCHANTS)
     for transaction in islice(stream(source(population, fraud_share)), 60):
         record = transaction.record
         assert transaction.sent == (record["user_id"].encode(), encode(record))
@@ -84,7 +85,7 @@ def test_each_transaction_fits_the_population_and_its_contract(
         assert label["is_fraud"] is (transaction.scenario is not None)
         assert record["user_id"] in active
         assert record["merchant_id"] in known
-        assert record["location"] in PLACES or record["location"] in RULES.risky_location.names
+        assert record["location"] in PLACES
         assert isinstance(record["amount"], Decimal)
         stamp = int((NOON + timedelta(hours=1)).timestamp() * 1000)
         assert isinstance(classify(TRANSACTIONS, BronzeRecord("t", 0, 0, stamp, stamp, encode(record))), Valid)
@@ -93,19 +94,21 @@ def test_each_transaction_fits_the_population_and_its_contract(
 def test_the_share_of_frauds_is_the_one_asked_for() -> None:
     for share in (0.0, 0.02, 0.3):
         frauds = sum(transaction.scenario is not None for transaction in take(20_000, share))
-        assert frauds / 20_000 == pytest.approx(share, rel=0.2)
+        # Half an hour sees few cards that are stolen for days: that a month is closer, test_generators_cases tells.
+        assert frauds / 20_000 == pytest.approx(share, rel=0.3)
 
 
-def test_todays_rules_catch_four_scenarios_and_miss_two() -> None:
+def test_todays_rules_catch_most_of_four_scenarios_and_miss_those_that_need_memory() -> None:
     population = Population(5, 300, 100)
     caught: dict[str, Counter[bool]] = defaultdict(Counter)
     for transaction in take(20_000, 0.3):
-        if transaction.scenario:
+        if transaction.scenario in CAUGHT:
+            caught[transaction.scenario][transaction.scenario in fired(population, transaction)] += 1
+        elif transaction.scenario:
             caught[transaction.scenario][bool(fired(population, transaction))] += 1
-            if transaction.scenario in CAUGHT:
-                assert transaction.scenario in fired(population, transaction)
     assert set(caught) == CAUGHT | MISSED
-    assert all(caught[scenario][False] == 0 for scenario in CAUGHT)
+    # A thief does not know the rules: some of the four stay below them.
+    assert all(0.8 < caught[scenario][True] / caught[scenario].total() < 1 for scenario in CAUGHT)
     assert all(caught[scenario][True] == 0 for scenario in MISSED)
 
 
@@ -141,18 +144,22 @@ def test_card_testing_is_a_burst_of_tiny_online_amounts_of_one_user() -> None:
     assert all(len(burst) >= 4 for burst in bursts.values())
 
 
-def test_impossible_travel_is_far_from_a_payment_minutes_before() -> None:
-    cases = [(a, b) for a, b in pairwise(take(20_000, 0.3)) if b.scenario == "impossible_travel"]
-    assert cases
-    for home, away in cases:
-        assert home.record["user_id"] == away.record["user_id"]
-        assert home.scenario is None
-        here, there = PLACES[str(home.record["location"])], PLACES[str(away.record["location"])]
-        assert distance_km(here, there) >= 3000
-        minutes = datetime.fromisoformat(str(away.label["timestamp"])) - datetime.fromisoformat(
-            str(home.label["timestamp"])
-        )
-        assert timedelta(0) < minutes < timedelta(minutes=16)
+def test_impossible_travel_is_far_from_a_payment_at_home_minutes_before() -> None:
+    at_home: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
+    cases = 0
+    for transaction in take(20_000, 0.3):
+        record, moment = transaction.record, datetime.fromisoformat(transaction.label["timestamp"])
+        if transaction.scenario is None:
+            at_home[record["user_id"]].append((moment, record["location"]))
+        elif transaction.scenario == "impossible_travel":
+            cases += 1
+            there = PLACES[record["location"]]
+            assert any(
+                timedelta(minutes=4) < moment - before < timedelta(minutes=16)
+                and distance_km(PLACES[here], there) >= 3000
+                for before, here in at_home[record["user_id"]]
+            )
+    assert cases > 100
 
 
 def test_a_run_can_be_repeated_and_another_run_has_other_ids() -> None:
