@@ -4,10 +4,11 @@ Which card is in whose hands at a moment follows from the seed and the time alon
 runs, live and in a past that is made afterwards. A thief pays at the pace of the card's owner: while a card is stolen,
 ``THIEFS_SHARE`` of its payments are the thief's.
 
-The Fraud Detection Handbook calls all payments at a compromised terminal fraudulent for 28 days, as dear as ever. A bank
-sees something else: the merchant's terminal copies cards, its own payments are genuine, and within the four weeks after,
-the copies are used elsewhere, each for a few days, until the card is blocked. So it is here: up to ``MOST_COPIES`` of
-the regular customers of one merchant are robbed by one crew, in one city abroad, by payments dearer than usual.
+The Fraud Detection Handbook calls all payments at a compromised terminal fraudulent for 28 days, as dear as ever. A
+bank sees something else: the merchant's terminal copies cards, its own payments are genuine, and within the four weeks
+after, the copies are used elsewhere, each for a few days, until the card is blocked. So it is here: up to
+``MOST_COPIES`` of the regular customers of one merchant are robbed by one crew, in one city abroad, by payments dearer
+than usual.
 
 A compromised card is the handbook's: for two weeks, a third of the card's payments are five times as dear as usual. The
 number was stolen, not the card, so they are made online, at merchants that are none of the user's favourites.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count as counter
 from itertools import islice
@@ -18,7 +18,7 @@ from include.generators.records import decode, iso_of, quoted
 from include.generators.rhythm import SALES_FACTOR, Rhythm, is_sales_day
 from include.generators.scenarios import LEAST_CENTS, SCENARIOS, strange_merchant
 from include.generators.thefts import CARD_SHARE, MERCHANT_SHARE, THIEFS_SHARE, Theft, Thefts
-from include.generators.whereabouts import HOUR_MS, Stay, stay_of
+from include.generators.whereabouts import HOUR_MS, stay_of
 
 MAX_FRAUD_SHARE = 0.5
 
@@ -46,6 +46,15 @@ _Drafted: TypeAlias = tuple[int, User, int, str, str, str, str | None, str | Non
 
 A ``Draft`` for each would take as long as all of its JSON.
 """
+
+_Row: TypeAlias = tuple[int, float, int, int, float]
+"""What is drawn for a transaction: its user, its kind, usual cents, usual channel, and which merchant.
+
+User and channel are indices; kind and merchant are lots from 0 to 1.
+"""
+
+_Stay: TypeAlias = tuple[int, str | None, str | None, Sequence[str] | None]
+"""A ``Stay``, and the shops of the place, which are None at home."""
 
 
 class Transaction(msgspec.Struct, frozen=True):
@@ -107,23 +116,26 @@ class TransactionSource:
         ]
         self._case_share, cards, copies = _shares(fraud_share)
         self._thefts = Thefts(population, self._users, cards, copies)
-        self._stolen: Mapping[int, Theft] = {}
         # Each is asked for when its user pays next. The first user never travels: somebody must be there to pay.
-        self._stays = [Stay(0, None)] * len(self._users)
-        self._stays[0] = Stay(2**63, self._users[0].city.city)
-        self._hour_ends = 0
-        self._sales = False
+        self._stays: list[_Stay] = [(0, None, None, None)] * len(self._users)
+        self._stays[0] = (2**63, self._users[0].city.city, None, None)
         self._owed = 0
         self._bought_big: set[int] = set()
         self._later: list[tuple[int, int, _Drafted]] = []
         self._queued = counter()
+        habits = [user.habits for user in self._users]
+        self._medians, self._sigmas = np.array([[one.median_cents, one.sigma] for one in habits]).T
+        self._channels = np.cumsum([one.channels for one in habits], axis=1)
+        self._rows = self._drawn(np.array([one.activity for one in habits]), _DRAWN_AT_ONCE)
         self._live = True
-        self._moment = 0
-        self._drafts = self._drafted(np.array([user.habits.activity for user in self._users]))
+        self._moment = self._hour_ends = 0
+        self._drafts: Iterator[_Drafted] = iter(())
 
     def take(self, count: int) -> list[Transaction]:
         """The next ``count`` transactions, all made at this moment."""
         self._moment = _milliseconds(self._clock())
+        if self._moment >= self._hour_ends:
+            self._begin_hour(self._moment, self._rows)
         return self._made(islice(self._drafts, count))
 
     def past(self, since: datetime, until: datetime, rate: float) -> Iterator[list[Transaction]]:
@@ -136,21 +148,22 @@ class TransactionSource:
         total = round(rate * (end - begin) / 1000)
         self._live = False
         for opens, closes, count, weights in Rhythm(self._population, self._users).hours(begin, end, total):
-            drafts = self._drafted(weights, min(max(count, 16), _DRAWN_AT_ONCE))
+            # A few more than are needed: who is on the way pays nothing.
+            self._begin_hour(opens, self._drawn(weights, min(count + count // 8 + 16, _DRAWN_AT_ONCE)))
             moments = np.sort(self._lots.integers(opens, closes, count)).tolist()
             for first in range(0, count, MAX_TURN):
-                yield self._made(self._at_each(moments[first : first + MAX_TURN], drafts))
-        self._live = True
+                yield self._made(self._at_each(moments[first : first + MAX_TURN]))
+        self._live, self._hour_ends = True, 0
 
     def new_id(self) -> str:
         """An id that no other transaction of this run has."""
         self._numbers += 1
         return f"T{self._run_id}-{str(self._numbers).zfill(8)}"
 
-    def _at_each(self, moments: list[int], drafts: Iterator[_Drafted]) -> Iterator[_Drafted]:
+    def _at_each(self, moments: list[int]) -> Iterator[_Drafted]:
         for moment in moments:
             self._moment = moment
-            yield next(drafts)
+            yield next(self._drafts)
 
     def _made(self, drafts: Iterable[_Drafted]) -> list[Transaction]:
         made = []
@@ -176,38 +189,38 @@ class TransactionSource:
             made.append(Transaction(sent, label_sent, scenario))
         return made
 
-    def _drafted(self, weights: np.ndarray[Any, Any], at_once: int = _DRAWN_AT_ONCE) -> Iterator[_Drafted]:
-        """One draft after the other, without end: what is due by then, or what somebody pays next.
+    def _begin_hour(self, moment: int, rows: Iterator[_Row]) -> None:
+        self._hour_ends = (moment // HOUR_MS + 1) * HOUR_MS
+        self._drafts = self._drafted(rows, self._thefts.at(moment), is_sales_day(self._population, moment))
+
+    def _drafted(self, rows: Iterator[_Row], stolen: Mapping[int, Theft], sales: bool) -> Iterator[_Drafted]:
+        """One draft of an hour after the other: what is due by then, or what somebody pays next.
 
         Each is made when it is asked for: only then the moment is known.
         """
         users, favourites, stays, later, rng = self._users, self._favourites, self._stays, self._later, self._rng
-        case_share, shops_in = self._case_share, self._population.shops_in
-        for who, kind, cents, channel_number, which in self._drawn(weights, at_once):
+        case_share = self._case_share
+        for who, kind, cents, channel_number, which in rows:
             while later and later[0][0] <= self._moment:
                 yield heapq.heappop(later)[2]
             moment, user = self._moment, users[who]
-            if moment >= self._hour_ends:
-                self._begin_hour()
-            if who in self._stolen and rng.random() < THIEFS_SHARE:
-                yield (moment, *self._thefts.draft(rng, self._stolen[who], user, cents)[:6], None)
+            if who in stolen and rng.random() < THIEFS_SHARE:
+                yield (moment, *self._thefts.draft(rng, stolen[who], user, cents)[:6], None)
                 continue
-            until, location, case = stays[who]
+            until, location, case, shops = stays[who]
             if moment >= until:
-                until, location, case = stays[who] = stay_of(self._population, user, moment)
+                until, location, case, shops = stays[who] = self._stay(user, moment)
             if location is None:
                 continue
-            home = user.city.city
-            if kind < case_share:
-                self._owed += 1
-            if self._owed and location == home:
-                self._owed -= 1
-                self._begin_case(user)
-                continue
+            if kind < case_share or self._owed:
+                self._owed += kind < case_share
+                if location == user.city.city:
+                    self._owed -= 1
+                    self._begin_case(user)
+                    continue
             channel = CHANNELS[channel_number]
-            # Away from home it is a shop of that country.
-            away = channel != "Online" and location != home
-            shops = (shops_in(location) if away else None) or favourites[who]
+            if not shops or channel == "Online":
+                shops = favourites[who]
             merchant_id = shops[int(which * len(shops))]
             if kind >= _ODD_FROM:
                 if kind >= _DEAR_FROM:
@@ -219,14 +232,14 @@ class TransactionSource:
                     channel, case = rng.choice(("POS", "Online")), "first_big_purchase"
                     cents = round(user.habits.median_cents * rng.uniform(20, 60))
                     merchant_id = strange_merchant(rng, self._population, user)
-            elif self._sales and channel != "ATM":
+            elif sales and channel != "ATM":
                 cents, case = SALES_FACTOR * cents, case or "sales_day"
             yield moment, user, cents, merchant_id, channel, location, None, case
 
-    def _begin_hour(self) -> None:
-        self._hour_ends = (self._moment // HOUR_MS + 1) * HOUR_MS
-        self._sales = is_sales_day(self._population, self._moment)
-        self._stolen = self._thefts.at(self._moment)
+    def _stay(self, user: User, moment: int) -> _Stay:
+        until, location, case = stay_of(self._population, user, moment)
+        away = location is not None and location != user.city.city
+        return until, location, case, self._population.shops_in(location) if away else None
 
     def _begin_case(self, user: User) -> None:
         """Begin a new case of fraud with this user, whose transactions come when they are due."""
@@ -238,16 +251,13 @@ class TransactionSource:
             due = begin + draft.after // _MILLISECOND
             heapq.heappush(self._later, (due, next(self._queued), (due, *draft[:6], None)))
 
-    def _drawn(self, weights: np.ndarray[Any, Any], at_once: int) -> Iterator[tuple[int, float, int, int, float]]:
-        """For one transaction after the other: its user, its kind, usual cents, usual channel, and which merchant.
+    def _drawn(self, weights: np.ndarray[Any, Any], at_once: int) -> Iterator[_Row]:
+        """Rows without end; ``weights`` says how much each user pays, relative to the others.
 
-        ``weights`` says how much each user pays, relative to the others. User and channel are indices; kind and
-        merchant are lots from 0 to 1. One by one, drawing costs as much as all the rest.
+        One by one, drawing costs as much as all the rest.
         """
         rng, upto = self._lots, np.cumsum(weights)
-        habits = [user.habits for user in self._users]
-        medians, sigmas = np.array([one.median_cents for one in habits]), np.array([one.sigma for one in habits])
-        channels = np.cumsum([one.channels for one in habits], axis=1)
+        medians, sigmas, channels = self._medians, self._sigmas, self._channels
         while True:
             lots = rng.random((4, at_once))
             who = np.searchsorted(upto, lots[0] * upto[-1], side="right")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -14,7 +14,7 @@ from include.cleaning.countries import country_columns
 from include.domains import ACCOUNTS, PROFILES
 from include.generators.places import COUNTRIES, Place, distance_km, far_from
 from include.generators.population import Population
-from include.generators.records import encode, iso, money, plain
+from include.generators.records import encode, iso, iso_of, money, plain
 from include.generators.reference import reference_records
 from include.lake.records import BronzeRecord
 from include.quality.classify import Valid, classify
@@ -66,6 +66,11 @@ def test_each_record_keeps_its_contract(population: Population) -> None:
 def test_the_same_seed_counts_and_base_give_the_same_bytes() -> None:
     assert wire(Population(7, 50, 20)) == wire(Population(7, 50, 20))
     assert wire(Population(7, 50, 20)) != wire(Population(8, 50, 20))
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(2400, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - bounds have none
+def test_a_time_in_milliseconds_is_written_as_any_other(moment: datetime) -> None:
+    assert iso_of((moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)) == iso(moment)
 
 
 def test_another_base_moves_the_times_and_nothing_else() -> None:
