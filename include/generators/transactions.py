@@ -238,8 +238,9 @@ class TransactionSource:
 
     def _stay(self, user: User, moment: int) -> _Stay:
         until, location, case = stay_of(self._population, user, moment)
-        away = location is not None and location != user.city.city
-        return until, location, case, self._population.shops_in(location) if away else None
+        if location is None or location == user.city.city:
+            return until, location, case, None
+        return until, location, case, self._population.shops_in(location)
 
     def _begin_case(self, user: User) -> None:
         """Begin a new case of fraud with this user, whose transactions come when they are due."""
