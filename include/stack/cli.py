@@ -96,8 +96,9 @@ def quarantine(context: typer.Context) -> None:
 
 def evaluate(context: typer.Context) -> None:
     """Run the evaluation."""
-    _use(context, "kafka", "postgres")
-    from include.evaluate import evaluate_command
+    if not any(argument.startswith("--transactions") for argument in context.args):
+        _use(context, "kafka", "postgres")
+    from include.evaluate.cli import evaluate_command
 
     hand_over(context, alone(evaluate_command))
 

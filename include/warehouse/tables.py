@@ -133,6 +133,12 @@ VERDICT_COLUMNS = (
     *COORDINATES,
     Column("rules_version", "text", "Version of the fraud rules that gave the verdict."),
     Column("scored_at", "timestamptz", "When the verdict was given.", default="now()"),
+    Column(
+        "score",
+        "integer",
+        "Sum of the weights of the rules that fired; null in rows of before it was noted.",
+        required=False,
+    ),
 )
 FRAUD_COLUMNS = (
     Column(

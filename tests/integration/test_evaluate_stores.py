@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from confluent_kafka.admin import AdminClient
 from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 
-from include.evaluate import RuleScore, ScenarioScore, evaluate
+from include.evaluate import CaseScore, RuleScore, ScenarioScore, evaluate
 from include.generators.producer import RecordProducer
 from include.generators.records import encode
 from include.kafka.topics import TOPICS, TopicSpec, UnknownTopicError, ensure_topics
@@ -54,12 +54,12 @@ def send(settings: Settings, topic: str, *values: bytes | tuple[str, str | None]
             producer.send(topic, None, value)
 
 
-def judge(settings: Settings, txn_id: str, *reasons: str) -> None:
+def judge(settings: Settings, txn_id: str, *reasons: str, **columns: object) -> None:
     """Store a verdict: fraud for the reasons given, genuine without one."""
     row: dict[str, object] = {
         "txn_id": txn_id, "user_id": "U1", "amount": 10, "merchant_id": "M1", "channel": "POS", "location": "Rome",
         "timestamp": NOON, "date": NOON.date(), "time": NOON.time(), "month": 1, "year": 2026, "rules_version": "1",
-        "bronze_topic_id": "t", "bronze_partition": 0, "bronze_offset": 0,
+        "bronze_topic_id": "t", "bronze_partition": 0, "bronze_offset": 0, **columns,
     }  # fmt: skip
     if reasons:
         row |= {"reasons": list(reasons), "evidence": Jsonb([{"rule": r} for r in reasons])}
@@ -104,6 +104,24 @@ def test_labels_and_verdicts_are_compared_and_the_rest_is_not_counted(warehouse:
     assert (result.genuine_passed, result.genuine_alarmed) == (1, 1)
     assert result.precision == pytest.approx(2 / 3)
     assert result.recall == pytest.approx(2 / 3)
+
+
+def test_verdicts_are_ranked_by_score_and_old_ones_by_what_they_were(warehouse: Settings, labels: str) -> None:
+    case = b'{"txn_id": "%s", "scenario": "theft", "is_fraud": true, "case_id": "line\\n\\"1\\""}'
+    send(warehouse, labels, case % b"T1", case % b"T2", ("T3", "theft"), ("T4", None), ("T5", None))
+    judge(warehouse, "T1", score=40, timestamp=NOON)
+    judge(warehouse, "T2", "fast", "dear", score=120, user_id="U2", timestamp=NOON + timedelta(days=9))
+    judge(warehouse, "T3", "dear", amount="10.0001")  # of before scores were noted: 100
+    judge(warehouse, "T4", "dear", amount=10)
+    judge(warehouse, "T5", amount=99)  # 0, whatever its amount
+    result = evaluate(warehouse, labels)
+    # T2, T3, then T4, which is cheaper by a ten-thousandth, T1 and T5.
+    assert result.by_score.average_precision == pytest.approx((1 + 1 + 3 / 4) / 3)
+    assert result.by_score.precision_at_100 == pytest.approx((2 / 4 + 1) / 2)
+    assert result.by_score.scenarios == {"theft": result.by_score.average_precision}
+    assert result.by_amount.average_precision == pytest.approx((1 / 2 + 2 / 3 + 3 / 4) / 3)
+    assert result.cases == (CaseScore("theft", 2, 2, 1),)
+    assert result.rules == (RuleScore("dear", 3, 2), RuleScore("fast", 1, 1))
 
 
 def test_no_labels_is_an_empty_evaluation(warehouse: Settings, labels: str) -> None:

@@ -1,0 +1,1 @@
+SELECT scenario, count(*) FROM settled WHERE caught IS NULL GROUP BY scenario
