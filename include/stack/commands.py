@@ -43,5 +43,7 @@ COMMANDS = {
     "quarantine": Command(
         "List and show the records that broke their contract, and drive them through again, or accept that many did."
     ),
-    "evaluate": Command("Print how good the fraud verdicts are, measured against the generators' truth or labelled files."),
+    "evaluate": Command(
+        "Print how good the fraud verdicts are, measured against the generators' truth or labelled files."
+    ),
 }

@@ -7,8 +7,6 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import yaml
 
 from include.local.layout import CLONE
 from paylake_airflow.prepare import CONTAINER_POOLS
+from tests.support.uv import uv
 
 OVERRIDE = "docker-compose.override.yml"
 ASTROS_OWN = {"postgres", "db-migration", "scheduler", "dag-processor", "api-server", "triggerer"}
@@ -41,27 +40,19 @@ def services() -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.fixture(scope="module")
-def uv() -> str:
-    """The uv that ./paylake makes its environments with."""
-    loader = SourceFileLoader("paylake_for_uv", str(CLONE / "paylake"))
-    spec = spec_from_loader("paylake_for_uv", loader)
-    assert spec is not None
-    paylake = module_from_spec(spec)
-    loader.exec_module(paylake)
-    folder = os.path.join(paylake.cache_folder(), "bootstrap", paylake.digest(paylake.REQUIREMENTS))
-    paylake.ensure(folder, lambda lock: paylake.make_bootstrap(folder, lock))
-    return os.path.join(folder, "bin", "uv")
-
-
-def test_requirements_are_what_the_command_in_their_header_makes_of_the_lock_file(uv: str) -> None:
+def test_requirements_are_what_the_command_in_their_header_makes_of_the_lock_file() -> None:
     header = [line for line in requirements() if line.startswith("#")]
     body = [line for line in requirements() if not line.startswith("#")]
     program, *arguments = shlex.split(header[-1].lstrip("# "))
     assert program == "uv"
     del arguments[arguments.index("--output-file") :]
     made = subprocess.run(
-        [uv, *arguments, "--no-header", "--offline"], cwd=CLONE, capture_output=True, text=True, check=True, timeout=60
+        [uv(), *arguments, "--no-header", "--offline"],
+        cwd=CLONE,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     assert made.stdout.splitlines() == body, f"uv.lock has changed; run: {header[-1].lstrip('# ')}"
 
