@@ -73,3 +73,12 @@ def test_help_needs_no_server(app: typer.Typer, arguments: list[str]) -> None:
     outcome = CliRunner().invoke(app, arguments, obj=Nowhere(), prog_name="./paylake")
     assert not isinstance(outcome.exception, ToldError)
     assert f"Usage: ./paylake {arguments[0]}" in outcome.output
+
+
+@pytest.mark.parametrize("app", [cli.app, container], ids=["local", "container"])
+def test_files_are_evaluated_without_a_server(app: typer.Typer, tmp_path: Path) -> None:
+    files = ["--transactions", str(tmp_path / "t.csv"), "--labels", str(tmp_path / "l.csv")]
+    outcome = CliRunner().invoke(app, ["evaluate", *files], obj=Nowhere())
+    assert not isinstance(outcome.exception, ToldError)
+    assert outcome.exit_code == 1
+    assert "No such file" in outcome.stderr
