@@ -80,7 +80,7 @@ def _cases(judged: pa.Table) -> tuple[CaseScore, ...]:
 
 
 def _ranking(judged: pa.Table, *by: str) -> Ranking:
-    ordered = ranked(judged, *by)
+    ordered = ranked(judged.select([*by, "txn_id", "timestamp", "scenario"]), *by)
     is_fraud = ordered["scenario"].is_valid().to_numpy()
     scenario = ordered["scenario"].fill_null("").to_numpy()
     return Ranking(
