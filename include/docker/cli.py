@@ -7,6 +7,7 @@ nothing but Docker and Python.
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import shlex
 import sys
@@ -24,7 +25,7 @@ OWN = {
     "compose": Command("Run docker compose itself, with the files of this clone."),
 }
 """What other kinds of stack do not have, or do otherwise."""
-PASS_THROUGH = ("verify", "quarantine", "evaluate", "generate", "airflow", "psql", "compose")
+PASS_THROUGH = ("verify", "quarantine", "cases", "lists", "evaluate", "generate", "airflow", "psql", "compose")
 
 
 def init(_arguments: argparse.Namespace) -> int:
@@ -154,7 +155,17 @@ def pass_through(command: str, arguments: Sequence[str]) -> int:
     # Help needs no server.
     if "--help" not in arguments and not any(raw["State"] == "running" for raw in compose.containers()):
         raise compose.DockerError("The stack does not run; ./paylake --docker up starts it.")
+    if command in ("cases", "lists"):
+        # Who does it is the caller, not the container's user.
+        return compose.run_container("--env", f"LOGNAME={_login()}", "paylake", command, *arguments)
     return compose.in_container(command, *arguments)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:  # the first before Python 3.13
+        raise compose.DockerError("The system does not know who you are: set LOGNAME.") from error
 
 
 def _flow() -> dict[str, Any]:

@@ -19,7 +19,7 @@ def fraud_line(row: Mapping[str, Any]) -> str:
     """
     why = "; ".join(f"{fired['rule']}: {fired['message']}" for fired in row["evidence"])
     return PREFIX + printable(
-        f"{_time(row['timestamp'])} {row['txn_id']} user {row['user_id']} paid {_money(row['amount'])}"
+        f"{time_of(row['timestamp'])} {row['txn_id']} user {row['user_id']} paid {money(row['amount'])}"
         f" to {row['merchant_id']} by {row['channel']} in {row['location']} [{why}]"
     )
 
@@ -33,11 +33,12 @@ def _is_plain(char: str) -> bool:
     return char == " " or unicodedata.category(char)[0] not in "CZ"
 
 
-def _time(when: datetime) -> str:
+def time_of(when: datetime) -> str:
+    """``when`` to the second, in UTC."""
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def _money(amount: Decimal) -> str:
+def money(amount: Decimal) -> str:
     """Thousands in groups, two decimals or as many more as the amount has."""
     digits = max(2, -int(amount.normalize().as_tuple().exponent))
     return f"{amount:,.{digits}f}"

@@ -94,6 +94,24 @@ def quarantine(context: typer.Context) -> None:
     hand_over(context, app)
 
 
+def cases(context: typer.Context) -> None:
+    """Run the command line of cases."""
+    if context.args:
+        _use(context, "postgres")
+    from include.casework.cases import app
+
+    hand_over(context, app)
+
+
+def lists(context: typer.Context) -> None:
+    """Run the command line of lists."""
+    if context.args:
+        _use(context, "postgres")
+    from include.casework.lists import app
+
+    hand_over(context, app)
+
+
 def evaluate(context: typer.Context) -> None:
     """Run the evaluation."""
     if not any(argument.startswith("--transactions") for argument in context.args):
@@ -103,10 +121,10 @@ def evaluate(context: typer.Context) -> None:
     hand_over(context, alone(evaluate_command))
 
 
-HANDED_OVER = ("generate", "verify", "quarantine", "evaluate")
+HANDED_OVER = ("generate", "verify", "quarantine", "cases", "lists", "evaluate")
 """Those that have a command line of their own."""
 OFFERED: dict[str, Callable[..., None]] = {
-    each.__name__: each for each in (status, logs, generate, verify, quarantine, evaluate)
+    each.__name__: each for each in (status, logs, generate, verify, quarantine, cases, lists, evaluate)
 }
 
 

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 SCHEMA_LOCK = 0x7061796C616B65  # "paylake": any number that nobody else locks
 CREATED_BY_FILES = re.compile(r"^CREATE (?:TABLE IF NOT EXISTS|VIEW) (\S+)", re.MULTILINE)
+APPEND_ONLY = re.compile(r"^ALTER TABLE (\S+) ENABLE ALWAYS TRIGGER append_only", re.MULTILINE)
 
 
 class SchemaError(RuntimeError):
@@ -78,6 +79,7 @@ def apply_schema(conn: psycopg.Connection) -> None:
         if _applied_fingerprint(conn) == fingerprint and not _differences(conn, tables):
             return
         conn.execute(load_sql("schema/ops"))
+        conn.execute(load_sql("schema/cases"))
         for table in tables:
             _create_or_migrate(conn, table)
             conn.execute(comments(table))
@@ -92,6 +94,7 @@ def apply_schema(conn: psycopg.Connection) -> None:
 def _fingerprint(conn: psycopg.Connection, tables: tuple[Table, ...]) -> str:
     parts = [
         load_sql("schema/ops"),
+        load_sql("schema/cases"),
         load_sql("schema/indexes"),
         _grants(tables).as_string(conn),
         _views().as_string(conn),
@@ -178,9 +181,14 @@ def _differences(conn: psycopg.Connection, tables: tuple[Table, ...]) -> list[st
     for table in tables:
         found, wanted = _shapes(conn, table)
         differences += _table_differences(table.name, found, wanted) if found.columns else [f"no table {table.name}"]
-    for relation in CREATED_BY_FILES.findall(load_sql("schema/ops") + load_sql("schema/views")):
+    files = "".join(map(load_sql, ("schema/ops", "schema/cases", "schema/views")))
+    for relation in CREATED_BY_FILES.findall(files):
         if conn.execute("SELECT to_regclass(%s)", (relation,)).fetchone() == (None,):
             differences.append(f"no table or view {relation}")
+    always = "SELECT FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = 'append_only' AND tgenabled = 'A'"
+    for relation in APPEND_ONLY.findall(files):
+        if conn.execute(always, (relation,)).fetchone() is None:
+            differences.append(f"{relation} is not append only")
     return differences
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, LiteralString, TypeAlias
 
 import psycopg
 import pytest
@@ -231,6 +231,18 @@ def test_differences_made_by_hand_are_mended_and_additions_kept(conn: psycopg.Co
     assert conn.execute(nullable, ("currency",)).fetchone() == ("NO",)
     assert conn.execute("SELECT count(*) FROM balances_by_currency").fetchone() == (0,)
     assert conn.execute("SELECT count(own_note) FROM merchants").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("table", ["ops.case_event", "ops.list_change"])
+@pytest.mark.parametrize("opened", ["ALTER TABLE {} DISABLE TRIGGER append_only", "DROP TRIGGER append_only ON {}"])
+def test_an_audit_trail_that_its_owner_has_opened_is_closed_again(
+    conn: psycopg.Connection, table: str, opened: LiteralString
+) -> None:
+    name = Identifier(*table.split("."))
+    conn.execute(SQL(opened).format(name))
+    apply_schema(conn)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=f"{table} is append only"):
+        conn.execute(SQL("DELETE FROM {}").format(name))
 
 
 def test_reader_role_reads_and_cannot_write(conn: psycopg.Connection) -> None:

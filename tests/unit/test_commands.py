@@ -56,6 +56,8 @@ def test_other_command_lines_say_the_same_of_them(app: typer.Typer, names: Itera
         (["verify", "--json"], "kafka minio postgres"),
         (["evaluate"], "kafka postgres"),
         (["quarantine", "list"], "postgres"),
+        (["cases", "list"], "postgres"),
+        (["lists", "list"], "postgres"),
         (["generate", "reference"], "kafka"),
     ],
 )
@@ -67,7 +69,15 @@ def test_a_command_reaches_the_servers_that_it_speaks_to(app: typer.Typer, argum
 
 @pytest.mark.parametrize("app", [cli.app, container], ids=["local", "container"])
 @pytest.mark.parametrize(
-    "arguments", [["verify", "--help"], ["quarantine"], ["quarantine", "list", "--help"], ["generate", "--help"]]
+    "arguments",
+    [
+        ["verify", "--help"],
+        ["quarantine"],
+        ["quarantine", "list", "--help"],
+        ["cases"],
+        ["lists", "add", "--help"],
+        ["generate", "--help"],
+    ],
 )
 def test_help_needs_no_server(app: typer.Typer, arguments: list[str]) -> None:
     outcome = CliRunner().invoke(app, arguments, obj=Nowhere(), prog_name="./paylake")

@@ -78,3 +78,18 @@ def test_a_stack_that_does_not_run_is_told_at_once(docker: Say, command: list[st
     docker([] if command == ["status"] else [service("kafka", state="exited")])
     with pytest.raises(compose.DockerError, match=r"The stack does not run; \./paylake --docker up starts it"):
         cli.main(command)
+
+
+def test_what_an_analyst_does_in_a_container_has_his_own_name(docker: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[str, ...]] = []
+
+    def call(*arguments: str) -> int:
+        called.append(arguments)
+        return 0
+
+    monkeypatch.setattr(compose, "call", call)
+    monkeypatch.setenv("LOGNAME", "ana")
+    docker([service("postgres")])
+    assert cli.main(["cases", "take", "7"]) == 0
+    ((*_, option, name, container, command, verb, case),) = called
+    assert (option, name, container, command, verb, case) == ("--env", "LOGNAME=ana", "paylake", "cases", "take", "7")

@@ -43,3 +43,12 @@ CREATE INDEX IF NOT EXISTS transaction_seen_record_offset_idx ON ops.transaction
 
 -- What came again under one txn_id.
 CREATE INDEX IF NOT EXISTS transaction_duplicate_txn_id_idx ON ops.transaction_duplicate (txn_id);
+
+-- The cases of a user, as each alert asks for them; those that somebody has to look at, newest first; what is in one.
+CREATE INDEX IF NOT EXISTS cases_user_id_idx ON public.cases (user_id);
+CREATE INDEX IF NOT EXISTS cases_live_idx ON public.cases (last_alert_at) WHERE state IN ('open', 'taken');
+CREATE INDEX IF NOT EXISTS case_alerts_case_id_idx ON public.case_alerts (case_id);
+CREATE INDEX IF NOT EXISTS case_event_case_id_idx ON ops.case_event (case_id);
+
+-- The newest change of each value of a list.
+CREATE INDEX IF NOT EXISTS list_change_list_idx ON ops.list_change (list, value, version);

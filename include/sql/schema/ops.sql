@@ -146,3 +146,48 @@ COMMENT ON TABLE ops.transaction_duplicate IS 'Transactions whose txn_id had bee
 COMMENT ON COLUMN ops.transaction_duplicate.same_body IS
     'false is a conflict: the same txn_id came with another body. The first record keeps its verdict.';
 COMMENT ON COLUMN ops.transaction_duplicate.raw IS 'The later record''s value as it came. Holds personal data.';
+
+CREATE TABLE IF NOT EXISTS ops.scoring (
+    only_row      boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    moment        timestamptz NOT NULL DEFAULT 'epoch',
+    lists_version bigint NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE ops.scoring IS
+    'Scoring is serial: whoever scores transactions, or changes a list, holds this row until its transaction ends.';
+COMMENT ON COLUMN ops.scoring.moment IS 'The last moment of scoring, which only grows: the scored_at of the verdicts given then.';
+COMMENT ON COLUMN ops.scoring.lists_version IS 'How often lists have changed: the version of the newest row of ops.list_change.';
+INSERT INTO ops.scoring DEFAULT VALUES ON CONFLICT (only_row) DO NOTHING;
+
+CREATE OR REPLACE FUNCTION ops.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%.% is append only: % is refused', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+COMMENT ON FUNCTION ops.refuse_change IS 'For triggers of tables whose rows are evidence: nobody edits them, their owner neither.';
+
+CREATE TABLE IF NOT EXISTS ops.list_change (
+    version    bigint PRIMARY KEY,
+    list       text NOT NULL,
+    value      text NOT NULL,
+    change     text NOT NULL CHECK (change IN ('add', 'remove')),
+    kind       text NOT NULL CHECK (kind IN ('entry', 'snooze')),
+    reason     text NOT NULL CHECK (reason <> ''),
+    by         text NOT NULL CHECK (by <> ''),
+    until      timestamptz,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT list_change_until_is_ahead CHECK (until > changed_at AND isfinite(until)),
+    CONSTRAINT list_change_only_what_is_added_ends CHECK (until IS NULL OR change = 'add'),
+    CONSTRAINT list_change_snooze_ends CHECK (kind <> 'snooze' OR change = 'remove' OR until IS NOT NULL)
+);
+COMMENT ON TABLE ops.list_change IS
+    'Every change of the lists that fraud rules ask, append only. At a version and a moment, the newest change of a value that has not ended decides whether it is on the list, and where there is none, the rules file.';
+COMMENT ON COLUMN ops.list_change.version IS 'The version of all lists from this change on, see ops.scoring; verdicts name the one they used.';
+COMMENT ON COLUMN ops.list_change.list IS 'A list of the rules file, or snooze:<rule>:<user or merchant>: for whom the rule is asleep.';
+COMMENT ON COLUMN ops.list_change.value IS 'An id, or a city. Says of a user that he is suspected, so it may be personal data.';
+COMMENT ON COLUMN ops.list_change.reason IS 'Why, in somebody''s own words. May hold personal data.';
+COMMENT ON COLUMN ops.list_change.by IS 'Who made the change. Personal data.';
+COMMENT ON COLUMN ops.list_change.until IS 'From this moment on the change counts no more, and what was said before it does; NULL: it stays.';
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ops.list_change
+    FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change();
+ALTER TABLE ops.list_change ENABLE ALWAYS TRIGGER append_only;

@@ -7,7 +7,7 @@
 DROP VIEW IF EXISTS
     public.fraud_share_by_day, public.fraud_share_by_country, public.fraud_share_by_merchant,
     public.fraud_share_by_rule, public.balances_by_currency, public.orphans, public.quarantine_summary,
-    public.transaction_conflicts;
+    public.transaction_conflicts, public.case_overview, public.transaction_marks;
 DROP VIEW IF EXISTS public.transactions;
 
 CREATE VIEW public.transactions AS
@@ -167,3 +167,46 @@ COMMENT ON COLUMN public.transaction_conflicts.verdict IS 'Of the record that ha
 COMMENT ON COLUMN public.transaction_conflicts.bronze_offset IS 'Where in bronze the record is that has the id.';
 COMMENT ON COLUMN public.transaction_conflicts.later_offset IS 'Where in bronze the record is that says otherwise.';
 COMMENT ON COLUMN public.transaction_conflicts.later_seen_at IS 'When the fraud stream met it, UTC.';
+
+CREATE VIEW public.case_overview AS
+SELECT
+    cases.case_id,
+    cases.state,
+    cases.assignee,
+    cases.user_id,
+    users.name AS user_name,
+    users.country_code AS user_country_code,
+    users.status AS user_status,
+    cases.alerts,
+    cases.amount,
+    cases.first_timestamp,
+    cases.last_timestamp,
+    fired.rules,
+    cases.opened_at,
+    cases.last_alert_at,
+    cases.marked_by,
+    cases.marked_at
+FROM public.cases
+LEFT JOIN public.users USING (user_id)
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(DISTINCT rule ORDER BY rule), ARRAY[]::text[]) AS rules
+    FROM public.case_alerts
+    JOIN public.fraudtransaction USING (txn_id)
+    CROSS JOIN LATERAL unnest(reasons) AS rule
+    WHERE case_alerts.case_id = cases.case_id
+) AS fired;
+COMMENT ON VIEW public.case_overview IS
+    'Every case with its user, where he is known, and the rules of its alerts. Holds personal data.';
+COMMENT ON COLUMN public.case_overview.user_name IS 'Personal data. NULL where the user is not known.';
+COMMENT ON COLUMN public.case_overview.user_status IS 'active, suspended or closed, as it is now.';
+COMMENT ON COLUMN public.case_overview.rules IS 'Names of the rules that fired on any of its alerts, in order.';
+
+CREATE VIEW public.transaction_marks AS
+SELECT case_alerts.txn_id, cases.state AS mark, cases.marked_by, cases.marked_at, cases.case_id
+FROM public.cases
+JOIN public.case_alerts USING (case_id)
+WHERE cases.state IN ('confirmed', 'false_alarm');
+COMMENT ON VIEW public.transaction_marks IS
+    'What analysts said of transactions: one row for each of a case that was marked. The newest mark counts.';
+COMMENT ON COLUMN public.transaction_marks.mark IS 'confirmed (it was fraud) or false_alarm (it was genuine).';
+COMMENT ON COLUMN public.transaction_marks.marked_by IS 'Personal data. Who said so.';
