@@ -9,9 +9,9 @@ from pathlib import Path
 from open_data_contract_standard.model import SchemaObject
 
 from include.cleaning import CLEANERS
-from include.contracts import source
 from include.contracts.field import Field, FieldReader, custom_value
 from include.contracts.source import ContractError, Source
+from include.marked_yaml import YamlPath
 
 CONTRACTS_FOLDER = Path(__file__).parent
 ENVELOPES = frozenset({"schema_registry", "connect", "debezium"})
@@ -99,7 +99,7 @@ class _Reader:
             raise self._source.error(f"no schema object with physicalType '{physical_type}'", ("schema",))
         return (self._document.schema_ or [])[self._places[physical_type]]
 
-    def _where(self, schema: SchemaObject, *part: str | int) -> source.Path:
+    def _where(self, schema: SchemaObject, *part: str | int) -> YamlPath:
         return ("schema", self._places[schema.physicalType], *part)
 
     def _error(self, message: str, schema: SchemaObject, *part: str | int) -> ContractError:

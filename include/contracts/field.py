@@ -10,7 +10,8 @@ from decimal import Decimal
 from open_data_contract_standard.model import CustomProperty, SchemaProperty
 
 from include.cleaning import CLEANERS
-from include.contracts.source import Path, Source
+from include.contracts.source import Source
+from include.marked_yaml import YamlPath
 
 MAX_TEXT_CHARACTERS = 500
 """Longest text, in characters; a contract may ask for less."""
@@ -82,7 +83,7 @@ class Field:
 class FieldReader:
     """Reads one property of a contract, which stands at ``where``."""
 
-    def __init__(self, source: Source, where: Path, prop: SchemaProperty) -> None:
+    def __init__(self, source: Source, where: YamlPath, prop: SchemaProperty) -> None:
         self._source = source
         self._where = where
         self._prop = prop

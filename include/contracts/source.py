@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 from pydantic import ValidationError
 
-Path = tuple[str | int, ...]
-"""Where a part stands: names of members and numbers of elements, such as ``("schema", 0, "properties", 2)``."""
+from include.marked_yaml import MarkedYaml, YamlPath
 
 
 class ContractError(ValueError):
@@ -27,37 +24,20 @@ class Source:
         """
         self.file_name = file_name
         try:
-            loader = yaml.CSafeLoader(text)
-            self._root = loader.get_single_node()
-            content: Any = loader.construct_document(self._root) if self._root else None
+            self._yaml = MarkedYaml(text)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise ContractError(f"{file_name}:{line}: {error.problem or error}") from error
+        content = self._yaml.content
         if not isinstance(content, dict):
             raise ContractError(f"{file_name}:1: is no mapping")
         try:
             self.document = OpenDataContractStandard(**content)
         except ValidationError as error:
             first = error.errors()[0]
-            where: Path = first["loc"]
+            where: YamlPath = first["loc"]
             raise self.error(f"{'.'.join(map(str, where))}: {first['msg']}", where) from error
 
-    def error(self, message: str, where: Path = ()) -> ContractError:
+    def error(self, message: str, where: YamlPath = ()) -> ContractError:
         """An error about the part at ``where``, or about the nearest one around it that is written."""
-        return ContractError(f"{self.file_name}:{self._line(where)}: {message}")
-
-    def _line(self, where: Path) -> int:
-        node, line = self._root, 1
-        for step in where:
-            if isinstance(node, yaml.MappingNode):
-                found = next(((key, value) for key, value in node.value if key.value == step), None)
-                if found is None:
-                    break
-                # The name's line: a value may begin on the next one.
-                line, node = found[0].start_mark.line + 1, found[1]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-                node = node.value[step]
-                line = node.start_mark.line + 1
-            else:
-                break
-        return line
+        return ContractError(f"{self.file_name}:{self._yaml.line(where)}: {message}")

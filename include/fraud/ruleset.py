@@ -1,0 +1,153 @@
+"""The rules of fraud, asked of many transactions at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.fraud.expressions import Condition, Constant
+from include.fraud.lists import ListDeclaration, Lists
+from include.fraud.rulefile import Mode
+from include.fraud.sentences import Sentence
+from include.fraud.terms import Batch, Column
+from include.fraud.vocabulary import MERCHANT
+
+UNKNOWN = "unknown"
+"""What stands in a sentence and in evidence for a value that is missing."""
+
+
+class Feature(Protocol):
+    """What rules need to know of a feature: its name, and whether its ``type`` is ``number`` or ``boolean``."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def type(self) -> str: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: when it fires, what it says then, and how much that weighs.
+
+    ``lists`` are those that it asks, each with the column whose values it holds.
+    """
+
+    id: str
+    says: Sentence
+    condition: Condition
+    parameters: Mapping[str, Constant]
+    lists: Mapping[str, str]
+    weight: int
+    mode: Mode
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """The names whose values are stored where it fires, those of its sentence first."""
+        return tuple(dict.fromkeys((*self.says.names, *sorted(self.condition.names), *self.parameters)))
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A rule that fired for a transaction: a sentence for people, and the values that made it fire, as text.
+
+    Numbers are exact decimals. A merchant's fields go by their own names (``risk_level``); a list that the rule asked
+    is ``yes``, ``no`` or ``unknown``.
+    """
+
+    rule: Rule
+    message: str
+    values: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The element that FraudTransaction's column ``evidence`` holds for this rule."""
+        return {"rule": self.rule.id, "message": self.message, "values": self.values}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the rules said of a batch: for each rule (not those that are off) where it fired, without nulls.
+
+    ``hits`` are by the row's number, of rows for which a rule fired; both are in the file's order.
+    """
+
+    fired: Mapping[str, pa.BooleanArray]
+    hits: Mapping[int, list[Hit]]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A version of the rules.
+
+    ``version`` is stored with every verdict. A transaction is fraud whose score, the sum of the weights of its rules in
+    mode ``alert``, is at least ``alert_at``.
+    """
+
+    version: str
+    alert_at: int
+    lists: Mapping[str, ListDeclaration]
+    features: tuple[Feature, ...]
+    rules: tuple[Rule, ...]
+    source: tuple[Callable[..., Rules], tuple[Any, ...]]
+    """How to read them again: compiled conditions do not travel between processes."""
+
+    def __reduce__(self) -> tuple[Callable[..., Rules], tuple[Any, ...]]:
+        return self.source
+
+    def ask(self, columns: Mapping[str, Column], lists: Lists) -> Asked:
+        """Ask every rule that is not off of every row.
+
+        ``columns`` are those of the transactions contract, ``merchant.…`` and the features, of one length.
+        """
+        batch = Batch(columns, lists.has)
+        fired: dict[str, pa.BooleanArray] = {}
+        hits: dict[int, list[Hit]] = {}
+        for rule in self.rules:
+            if rule.mode is Mode.OFF:
+                continue
+            mask = fired[rule.id] = pc.fill_null(rule.condition.holds(batch), False)
+            if mask.true_count:
+                places = pc.indices_nonzero(mask)
+                for place, hit in zip(places.to_pylist(), _hits(rule, batch, places), strict=True):
+                    hits.setdefault(place, []).append(hit)
+        return Asked(fired, dict(sorted(hits.items())))
+
+
+def _hits(rule: Rule, batch: Batch, places: pa.Array) -> list[Hit]:
+    values = {
+        name: [plain(rule.parameters[name])] * len(places)
+        if name in rule.parameters
+        else [plain(value) for value in batch.column(name).take(places).to_pylist()]
+        for name in rule.evidence
+    }
+    stored = {name.removeprefix(MERCHANT): texts for name, texts in values.items()}
+    for name in sorted(rule.lists):
+        words = {True: "yes", False: "no", None: UNKNOWN}
+        stored[name] = [words[listed] for listed in batch.listed(name, rule.lists[name]).take(places).to_pylist()]
+    return [
+        Hit(
+            rule,
+            rule.says.of({name: texts[number] for name, texts in values.items()}),
+            {name: texts[number] for name, texts in stored.items()},
+        )
+        for number in range(len(places))
+    ]
+
+
+def plain(value: Any) -> str:
+    """A value as it stands in sentences and evidence: numbers are not rounded and have no exponent."""
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        value = Decimal(repr(value))
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return value.isoformat() if isinstance(value, date | datetime) else str(value)
