@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -106,6 +106,7 @@ class Rules:
         ``columns`` are those of the transactions contract, ``merchant.…`` and the features, of one length.
         """
         batch = Batch(columns, lists.has)
+        texts = _Texts(batch)
         fired: dict[str, pa.BooleanArray] = {}
         hits: dict[int, list[Hit]] = {}
         for rule in self.rules:
@@ -113,31 +114,43 @@ class Rules:
                 continue
             mask = fired[rule.id] = pc.fill_null(rule.condition.holds(batch), False)
             if mask.true_count:
-                places = pc.indices_nonzero(mask)
-                for place, hit in zip(places.to_pylist(), _hits(rule, batch, places), strict=True):
+                places = pc.indices_nonzero(mask).to_pylist()
+                for place, hit in zip(places, texts.hits(rule, places), strict=True):
                     hits.setdefault(place, []).append(hit)
         return Asked(fired, dict(sorted(hits.items())))
 
 
-def _hits(rule: Rule, batch: Batch, places: pa.Array) -> list[Hit]:
-    values = {
-        name: [plain(rule.parameters[name])] * len(places)
-        if name in rule.parameters
-        else [plain(value) for value in batch.column(name).take(places).to_pylist()]
-        for name in rule.evidence
-    }
-    stored = {name.removeprefix(MERCHANT): texts for name, texts in values.items()}
-    for name in sorted(rule.lists):
-        words = {True: "yes", False: "no", None: UNKNOWN}
-        stored[name] = [words[listed] for listed in batch.listed(name, rule.lists[name]).take(places).to_pylist()]
-    return [
-        Hit(
-            rule,
-            rule.says.of({name: texts[number] for name, texts in values.items()}),
-            {name: texts[number] for name, texts in stored.items()},
-        )
-        for number in range(len(places))
-    ]
+class _Texts:
+    """The values of a batch as text, each made once, and only where a rule fired."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._made: dict[str, dict[int, str]] = {}
+
+    def of(self, name: str, places: list[int]) -> list[str]:
+        """A column's values at these places."""
+        made = self._made.setdefault(name, {})
+        new = [place for place in places if place not in made]
+        if new:
+            values = self._batch.column(name).take(pa.array(new, pa.int64())).to_pylist()
+            made.update(zip(new, map(plain, values), strict=True))
+        return [made[place] for place in places]
+
+    def hits(self, rule: Rule, places: list[int]) -> Iterator[Hit]:
+        """What the rule says of the rows at these places, of which there is at least one."""
+        texts = {
+            name: [plain(rule.parameters[name])] * len(places) if name in rule.parameters else self.of(name, places)
+            for name in rule.evidence
+        }
+        said = zip(*(texts[name] for name in rule.says.names), strict=True) if rule.says.names else [()] * len(places)
+        stored = {name.removeprefix(MERCHANT): values for name, values in texts.items()}
+        for name, column in sorted(rule.lists.items()):
+            words = {True: "yes", False: "no", None: UNKNOWN}
+            stored[name] = [
+                words[listed] for listed in self._batch.listed(name, column).take(pa.array(places)).to_pylist()
+            ]
+        for named, values in zip(said, zip(*stored.values(), strict=True), strict=True):
+            yield Hit(rule, rule.says.template % named, dict(zip(stored, values, strict=True)))
 
 
 def plain(value: Any) -> str:

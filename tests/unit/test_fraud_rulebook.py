@@ -154,12 +154,14 @@ def test_rules_of_all_modes_are_asked_but_those_that_are_off() -> None:
 
 def test_features_are_names_like_any_other() -> None:
     text = file(
-        rule("payments > 3 and new", "{payments} payments at {timestamp}, {{new}}: {new}, {limit}", limit="007"),
+        rule(
+            "payments > 3 and new", "{payments} payments (100 %) at {timestamp}, {{new}}: {new}, {limit}", limit="007"
+        ),
         more="features: [{name: payments, type: number}, {name: new, type: boolean}]\n",
     )
     found = asked(text, row(payments=4, new=True), row(payments=4), row(payments=3, new=True))
     assert [[hit["message"] for hit in hits] for hits in found] == [
-        ["4 payments at 2026-01-31T12:00:00+00:00, {new}: true, 7"],
+        ["4 payments (100 %) at 2026-01-31T12:00:00+00:00, {new}: true, 7"],
         [],
         [],
     ]
