@@ -95,8 +95,9 @@ class _Reader:
         features = self._parse_features(
             file.features, lambda reason, *part: self._note(("features", *part), f"features: {reason}")
         )
-        for number, feature in enumerate(features):
-            self._take(feature.name, "a feature", ("features", number))
+        places = {raw.get("name"): number for number, raw in enumerate(file.features) if isinstance(raw, dict)}
+        for feature in features:
+            self._take(feature.name, "a feature", ("features", places[feature.name]))
         types = {**transaction_types(), **{one.name: FEATURE_TYPES[one.type] for one in features}}
         shapes = [self._shape(RuleShape, raw, ("rules", number)) for number, raw in enumerate(file.rules)]
         rules, ids = [], set[str]()

@@ -216,6 +216,10 @@ def test_a_part_that_is_missing_is_unknown_in_the_evidence() -> None:
             [":5: a feature cannot be called risk_level"],
         ),
         (file(rule("amount > 5"), more="features:\n- {name: a,\n   type: text}\n"), [":7: features: a: no such type"]),
+        (
+            file(rule("amount > 5"), more="features:\n- {name: a, type: text}\n- {name: hour, type: number}\n"),
+            [":6: features: a: no such type", ":7: a feature cannot be called hour"],
+        ),
         (file("x"), [":2: rule 0: Input should be a valid dictionary"]),
         ('version: "1"', [":1: alert_at: Field required", ":1: rules: Field required"]),
         ("version: 1\nalert_at: 1\nrules: []", [":1: version: Input should be a valid string"]),
