@@ -40,6 +40,8 @@ def normal_place(name: str) -> str:
     Composition, case, accents, apostrophes, dashes, spaces, all other punctuation and what is invisible do not count:
     ``Sana'a``, ``SANAA`` and ``Ṣana-a`` are one. Empty where there is neither a letter nor a digit.
     """
+    if name.isascii():
+        return "".join(filter(str.isalnum, name.lower()))
     apart = unicodedata.normalize("NFKD", visible(name).translate(WITHOUT_APOSTROPHES))
     folded = unicodedata.normalize("NFKD", apart.casefold().translate(_PLAIN_LETTERS))
     return "".join(character for character in folded if character.isalnum() or _is_part_of_letter(character))

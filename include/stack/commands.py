@@ -48,5 +48,4 @@ COMMANDS = {
     ),
     "cases": Command("Work on the alerts: look at cases, take one, say what it was, let a rule sleep for somebody."),
     "lists": Command("Show and change the lists that the fraud rules ask: merchants, cities and users."),
-    "evaluate": Command("Print precision and recall of the fraud rules against the generators' ground truth."),
 }

@@ -1,0 +1,144 @@
+"""What was scored before: the features of transactions, and the memory they are read from.
+
+The memory is no state of its own. It holds sums over what the verdict tables have, is filled from them when an entity
+is met that it does not know, and may be dropped at any time (`History.forget`): the features stay the same. What they
+mean is written in docs/features.md.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from include.fraud.computed import arrow_type, since_newest, summed
+from include.fraud.features import OF_NEWEST, Entity, Feature, Member, filter_condition
+from include.fraud.memory import Memory, Passing, Plan
+
+DEFAULT_REMEMBERED = 50_000
+"""So many users are held in memory between two batches, and as many merchants."""
+
+Recall: TypeAlias = Callable[[Member, Mapping[str, int]], pa.Table]
+"""What was scored before of users or merchants (by id), each from a moment on; has the columns of `RECALLED`."""
+
+RECALLED = pa.schema(
+    [
+        ("txn_id", pa.string()),
+        ("user_id", pa.string()),
+        ("amount", pa.decimal128(19, 4)),
+        ("merchant_id", pa.string()),
+        ("channel", pa.string()),
+        ("location", pa.string()),
+        ("timestamp", pa.timestamp("us", "UTC")),
+    ]
+)
+
+
+class History:
+    """Tells the features of transactions, and remembers them. ``recall`` is asked for what is not in memory."""
+
+    def __init__(self, features: Sequence[Feature], recall: Recall, remembered: int = DEFAULT_REMEMBERED) -> None:
+        self._features = features
+        self._filters = {one.filter: filter_condition(one.filter) for one in features if one.filter is not None}
+        self._recall = recall
+        self._remembered = remembered
+        self._plans = {entity: Plan.of(one for one in features if one.entity is entity) for entity in Entity}
+        self._spans = {
+            Member.USER: max(self._plans[Entity.USER].span, self._plans[Entity.USER_MERCHANT].span),
+            Member.MERCHANT: self._plans[Entity.MERCHANT].span,
+        }
+        self._memories: dict[Member, OrderedDict[str, Memory]] = {one: OrderedDict() for one in self._spans}
+
+    def forget(self) -> None:
+        """Drop what is in memory."""
+        for memories in self._memories.values():
+            memories.clear()
+
+    def pass_by(self, table: pa.Table) -> dict[str, pa.Array]:
+        """The features of each transaction by name, each counted from then on; the rows come in the order of scoring.
+
+        ``table`` has the columns of `RECALLED`, and may have others of the contract. A feature is a boolean, a whole
+        number or a decimal; null where there is nothing to tell.
+        """
+        if not self._features or not table.num_rows:
+            return {one.name: pa.nulls(table.num_rows, arrow_type(one)) for one in self._features}
+        passing = Passing(table, self._filters)
+        self._meet(passing)
+        found: dict[str, pa.Array] = {}
+        for entity, plan in self._plans.items():
+            met = self._met(entity, passing)
+            mine = [one for one in self._features if one.entity is entity]
+            for number, window in enumerate(plan.windows):
+                asked = [one for one in mine if window.serves(one)]
+                found |= summed(asked, window, plan.windows[window], [one.series[number] for one in met], passing)
+            for number, text in enumerate(plan.filters):
+                asked = [one for one in mine if one.function in OF_NEWEST and one.filter == text]
+                found |= since_newest(asked, text, number, met, passing)
+        for memories in self._memories.values():
+            while len(memories) > self._remembered:
+                memories.popitem(last=False)
+        return found
+
+    def _meet(self, passing: Passing) -> None:
+        """Have the memory of each user and merchant reach back far enough for these transactions."""
+        for member, span in self._spans.items():
+            if not span:
+                continue
+            memories = self._memories[member]
+            earliest: dict[str, int] = {}
+            for name, time in zip(passing.members[member], passing.times, strict=True):
+                if time < earliest.get(name, time + 1):
+                    earliest[name] = time
+            unknown: dict[str, int] = {}
+            for name, time in earliest.items():
+                known = memories.get(name)
+                if known is None or known.since > time - span:
+                    # Some more, so that the next one that is late does not ask again.
+                    unknown[name] = time - span - span // 8
+                else:
+                    memories.move_to_end(name)
+            if unknown:
+                self._remember(member, unknown)
+
+    def _remember(self, member: Member, sinces: Mapping[str, int]) -> None:
+        own = Entity(member)
+        memories = self._memories[member]
+        for name, since in sinces.items():
+            memories[name] = self._plans[own].blank(since)
+            memories.move_to_end(name)
+        recalled = self._recall(member, sinces)
+        if not recalled.num_rows:
+            return
+        passed = Passing(recalled, self._filters)
+        for entity in (own, Entity.USER_MERCHANT) if member is Member.USER else (own,):
+            met = self._met(entity, passed)
+            for number, (window, kinds) in enumerate(self._plans[entity].windows.items()):
+                whom = zip(met, passed.passing[window.filter], strict=True)
+                what = zip(passed.panes(window), passed.amounts, passed.values(kinds), strict=True)
+                for (memory, counts), one in zip(whom, what, strict=True):
+                    if counts:
+                        memory.series[number].add(*one)
+            for number, text in enumerate(self._plans[entity].filters):
+                for memory, counts, sighting in zip(met, passed.passing[text], passed.sightings(), strict=True):
+                    if counts:
+                        memory.see(number, sighting)
+
+    def _met(self, entity: Entity, passing: Passing) -> list[Memory]:
+        """The memory of the entity of each transaction."""
+        if entity is not Entity.USER_MERCHANT:
+            memories = self._memories[Member(entity)]
+            return [memories[name] for name in passing.members[Member(entity)]] if self._plans[entity].span else []
+        plan = self._plans[entity]
+        if not plan.span:
+            return []
+        met = []
+        users = self._memories[Member.USER]
+        for user, merchant in zip(passing.members[Member.USER], passing.members[Member.MERCHANT], strict=True):
+            known = users[user].at_merchants
+            memory = known.get(merchant)
+            if memory is None:
+                memory = known[merchant] = plan.blank(users[user].since)
+            met.append(memory)
+        return met
