@@ -15,7 +15,8 @@ from include.cases.work import LIVE, Mark, State
 from include.casework.options import ENDS, TIMES, AsJson, By, Reason, text, utc, warehouse
 from include.casework.render import as_json, change_line, print_case, print_cases
 from include.fraud.console import printable
-from include.fraud.list_changes import Entity, change_list, declared_lists, snooze_of
+from include.fraud.list_changes import Entity, change_list, declared_lists
+from include.fraud.verdicts import snooze_of
 
 app = typer.Typer(
     no_args_is_help=True,

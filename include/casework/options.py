@@ -17,7 +17,7 @@ from include.cases.work import CaseError
 from include.cleaning.text import composed, forbidden_character, tidy
 from include.fraud.console import printable
 from include.fraud.list_changes import ListError
-from include.fraud.rules import RulesError
+from include.fraud.rulebook import RulesError
 from include.postgres import connect
 from include.settings import MissingSettingError, Settings
 

@@ -25,7 +25,17 @@ OWN = {
     "compose": Command("Run docker compose itself, with the files of this clone."),
 }
 """What other kinds of stack do not have, or do otherwise."""
-PASS_THROUGH = ("verify", "quarantine", "cases", "lists", "evaluate", "generate", "airflow", "psql", "compose")
+PASS_THROUGH = (
+    "verify",
+    "quarantine",
+    "cases",
+    "lists",
+    "evaluate",
+    "generate",
+    "airflow",
+    "psql",
+    "compose",
+)
 
 
 def init(_arguments: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from include.evaluate.files import evaluate_files
 from include.evaluate.result import Evaluation, ratio
 from include.evaluate.rows import FileError
 from include.evaluate.warehouse import evaluate
-from include.fraud.rules import RulesError, load_rules
+from include.fraud.rulebook import RulesError, load_rules
 from include.kafka.topics import LABELS_TOPIC, TopicTimeoutError, UnknownTopicError
 from include.settings import MissingSettingError, Settings
 

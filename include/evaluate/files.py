@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from include.domains import TRANSACTIONS
 from include.evaluate.labels import Label
 from include.evaluate.measure import JUDGED_AND_LABELLED, measure
-from include.evaluate.replay import ALERT_AT, judge_log
 from include.evaluate.result import Evaluation
 from include.evaluate.rows import json_rows
+from include.fraud.replay import judge_log
 from include.fraud.rules import Rules
 from include.quality.columns import (
     RECORD_SCHEMA,
@@ -60,14 +60,14 @@ def evaluate_files(transactions: Path, labels: Path, rules: Rules) -> tuple[Eval
     """
     log, refused = _read_log(transactions)
     truth, no_labels = _read_labels(labels)
-    judged = judge_log(log, rules)
+    judged = judge_log(log, rules, {})
     labelled = pa.array([one in truth for one in judged["txn_id"].to_pylist()], pa.bool_())
     log, judged = log.filter(labelled), judged.filter(labelled)
     of_log = [truth.pop(one) for one in judged["txn_id"].to_pylist()]
     columns = {
         **{name: log[name] for name in ("txn_id", "user_id", "amount", "timestamp")},
         "score": judged["score"],
-        "caught": pc.greater_equal(judged["score"], ALERT_AT),
+        "caught": pc.greater_equal(judged["score"], rules.alert_at),
         "reasons": judged["reasons"],
         "scenario": pa.array([one.scenario for one in of_log], pa.string()),
         "case_id": pa.array([one.case_id for one in of_log], pa.string()),

@@ -39,7 +39,7 @@ def evaluate(settings: Settings, labels_topic: str = LABELS_TOPIC) -> Evaluation
         psycopg.Error: the warehouse cannot be read; TopicTimeoutError, KafkaException: nor can Kafka.
     """
     with connect(settings.warehouse_dsn, "paylake-evaluate") as conn:
-        unreadable = _stage_labels(conn, settings.kafka_config, labels_topic)
+        unreadable = unite_labels(conn, settings.kafka_config, labels_topic)
         conn.isolation_level = IsolationLevel.REPEATABLE_READ
         with conn.transaction():
             conn.execute(load_sql("evaluate/settle_labels"))
@@ -51,8 +51,14 @@ def evaluate(settings: Settings, labels_topic: str = LABELS_TOPIC) -> Evaluation
     return measure(judged, without_verdict, without_label=verdicts - judged.num_rows, unreadable=unreadable)
 
 
-def _stage_labels(conn: psycopg.Connection, kafka_config: Mapping[str, Any], topic: str) -> int:
-    """Copy the labels into the session's ``label_staging``; returns how many records were none."""
+def unite_labels(conn: psycopg.Connection, kafka_config: Mapping[str, Any], topic: str = LABELS_TOPIC) -> int:
+    """Put the labels of Kafka and the marks of analysts into the session's table ``label``, one for each transaction.
+
+    Returns how many records of the topic were no label.
+
+    Raises:
+        UnknownTopicError: there is no such topic.
+    """
     unreadable = 0
 
     def count(found: Unreadable) -> None:
@@ -67,6 +73,7 @@ def _stage_labels(conn: psycopg.Connection, kafka_config: Mapping[str, Any], top
                 unreadable += 1
             else:
                 copy.write_row((label.txn_id, label.scenario, label.case_id))
+    conn.execute(load_sql("evaluate/unite_labels"))
     return unreadable
 
 

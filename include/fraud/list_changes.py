@@ -6,7 +6,7 @@ version, and waits for the batch that is being scored; the next one uses it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias, get_args
@@ -14,20 +14,19 @@ from typing import Literal, TypeAlias, get_args
 import psycopg
 from psycopg.rows import class_row
 
-from include.cleaning.places import countries_of, place
 from include.domains import TRANSACTIONS
-from include.fraud.rules import RULE_NAMES, load_rules
+from include.fraud.lists import ListKind
+from include.fraud.rulebook import load_rules
+from include.fraud.verdicts import snooze_of
 from include.quality.values import InvalidValueError, check_for
 from include.sql import load_sql
 
-Kind: TypeAlias = Literal["merchants", "users", "cities"]
 Entity: TypeAlias = Literal["user", "merchant"]
 Verb: TypeAlias = Literal["add", "remove"]
-KIND_OF_ENTITY: Mapping[Entity, Kind] = {"user": "users", "merchant": "merchants"}
-_FIELDS: Mapping[Kind, str] = {"merchants": "merchant_id", "users": "user_id", "cities": "location"}
+KIND_OF_ENTITY: Mapping[Entity, ListKind] = {"user": ListKind.USERS, "merchant": ListKind.MERCHANTS}
 _CHECKS = {
-    kind: check_for(next(field for field in TRANSACTIONS.contract.record if field.name == name))
-    for kind, name in _FIELDS.items()
+    kind: check_for(next(field for field in TRANSACTIONS.contract.record if field.name == kind.column))
+    for kind in ListKind
 }
 
 
@@ -39,7 +38,7 @@ class ListError(ValueError):
 class Declared:
     """What a list is of, and the entries that the rules file begins it with; a snooze begins with none."""
 
-    kind: Kind
+    kind: ListKind
     entries: tuple[str, ...] = ()
     is_snooze: bool = False
 
@@ -77,20 +76,12 @@ def declared_lists() -> Lists:
         RulesError: the rules file cannot be read.
     """
     rules = load_rules()
-    declared = {
-        "suspicious_merchants": Declared("merchants", tuple(sorted(rules.suspicious_merchant.merchants))),
-        "risky_cities": Declared("cities", rules.risky_location.cities),
-    }
+    declared = {name: Declared(one.kind, one.entries) for name, one in rules.lists.items()}
     return declared | {
-        snooze_of(rule, entity): Declared(kind, is_snooze=True)
-        for rule in RULE_NAMES
+        snooze_of(rule.id, entity): Declared(kind, is_snooze=True)
+        for rule in rules.rules
         for entity, kind in KIND_OF_ENTITY.items()
     }
-
-
-def snooze_of(rule: str, entity: Entity) -> str:
-    """The name of the list of users, or merchants, for whom a rule sleeps."""
-    return f"snooze:{rule}:{entity}"
 
 
 def find_list(lists: Lists, name: str) -> Declared:
@@ -194,30 +185,20 @@ def _spelling(conn: psycopg.Connection, name: str, declared: Declared, value: st
     """``value`` as the list has it, or had it once."""
     changed = conn.execute("SELECT DISTINCT value FROM ops.list_change WHERE list = %s", (name,)).fetchall()
     known = [*declared.entries, *(one for (one,) in changed)]
-    wanted = _identity(declared.kind, value)
-    return next((one for one in known if _identity(declared.kind, one) == wanted), value)
+    wanted = declared.kind.identity(value)
+    return next((one for one in known if declared.kind.identity(one) == wanted), value)
 
 
-def _identity(kind: Kind, value: str) -> Hashable:
-    if kind != "cities":
-        return value
-    city, qualifiers = place(value)
-    return city, countries_of(qualifiers)
-
-
-def _checked(kind: Kind, value: str) -> str:
+def _checked(kind: ListKind, value: str) -> str:
     """The value as records write it."""
     try:
-        text = _CHECKS[kind](value)
+        text = str(_CHECKS[kind](value))
+        kind.identity(text)
     except InvalidValueError as error:
-        raise ListError(f"a list of {kind} can not have this: the {_FIELDS[kind]} {error}") from error
-    if kind == "cities":
-        city, qualifiers = place(text)
-        if not city:
-            raise ListError(f"{text!r} names no city")
-        if qualifiers and len(countries_of(qualifiers)) != 1:
-            raise ListError(f"{text!r}: what follows the city must be one country")
-    return str(text)
+        raise ListError(f"a list of {kind} can not have this: the {kind.column} {error}") from error
+    except ValueError as error:
+        raise ListError(str(error)) from error
+    return text
 
 
 def _version(row: tuple[int] | None) -> int:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from include.fraud.expressions import ConditionError, compile_condition
+from include.fraud.features import parse_features
 from include.fraud.lists import ListDeclaration
 from include.fraud.rulefile import FileShape, ListShape, Mode, RuleShape
-from include.fraud.ruleset import Feature, Rule, Rules
+from include.fraud.rules import Rule, Rules
 from include.fraud.sentences import Sentence
 from include.fraud.vocabulary import FEATURE_TYPES, MERCHANT_FIELDS, Type, transaction_types
 from include.marked_yaml import MarkedYaml, YamlPath
 
-RULES_FILE = Path(__file__).parent / "rulebook.yaml"
+RULES_FILE = Path(__file__).parent / "rules.yaml"
 RULES_VARIABLE = "PAYLAKE_FRAUD_RULES"
 
 
@@ -31,19 +32,12 @@ class RulesError(ValueError):
         self.problems = problems
 
 
-Note: TypeAlias = Callable[..., None]
-"""``note(reason, *part)`` notes what is wrong with a part of the section, such as ``(2, "window")``."""
-
-ParseFeatures: TypeAlias = Callable[[list[Any], Note], tuple[Feature, ...]]
-"""Reads the section ``features`` and notes what is wrong with it; what could be read is the result."""
-
-
 def rules_path() -> Path:
     """The rules file in use: ``$PAYLAKE_FRAUD_RULES``, or the one beside this module."""
     return Path(os.environ.get(RULES_VARIABLE) or RULES_FILE)
 
 
-def load_rules(parse_features: ParseFeatures, path: Path | None = None) -> Rules:
+def load_rules(path: Path | None = None) -> Rules:
     """Read and check a rules file, by default ``rules_path()``.
 
     Raises:
@@ -54,10 +48,10 @@ def load_rules(parse_features: ParseFeatures, path: Path | None = None) -> Rules
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RulesError(f"{path}: {error}") from error
-    return parse_rules(text, str(path), parse_features)
+    return parse_rules(text, str(path))
 
 
-def parse_rules(text: str, where: str, parse_features: ParseFeatures) -> Rules:
+def parse_rules(text: str, where: str) -> Rules:
     """Read and check the text of a rules file, which errors call ``where``.
 
     Raises:
@@ -67,7 +61,7 @@ def parse_rules(text: str, where: str, parse_features: ParseFeatures) -> Rules:
         source = MarkedYaml(text)
     except yaml.YAMLError as error:
         raise RulesError(f"{where}: {error}") from error
-    return _Reader(source, where, parse_features).rules((parse_rules, (text, where, parse_features)))
+    return _Reader(source, where).rules()
 
 
 _NAME = re.compile("[a-z][a-z0-9_]*")
@@ -75,15 +69,14 @@ _Shape = TypeVar("_Shape", bound=BaseModel)
 
 
 class _Reader:
-    def __init__(self, source: MarkedYaml, where: str, parse_features: ParseFeatures) -> None:
+    def __init__(self, source: MarkedYaml, where: str) -> None:
         self._source = source
-        self._parse_features = parse_features
         self._where = where
         self._problems = [(line, f"{name} is there twice") for line, name in source.repeated]
         own = dict.fromkeys(transaction_types(), "a name of every transaction")
         self._taken = {**own, **dict.fromkeys(MERCHANT_FIELDS, "a name in the evidence")}
 
-    def rules(self, source: tuple[Callable[..., Rules], tuple[Any, ...]]) -> Rules:
+    def rules(self) -> Rules:
         file = self._shape(FileShape, self._source.content, ())
         if file is None:
             raise self._error()
@@ -92,7 +85,7 @@ class _Reader:
             for name, raw in file.lists.items()
             if (declared := self._list(name, raw, ("lists", name))) is not None
         }
-        features = self._parse_features(
+        features = parse_features(
             file.features, lambda reason, *part: self._note(("features", *part), f"features: {reason}")
         )
         places = {raw.get("name"): number for number, raw in enumerate(file.features) if isinstance(raw, dict)}
@@ -110,9 +103,7 @@ class _Reader:
             self._note(("alert_at",), f"alert_at {file.alert_at}: all rules in mode alert together weigh only {most}")
         if self._problems:
             raise self._error()
-        return Rules(
-            file.version, file.alert_at, lists, features, tuple(rule for rule in rules if rule is not None), source
-        )
+        return Rules(file.version, file.alert_at, lists, features, tuple(rule for rule in rules if rule is not None))
 
     def _error(self) -> RulesError:
         return RulesError(*(f"{self._where}:{line}: {reason}" for line, reason in sorted(self._problems)))

@@ -18,11 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composed, Identifier, Literal
+from psycopg.types.json import Jsonb
 
+from include.cases.opening import open_cases
 from include.domains import TRANSACTIONS
-from include.fraud.judged import judge
-from include.fraud.rules import Rules
+from include.fraud.order import in_order
+from include.fraud.scorer import Moment, Scorer
 from include.fraud.staged import staged_columns, written
+from include.fraud.verdicts import NotCounted
 from include.lake.coordinates import Coordinates
 from include.quality import Rejected
 from include.quality.columns import REJECTED, TOMBSTONE, VALID, bronze_records, outcome_batch, spans, with_outcome
@@ -71,27 +74,34 @@ def open_staging(conn: psycopg.Connection) -> None:
     conn.execute(_statement("stage_verdicts"))
 
 
-def settle(conn: psycopg.Connection, outcomes: pa.Table, rules: Rules) -> Settled:
+def settle(conn: psycopg.Connection, outcomes: pa.Table, scorer: Scorer) -> Settled:
     """Write every record to the one place where it belongs, within the caller's transaction.
 
-    ``outcomes`` has the columns of `JUDGED_SCHEMA`, judged by these rules. Of several records with one ``txn_id`` the
-    first that was ever settled has it; the others are duplicates. Settling a record again changes nothing, unless it
-    waits in quarantine and keeps its contract now: then it lands, and is marked as done there. Merchants are judged by
-    the risk that MERCHANTS states in this very transaction.
+    ``outcomes`` has ``outcome_schema``. Of several records with one ``txn_id`` the first that was ever settled has it;
+    the others are duplicates. Settling a record again changes nothing, unless it waits in quarantine and keeps its
+    contract now: then it lands, and is marked as done there. Transactions are judged, one after the other, by what was
+    scored before them and by what the warehouse says of merchants and lists in this very transaction.
     """
-    return settle_locked(conn, outcomes, rules, quarantine.lock_waiting(conn, spans(outcomes)))
+    moment = scorer.next_moment(conn)
+    return _settle(conn, outcomes, scorer, moment, quarantine.lock_waiting(conn, spans(outcomes)))
 
 
 def settle_locked(
-    conn: psycopg.Connection, outcomes: pa.Table, rules: Rules, waiting: Collection[Coordinates]
+    conn: psycopg.Connection, outcomes: pa.Table, scorer: Scorer, waiting: Collection[Coordinates]
 ) -> Settled:
     """Do what `settle` does for a caller who has locked those of the records that wait in quarantine (``waiting``)."""
-    valid = _in_order(with_outcome(outcomes, VALID))
+    return _settle(conn, outcomes, scorer, scorer.next_moment(conn), waiting)
+
+
+def _settle(
+    conn: psycopg.Connection, outcomes: pa.Table, scorer: Scorer, moment: Moment, waiting: Collection[Coordinates]
+) -> Settled:
+    valid = in_order(with_outcome(outcomes, VALID))
     rejected = with_outcome(outcomes, REJECTED)
     if waiting:
         quarantine.mark_redriven(conn, set(_coordinates(valid)).intersection(waiting))
     valid, had = _apart_from_renamed(conn, valid)
-    claimed = _claim(conn, valid, rules) if valid.num_rows else _Claimed(0, 0, 0, [])
+    claimed = _claim(conn, valid, scorer, moment) if valid.num_rows else _Claimed(0, 0, 0, [])
     placed = _places(conn, _coordinates(rejected)) if rejected.num_rows else {}
     named = zip(_coordinates(rejected), rejected.to_pylist(), strict=True)
     refused = [_quarantine_row(outcome) for coordinates, outcome in named if coordinates not in placed]
@@ -110,7 +120,7 @@ def settle_locked(
 
 
 def settle_apart(
-    conn: psycopg.Connection, outcomes: pa.Table, rules: Rules, waiting: Collection[Coordinates] | None = None
+    conn: psycopg.Connection, outcomes: pa.Table, scorer: Scorer, waiting: Collection[Coordinates] | None = None
 ) -> Settled:
     """Do what `settle` does, but refuse each record with which that fails, as ``unprocessable``, and settle the others.
 
@@ -118,29 +128,25 @@ def settle_apart(
     """
 
     def take(part: pa.Table) -> Settled:
-        with conn.transaction():
-            return settle(conn, part, rules) if waiting is None else settle_locked(conn, part, rules, waiting)
+        try:
+            with conn.transaction():
+                return settle(conn, part, scorer) if waiting is None else settle_locked(conn, part, scorer, waiting)
+        except Exception:
+            scorer.forget()
+            raise
 
     def refuse(part: pa.Table, error: Exception) -> Settled:
         refused = Rejected((unprocessable(error),))
         outcomes = outcome_batch(TRANSACTIONS, ((record, refused) for record in bronze_records(part)))
-        return take(pa.Table.from_batches([judge(outcomes, rules)]))
+        return take(pa.Table.from_batches([outcomes]))
 
-    return together(isolate(_in_order(outcomes), take, halves_of, refuse))
+    return together(isolate(in_order(outcomes), take, halves_of, refuse))
 
 
 def stored_frauds(conn: psycopg.Connection, txn_ids: Iterable[str]) -> list[dict[str, Any]]:
     """The rows of FraudTransaction that have these ids."""
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_statement("select_fraud"), {"txn_ids": list(txn_ids)}).fetchall()
-
-
-def _in_order(outcomes: pa.Table) -> pa.Table:
-    """By topic (older ones come first in a batch), partition and offset: who is first must not depend on chance."""
-    ranks = {topic_id: rank for rank, topic_id in enumerate(pc.unique(outcomes["topic_id"]).to_pylist())}
-    rank = pc.index_in(outcomes["topic_id"], pa.array(ranks, pa.string()))
-    keys = pa.table({"rank": rank, "partition": outcomes["partition"], "offset": outcomes["offset"]})
-    return outcomes.take(pc.sort_indices(keys, [(name, "ascending") for name in keys.column_names]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +159,11 @@ class _Claimed:
     frauds: list[dict[str, Any]]
 
 
-def _claim(conn: psycopg.Connection, valid: pa.Table, rules: Rules) -> _Claimed:
-    merchants = pc.unique(valid["merchant_id"]).to_pylist()
-    risks: dict[str, str] = dict(conn.execute(load_sql("fraud/select_merchant_risks"), {"ids": merchants}).fetchall())
-    staged = staged_columns(valid, rules, risks)
+def _claim(conn: psycopg.Connection, valid: pa.Table, scorer: Scorer, moment: Moment) -> _Claimed:
+    valid, new = _new_first(conn, valid)
+    verdicts = scorer.score(valid.slice(0, new))
+    staged = staged_columns(valid, scorer.rules.version, verdicts)
+    values = {"moment": moment.at, "lists_version": moment.lists_version}
     with conn.cursor(row_factory=dict_row) as cursor:
         cursor.execute("TRUNCATE verdict_staging")  # others of this transaction may be there
         with cursor.copy(_statement("copy_verdicts")) as copy:
@@ -164,13 +171,48 @@ def _claim(conn: psycopg.Connection, valid: pa.Table, rules: Rules) -> _Claimed:
         cursor.execute(_statement("claim_transactions"))
         # Where each record has got its claim just now, as nearly always, nobody has to ask who has it.
         all_new = cursor.rowcount == valid.num_rows
-        frauds = cursor.execute(_statement("insert_fraud", all_new)).fetchall()
-        cursor.execute(_statement("insert_genuine", all_new))
+        frauds = cursor.execute(_statement("insert_fraud", all_new), values).fetchall()
+        cursor.execute(_statement("insert_genuine", all_new), values)
+    hits = verdicts.not_counted
+    _note_hits(conn, [valid["txn_id"][hit.row].as_py() for hit in hits], hits, scorer, moment)
+    open_cases(conn, frauds, moment.at)
     if all_new:
         return _Claimed(len(frauds), valid.num_rows - len(frauds), 0, frauds)
     _note_duplicates(conn, valid["value"])
     fraud, genuine, duplicates = conn.execute(load_sql("fraud/count_verdicts")).fetchone() or (0, 0, 0)
     return _Claimed(fraud, genuine, duplicates, frauds)
+
+
+def _new_first(conn: psycopg.Connection, valid: pa.Table) -> tuple[pa.Table, int]:
+    """The records, first those that get a verdict now, in the order of scoring; how many these are.
+
+    A record whose id has a verdict is none of them, nor one whose id another record has that comes before it.
+    """
+    txn_ids = valid["txn_id"].to_pylist()
+    known = {txn_id for (txn_id,) in conn.execute(load_sql("fraud/known_transactions"), {"txn_ids": txn_ids})}
+    is_new = []
+    for txn_id in txn_ids:
+        is_new.append(txn_id not in known)
+        known.add(txn_id)
+    mask = pa.array(is_new, pa.bool_())
+    # Without the others: a replay of what has a verdict does not know of them.
+    new = in_order(valid.filter(mask))
+    return pa.concat_tables([new, valid.filter(pc.invert(mask))]), new.num_rows
+
+
+def _note_hits(
+    conn: psycopg.Connection, txn_ids: Sequence[str], hits: Sequence[NotCounted], scorer: Scorer, moment: Moment
+) -> None:
+    """Note the rules that fired without making their transaction fraud."""
+    if hits:
+        columns = {
+            "txn_ids": txn_ids,
+            "rules": [hit.rule for hit in hits],
+            "modes": [hit.mode for hit in hits],
+            "evidence": [Jsonb(hit.evidence) for hit in hits],
+        }
+        version = {"rules_version": scorer.rules.version, "moment": moment.at}
+        conn.execute(load_sql("fraud/insert_hits"), columns | version)
 
 
 def _note_duplicates(conn: psycopg.Connection, values: pa.ChunkedArray) -> None:

@@ -31,7 +31,7 @@ from tenacity import (
 
 from include.fraud import ledger
 from include.fraud.lease import APPLICATION_NAME, Lease, hold
-from include.fraud.rules import Rules
+from include.fraud.scorer import Scorer
 from include.fraud.settle import Counts, Settled, open_staging, settle, settle_apart, stored_frauds, together
 from include.postgres import connect
 from include.quality.columns import VALID, with_outcome
@@ -42,7 +42,7 @@ PATIENCE_SECONDS = 300.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
 
-Settle: TypeAlias = Callable[[psycopg.Connection, pa.Table, Rules], Settled]
+Settle: TypeAlias = Callable[[psycopg.Connection, pa.Table, Scorer], Settled]
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 class Batch:
     """One micro-batch; ``checkpoint_id`` is the streaming query's id, which lives in its checkpoint.
 
-    ``parts`` gives what became of its records, as tables with `JUDGED_SCHEMA`; each of its calls gives the same.
+    ``parts`` gives what became of its records, as tables with ``outcome_schema``; each of its calls gives the same.
     """
 
     checkpoint_id: str
@@ -82,14 +82,14 @@ class Sink:
         self,
         dsn: str,
         lease: Lease,
-        rules: Rules,
+        scorer: Scorer,
         has_records: ledger.HasRecords,
         stop: Event,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._dsn = dsn
         self._lease = lease
-        self._rules = rules
+        self._scorer = scorer
         self._has_records = has_records
         self._stop = stop
         self._patience = patience
@@ -151,7 +151,7 @@ class Sink:
             settled: list[Settled] = []
             for part in parts:
                 end = ledger.advance(end, part, self._has_records)
-                settled.append(settle(conn, part, self._rules))
+                settled.append(settle(conn, part, self._scorer))
             whole = together(settled)
             ledger.append(conn, batch.checkpoint_id, batch.batch_id, self._lease.epoch, (start, end), whole.counts)
         return Written(whole.counts, whole.frauds, whole.newest_taken_ms)

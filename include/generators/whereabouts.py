@@ -27,7 +27,7 @@ SHARED_CARDS = 0.03
 
 # A week in which a user travels has one trip of 1 to 3.5 days: users are away on 7 % of the days.
 _TRIP_WEEKS, _MOST_TRIP_DAYS = 0.22, 3.5
-_DESTINATIONS = 0.7, 0.28, 0.02  # in the own country, anywhere, in a city of high risk
+_DESTINATIONS = 0.7, 0.298, 0.002  # in the own country, anywhere, in a city of high risk
 _WEEK_MS, _TWO_DAYS_MS = 7 * DAY_MS, 2 * DAY_MS
 
 

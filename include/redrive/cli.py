@@ -18,7 +18,7 @@ from rich.text import Text
 
 from include.domains import DOMAINS
 from include.fraud.console import printable
-from include.fraud.rules import RulesError, load_rules
+from include.fraud.rulebook import RulesError, load_rules
 from include.ingest.errors import SkipRefusedError
 from include.ingest.skip import skip as step_over
 from include.kafka.topics import TopicTimeoutError

@@ -19,8 +19,8 @@ import psycopg
 import pyarrow as pa
 
 from include.domains import DOMAINS, TRANSACTIONS
-from include.fraud.judged import judge
 from include.fraud.rules import Rules
+from include.fraud.scorer import Scorer
 from include.fraud.settle import open_staging, settle_apart
 from include.lake.coordinates import Coordinates
 from include.lake.records import BronzeRecord
@@ -97,7 +97,7 @@ class Redrive:
     ) -> None:
         self._conn = conn
         self._chosen = chosen
-        self._rules = rules
+        self._scorer = Scorer(rules)
         self._show = show
         open_staging(conn)
         conn.execute(load_sql("quarantine/stage_requests"))
@@ -123,6 +123,9 @@ class Redrive:
         for domain, chunk in self._chunks(found):
             frauds: list[dict[str, Any]] = []
             with self._conn.transaction():
+                if domain == TRANSACTIONS.name:
+                    # Before any record is locked, as the stream does: otherwise each could wait for the other.
+                    self._scorer.next_moment(self._conn)
                 valid = self._sorted_out(found, domain, chunk)
                 if domain not in DOMAINS:
                     # Asked for while it had its domain, it would wait for a silver run that never comes.
@@ -201,8 +204,8 @@ class Redrive:
 
     def _settle(self, found: Redriven, valid: Sequence[_Judged]) -> list[dict[str, Any]]:
         waiting = {record.coordinates for record, _ in valid}
-        outcomes = pa.Table.from_batches([judge(outcome_batch(TRANSACTIONS, valid), self._rules)])
-        settled = settle_apart(self._conn, outcomes, self._rules, waiting)
+        outcomes = pa.Table.from_batches([outcome_batch(TRANSACTIONS, valid)])
+        settled = settle_apart(self._conn, outcomes, self._scorer, waiting)
         found.refused[TRANSACTIONS.name] += settled.counts.quarantined
         found.landed[TRANSACTIONS.name] += settled.counts.records - settled.counts.quarantined
         found.fraud += settled.counts.fraud

@@ -2,9 +2,9 @@
 
     spark-submit include/spark/fraud_stream.py
 
-The workers classify and judge (see ``include/spark/collector.py``), the driver writes, and asks the rule that needs
-MERCHANTS: each micro-batch goes into the warehouse in one transaction (see ``include/fraud/sink.py``, which also states
-what is promised). Spark's checkpoint only says where to go on.
+The workers classify (see ``include/spark/collector.py``), the driver asks the rules and writes: each micro-batch goes
+into the warehouse in one transaction (see ``include/fraud/sink.py``, which also states what is promised). Spark's
+checkpoint only says where to go on.
 
 SIGTERM to this process (the JVM's child) ends the stream in order, with code 0. The end of the JVM, however it comes
 about, ends this process. As long as the query or a batch of it moves, the process shows it (``include/heartbeat.py``).
@@ -13,6 +13,7 @@ about, ends this process. As long as the query or a batch of it moves, the proce
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import socket
@@ -29,7 +30,9 @@ from include.fraud.checkpoint import CHECKPOINT, CheckpointError, batch_position
 from include.fraud.console import fraud_line
 from include.fraud.lease import APPLICATION_NAME, StaleLeaseError, acquire
 from include.fraud.progress import Progress
-from include.fraud.rules import Rules, RulesError, load_rules
+from include.fraud.rulebook import RulesError, load_rules
+from include.fraud.rules import Rules
+from include.fraud.scorer import Scorer
 from include.fraud.sink import PATIENCE_SECONDS, Batch, Sink
 from include.heartbeat import beating
 from include.lake.bronze_log import BronzeLog
@@ -49,6 +52,8 @@ EXIT_STALE = 3
 """A newer driver took over."""
 
 QUERY_ID = "sql.streaming.queryId"
+GARBAGE = 500_000
+"""So many objects more than there were before are made before Python looks for garbage among the young ones."""
 
 log = logging.getLogger("fraud_stream")
 
@@ -136,12 +141,15 @@ def run(settings: Settings, rules: Rules, options: argparse.Namespace, stop: Eve
         apply_schema(conn)
         lease = acquire(conn, f"{socket.gethostname()}:{os.getpid()}")
     log.info("driver with epoch %d, rules version %s", lease.epoch, rules.version)
+    # What is remembered of users has no cycles, and to look through it for some takes longer than to score.
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
 
     def has_records(topic_id: str, partition: int, start: int, end: int) -> bool:
         return any(True for _ in bronze.read(topic_id, partition, start, end))
 
-    sink = Sink(settings.warehouse_dsn, lease, rules, has_records, stop, options.patience_seconds)
-    collector = RangeCollector(spark, bronze, rules)
+    sink = Sink(settings.warehouse_dsn, lease, Scorer(rules), has_records, stop, options.patience_seconds)
+    collector = RangeCollector(spark, bronze)
     writer = BatchWriter(
         sink,
         Progress(),

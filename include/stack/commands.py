@@ -43,9 +43,7 @@ COMMANDS = {
     "quarantine": Command(
         "List and show the records that broke their contract, and drive them through again, or accept that many did."
     ),
-    "evaluate": Command(
-        "Print how good the fraud verdicts are, measured against the generators' truth or labelled files."
-    ),
     "cases": Command("Work on the alerts: look at cases, take one, say what it was, let a rule sleep for somebody."),
     "lists": Command("Show and change the lists that the fraud rules ask: merchants, cities and users."),
+    "evaluate": Command("Print how good the fraud verdicts are, by the generators' truth or by labelled files."),
 }

@@ -132,11 +132,17 @@ GOLD_COLUMNS = (
 VERDICT_COLUMNS = (
     *COORDINATES,
     Column("rules_version", "text", "Version of the fraud rules that gave the verdict."),
-    Column("scored_at", "timestamptz", "When the verdict was given.", default="now()"),
+    Column("scored_at", "timestamptz", "When the verdict was given; the order of scoring.", default="now()"),
     Column(
         "score",
         "integer",
         "Sum of the weights of the rules that fired; null in rows of before it was noted.",
+        required=False,
+    ),
+    Column(
+        "lists_version",
+        "bigint",
+        "Version of the lists that the rules asked; null in rows of before it was noted.",
         required=False,
     ),
 )

@@ -210,7 +210,7 @@ def test_envelopes_of_transactions_are_taken_off_once_the_contract_asks_for_it(
     said = release.run(
         "judge_all(settings)",
         *balance,
-        "from include.fraud.rules import load_rules",
+        "from include.fraud.rulebook import load_rules",
         "from include.redrive.redrive import Redrive",
         "from include.quarantine.rows import Selection",
         "waiting = Selection(domain=TRANSACTIONS.name, done=False)",

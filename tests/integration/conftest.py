@@ -10,7 +10,9 @@ import psycopg
 import pytest
 
 from include.fraud.lease import Lease, acquire
-from include.fraud.rules import RULES_FILE, Rules, load_rules
+from include.fraud.rulebook import RULES_FILE, load_rules
+from include.fraud.rules import Rules
+from include.fraud.scorer import Scorer
 from include.fraud.sink import Sink
 from include.postgres import connect
 from include.settings import Settings
@@ -54,6 +56,6 @@ def lease(conn: psycopg.Connection) -> Lease:
 @pytest.fixture
 def sink(own: Settings, lease: Lease, rules: Rules) -> Iterator[Sink]:
     """A sink with that lease."""
-    sink = Sink(own.warehouse_dsn, lease, rules, no_records, Event(), patience=10)
+    sink = Sink(own.warehouse_dsn, lease, Scorer(rules), no_records, Event(), patience=10)
     yield sink
     sink.close()

@@ -18,7 +18,6 @@ from pyspark.sql.streaming.query import StreamingQuery
 from pyspark.sql.types import StructType
 
 from include.domains import BRONZE_BUCKET, TRANSACTIONS
-from include.fraud.rules import RULES_FILE, load_rules
 from include.lake.bronze_log import BronzeLog
 from include.lake.incoming import IncomingRecords
 from include.lake.objects import encode, object_key
@@ -149,8 +148,8 @@ def test_any_timestamp_of_a_producer_comes_through_and_records_can_be_left_out(
     assert [at for *_, at, _ in read(spark, start=positions_to_json(others))] == any_64_bits
     places = [OffsetRange(chain.topic_id, 0, offset, offset + 1) for offset in (0, 4, 5)]
     ranges = without([OffsetRange(chain.topic_id, 0, 0, chain.end)], places)
-    judged = pa.concat_tables(RangeCollector(spark, BronzeLog(s3, TRANSACTIONS), load_rules(RULES_FILE)).parts(ranges))
-    assert judged.select(["offset", "timestamp_ms", OUTCOME]).to_pylist() == [
+    classified = pa.concat_tables(RangeCollector(spark, BronzeLog(s3, TRANSACTIONS)).parts(ranges))
+    assert classified.select(["offset", "timestamp_ms", OUTCOME]).to_pylist() == [
         {"offset": offset, "timestamp_ms": any_64_bits[offset], OUTCOME: VALID} for offset in (1, 2, 3, 6)
     ]
 

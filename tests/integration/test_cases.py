@@ -30,6 +30,8 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.integration
 
 MOMENT = datetime(2026, 2, 1, tzinfo=UTC)
+EARLIER = "2026-01-30 18:00:00"
+"""Long enough before the time of other payments to have flown."""
 DAY = timedelta(hours=24)
 
 
@@ -228,7 +230,9 @@ def test_a_reader_sees_cases_and_marks_and_changes_none(conn: psycopg.Connection
 
 def test_an_analyst_works_a_case_by_commands(own: Settings, conn: psycopg.Connection) -> None:
     records = [
-        in_bronze(0, payment("T0001", location="Tehran", merchant_id="M9999", user_id="U7", amount="12.5")),
+        in_bronze(
+            0, payment("T0001", location="Tehran", merchant_id="M9999", user_id="U7", amount="12.5", timestamp=EARLIER)
+        ),
         in_bronze(1, payment("T0002", amount=200_000, channel="POS", merchant_id="M0002", user_id="U7")),
         in_bronze(2, payment("T0003", user_id="U7")),
     ]

@@ -14,12 +14,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from include.fraud.lease import acquire
-from include.fraud.rules import RULES_FILE, load_rules
+from include.fraud.rulebook import RULES_FILE, load_rules
+from include.fraud.scorer import Scorer
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
 from include.postgres import connect
 from include.settings import Settings
-from tests.support.judging import judged
+from tests.support.judging import classify_records
 from tests.support.warehouse import warehouse_template
 from tests.support.wild import json_values
 
@@ -41,13 +42,13 @@ class Wild:
 
     def __init__(self, dsn: str, conn: psycopg.Connection) -> None:
         self.conn = conn
-        self.sink = Sink(dsn, acquire(conn, "fuzz"), load_rules(RULES_FILE), lambda *_: False, Event())
+        self.sink = Sink(dsn, acquire(conn, "fuzz"), Scorer(load_rules(RULES_FILE)), lambda *_: False, Event())
         self._batch_ids, self._offsets = count(), count()
         self.written: list[BronzeRecord] = []
 
     def write(self, values: list[bytes | None]) -> None:
         batch = [self._record(value) for value in values]
-        counts = self.sink.write(Batch("fuzz", next(self._batch_ids), lambda: [judged(batch)])).counts
+        counts = self.sink.write(Batch("fuzz", next(self._batch_ids), lambda: [classify_records(batch)])).counts
         assert counts is not None
         assert counts.records == len(values)
         self.written += batch

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import psycopg
 import pyarrow as pa
 import pytest
-from psycopg.sql import SQL, Identifier
 
 from include.fraud.rules import Rules
 from include.fraud.settle import Counts
 from include.fraud.sink import Batch, Sink, Written
 from tests.support.fraud_sink import MIXED, MIXED_COUNTS, batch, contents, ledger, txn_ids
-from tests.support.judging import judged
+from tests.support.judging import classify_records
 from tests.support.records import ARRIVED_MS, TOPIC_ID, in_bronze, payment
+from tests.support.warehouse import rate_merchant
 
 pytestmark = pytest.mark.integration
 
@@ -39,7 +39,8 @@ def test_a_fraud_is_stored_with_every_rule_that_fired(conn: psycopg.Connection, 
     ).fetchone()
     assert row is not None
     reasons, evidence, *rest = row
-    assert reasons == ["suspicious_merchant", "risky_location", "huge_amount"]
+    # The same user pays in Lisbon at that very second.
+    assert reasons == ["suspicious_merchant", "risky_location", "huge_amount", "impossible_travel"]
     assert [fired["rule"] for fired in evidence] == reasons
     assert evidence[2]["values"] == {"amount": "100000.0100", "limit": "100000"}
     assert rest == [rules.version, "100000.0100", TOPIC_ID, 0, 5]
@@ -47,36 +48,7 @@ def test_a_fraud_is_stored_with_every_rule_that_fired(conn: psycopg.Connection, 
 
 def test_a_merchant_of_high_risk_is_known_from_the_warehouse(conn: psycopg.Connection, sink: Sink) -> None:
     assert sink.write(batch(0, in_bronze(0, payment("T0001", merchant_id="M0007")))).frauds == []
-    columns = [
-        name
-        for (name,) in conn.execute(
-            "SELECT column_name FROM information_schema.columns WHERE table_name = 'merchants'"
-            " AND is_nullable = 'NO' AND column_default IS NULL"
-        )
-    ]
-    known = {
-        "merchant_id": "M0007",
-        "merchant_name": "Lucky Wheel",
-        "category": "Retail",
-        "risk_level": "High",
-        "country": "Germany",
-        "country_code": "DE",
-        "timestamp": "2026-01-01 00:00:00+00",
-        "date": "2026-01-01",
-        "time": "00:00:00",
-        "month": 1,
-        "year": 2026,
-        "bronze_topic_id": "t",
-        "bronze_partition": 0,
-        "bronze_offset": 0,
-        "bronze_generation": 0,
-    }
-    conn.execute(
-        SQL("INSERT INTO merchants ({}) VALUES ({})").format(
-            SQL(", ").join(map(Identifier, columns)), SQL(", ").join(SQL("%s") for _ in columns)
-        ),
-        [known[column] for column in columns],
-    )
+    rate_merchant(conn, "M0007", "High")
     written = sink.write(batch(1, in_bronze(1, payment("T0002", merchant_id="M0007"))))
     assert [row["evidence"][0]["values"]["risk_level"] for row in written.frauds] == ["High"]
 
@@ -111,8 +83,10 @@ def test_a_txn_id_that_comes_again_in_another_unicode_form_says_the_same(conn: p
 
 
 def test_a_batch_in_parts_is_written_whole_or_not_at_all(conn: psycopg.Connection, sink: Sink) -> None:
-    first = judged([in_bronze(0, payment("T0001", amount=200_000)), in_bronze(1, b"x"), in_bronze(2, None)])
-    second = judged([in_bronze(0, payment("T0001"), partition=1), in_bronze(1, payment("T0002"), partition=1)])
+    first = classify_records([in_bronze(0, payment("T0001", amount=200_000)), in_bronze(1, b"x"), in_bronze(2, None)])
+    second = classify_records(
+        [in_bronze(0, payment("T0001"), partition=1), in_bronze(1, payment("T0002"), partition=1)]
+    )
     before = contents(conn)
 
     def broken() -> Iterator[pa.Table]:

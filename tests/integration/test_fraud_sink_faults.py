@@ -10,7 +10,9 @@ import psycopg
 import pytest
 
 from include.fraud.lease import APPLICATION_NAME, Lease, StaleLeaseError, acquire, hold
+from include.fraud.rulebook import RULES_FILE, parse_rules
 from include.fraud.rules import Rules
+from include.fraud.scorer import Scorer
 from include.fraud.settle import Counts
 from include.fraud.sink import Sink, Written
 from include.postgres import connect
@@ -45,10 +47,9 @@ def test_new_rules_do_not_move_what_has_a_verdict(
 ) -> None:
     sink.write(batch(0, *MIXED))
     before = contents(conn)
-    strict = rules.model_validate(
-        rules.model_dump() | {"version": "strict", "high_online_amount": {"above": "1"}, "huge_amount": {"above": "2"}}
-    )
-    other = Sink(own.warehouse_dsn, lease, strict, no_records, Event())
+    text = RULES_FILE.read_text(encoding="utf-8")
+    strict = parse_rules(text.replace(f'"{rules.version}"', '"strict"', 1).replace('"100000"', '"2"'), "strict")
+    other = Sink(own.warehouse_dsn, lease, Scorer(strict), no_records, Event())
     assert other.write(batch(0, *MIXED, checkpoint="checkpoint-2")) == Written(MIXED_COUNTS, [], ARRIVED_MS)
     other.close()
     assert contents(conn) == before
@@ -102,7 +103,7 @@ def test_a_lost_connection_is_replaced_and_the_batch_done_once(
 
 
 def test_a_database_that_stays_away_is_given_up(lease: Lease, rules: Rules) -> None:
-    sink = Sink("postgresql://nobody@127.0.0.1:1/nowhere", lease, rules, no_records, Event(), patience=1)
+    sink = Sink("postgresql://nobody@127.0.0.1:1/nowhere", lease, Scorer(rules), no_records, Event(), patience=1)
     with pytest.raises(psycopg.OperationalError):
         sink.write(batch(0, *MIXED))
 
@@ -113,7 +114,7 @@ def test_who_waits_for_the_database_can_be_stopped(
     monkeypatch.setattr("include.fraud.sink._FIRST_PAUSE", 60.0)  # the next try comes too late for this test
     monkeypatch.setattr("include.fraud.sink._LONGEST_PAUSE", 60.0)
     stop = Event()
-    sink = Sink("postgresql://nobody@127.0.0.1:1/nowhere", lease, rules, no_records, stop, patience=600)
+    sink = Sink("postgresql://nobody@127.0.0.1:1/nowhere", lease, Scorer(rules), no_records, stop, patience=600)
     with ThreadPoolExecutor() as pool:
         writing = pool.submit(sink.write, batch(0, *MIXED))
         wait_until(lambda: "trying again" in caplog.text, "the first try")

@@ -18,9 +18,10 @@ from include.fraud.list_changes import (
     change_list,
     entries_of,
     history_of,
-    snooze_of,
     version,
 )
+from include.fraud.lists import ListKind
+from include.fraud.verdicts import snooze_of
 from include.postgres import connect
 from include.settings import Settings
 from tests.support.casework import run_app
@@ -30,9 +31,9 @@ pytestmark = pytest.mark.integration
 
 SNOOZE = snooze_of("huge_amount", "user")
 LISTS = {
-    "shops": Declared("merchants", ("M0666",)),
-    "towns": Declared("cities", ("Sana'a, Yemen", "Porto")),
-    SNOOZE: Declared("users", is_snooze=True),
+    "shops": Declared(ListKind.MERCHANTS, ("M0666",)),
+    "towns": Declared(ListKind.CITIES, ("Sana'a, Yemen", "Porto")),
+    SNOOZE: Declared(ListKind.USERS, is_snooze=True),
 }
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
 WHY: dict[str, Any] = {"reason": "because", "by": "ana"}

@@ -102,15 +102,15 @@ def test_it_holds_each_transaction_that_has_a_verdict_once_by_days(world: World,
     assert (report.records, report.valid, report.rejected, report.tombstones) == (11, 9, 1, 1)
     rows = world.rows("txn_id", "location", "amount::text", "date::text", "bronze_offset")
     assert sorted(rows, key=lambda row: row[-1]) == [
-        ("T1", "Berlin", "1.0000", "2026-01-31", 0),
+        ("T1", "Berlin", "10.0000", "2026-01-31", 0),
         ("T2", "Berlin", "30000.0100", "2026-01-31", 1),
-        ("T3", "Berlin", "1.0000", "1970-01-01", 2),
-        ("T1", "Lisbon", "1.0000", "2026-01-31", 4),
-        ("T4", "Berlin", "1.0000", "2026-02-01", 6),
-        ("T5", "Berlin", "1.0000", "2025-12-01", 7),
-        ("T5", "Berlin", "1.0000", "2025-12-02", 8),
-        ("T5", "Berlin", "1.0000", "2025-12-01", 9),
-        ("T5", "Berlin", "1.0000", "2025-12-02", 10),
+        ("T3", "Berlin", "10.0000", "1970-01-01", 2),
+        ("T1", "Lisbon", "10.0000", "2026-01-31", 4),
+        ("T4", "Berlin", "10.0000", "2026-02-01", 6),
+        ("T5", "Berlin", "10.0000", "2025-12-01", 7),
+        ("T5", "Berlin", "10.0000", "2025-12-02", 8),
+        ("T5", "Berlin", "10.0000", "2025-12-01", 9),
+        ("T5", "Berlin", "10.0000", "2025-12-02", 10),
     ]
     assert days(world) == ["1970-01-01", "2025-12-01", "2025-12-02", "2026-01-31", "2026-02-01"]
     (domain,) = assert_balanced(world.settings, TRANSACTIONS).domains

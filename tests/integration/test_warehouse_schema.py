@@ -141,7 +141,7 @@ def test_fraud_needs_a_reason(conn: psycopg.Connection) -> None:
     with pytest.raises(psycopg.errors.CheckViolation, match="fraudtransaction_reasons_given"):
         conn.execute(
             """INSERT INTO fraudtransaction VALUES ('T1', 'U1', 1, 'M1', 'POS', 'Porto', now(), now(), now(), 1, 2026,
-               'topic', 0, 0, '1', now(), NULL, '{}', '[]')"""
+               'topic', 0, 0, '1', now(), NULL, NULL, '{}', '[]')"""
         )
 
 

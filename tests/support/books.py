@@ -11,7 +11,8 @@ from psycopg.sql import SQL, Identifier
 from include.domains import BRONZE_BUCKET, CHECKPOINTS_BUCKET, SILVER_BUCKET, TRANSACTIONS, Domain
 from include.fraud.lease import acquire
 from include.fraud.ledger import newest_entry
-from include.fraud.rules import load_rules
+from include.fraud.rulebook import load_rules
+from include.fraud.scorer import Scorer
 from include.fraud.sink import Batch, Sink
 from include.kafka.topics import ensure_topics, reset_topics
 from include.lake.bronze_log import BronzeLog
@@ -20,7 +21,7 @@ from include.postgres import connect
 from include.settings import Settings
 from include.verify import Report, verify
 from include.warehouse.schema import apply_schema
-from tests.support.judging import judged
+from tests.support.judging import classify_records
 from tests.support.objects import remove_objects
 from tests.support.warehouse import CLAIM_TABLES, VERDICT_TABLES
 
@@ -77,15 +78,14 @@ def judge_all(settings: Settings, domain: Domain = TRANSACTIONS) -> None:
         lease = acquire(conn, "a test")
     known = entry.positions if entry else {}
     batch_id = entry.batch_id + 1 if entry else 0
-    rules = load_rules()
-    sink = Sink(settings.warehouse_dsn, lease, rules, lambda *_: False, Event())
+    sink = Sink(settings.warehouse_dsn, lease, Scorer(load_rules()), lambda *_: False, Event())
     try:
         for topic_id, partitions in bronze.end_positions().items():
             for partition, end in partitions.items():
                 start = known.get(topic_id, {}).get(partition, 0)
                 records = list(bronze.read(topic_id, partition, start, end))
                 for first in range(0, len(records), BATCH_RECORDS):
-                    parts = [judged(records[first : first + BATCH_RECORDS], domain, rules)]
+                    parts = [classify_records(records[first : first + BATCH_RECORDS], domain)]
                     sink.write(Batch(CHECKPOINT_ID, batch_id, parts.copy))
                     batch_id += 1
     finally:

@@ -9,12 +9,13 @@ import psycopg
 
 from include.domains import TRANSACTIONS, Domain
 from include.fraud.lease import acquire
-from include.fraud.rules import RULES_FILE, load_rules
+from include.fraud.rulebook import RULES_FILE, load_rules
+from include.fraud.scorer import Scorer
 from include.fraud.settle import Counts
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
 from include.postgres import connect
-from tests.support.judging import judged
+from tests.support.judging import classify_records
 from tests.support.records import in_bronze, payment
 from tests.support.warehouse import TRANSACTION_TABLES, all_rows
 
@@ -36,16 +37,16 @@ def no_records(_topic_id: str, _partition: int, _start: int, _end: int) -> bool:
 
 def batch(batch_id: int, *records: BronzeRecord, checkpoint: str = "checkpoint-1") -> Batch:
     """A batch of these records."""
-    return Batch(checkpoint, batch_id, lambda: [judged(records)])
+    return Batch(checkpoint, batch_id, lambda: [classify_records(records)])
 
 
 def judge(dsn: str, *records: BronzeRecord, domain: Domain = TRANSACTIONS, checkpoint: str = "first") -> Counts | None:
     """What the fraud stream does with a batch of records, under the contract of ``domain``."""
     with connect(dsn) as conn:
         lease = acquire(conn, "test")
-    sink = Sink(dsn, lease, load_rules(RULES_FILE), no_records, Event(), patience=30)
+    sink = Sink(dsn, lease, Scorer(load_rules(RULES_FILE)), no_records, Event(), patience=30)
     try:
-        return sink.write(Batch(checkpoint, 0, lambda: [judged(records, domain)])).counts
+        return sink.write(Batch(checkpoint, 0, lambda: [classify_records(records, domain)])).counts
     finally:
         sink.close()
 

@@ -39,7 +39,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "transactions": {
         "txn_id": "T1",
         "user_id": "U1",
-        "amount": 1,
+        "amount": 10,
         "merchant_id": "M1",
         "channel": "ATM",
         "location": "Berlin",
@@ -91,7 +91,9 @@ def transactions(count: int, padding: int = 0) -> list[bytes]:
         "padding": "x" * padding,
     }
     return [
-        encoded(good(TRANSACTIONS, txn_id=f"T{run}-{number}", amount=45_000 if number % 50 == 0 else number, **shared))
+        encoded(
+            good(TRANSACTIONS, txn_id=f"T{run}-{number}", amount=45_000 if number % 50 == 0 else 10 + number, **shared)
+        )
         for number in range(1, count + 1)
     ]
 

@@ -85,3 +85,31 @@ def all_rows(conn: psycopg.Connection, table: str) -> list[tuple[Any, ...]]:
 def checksum(conn: psycopg.Connection, table: str, without: Collection[str] = ()) -> tuple[Any, ...] | None:
     """How many rows the table has, and a checksum over all their columns but ``without``; no order of rows counts."""
     return conn.execute(SQL(CHECKSUM).format(Identifier(*table.split("."))), [list(without)]).fetchone()
+
+
+def rate_merchant(conn: psycopg.Connection, merchant_id: str, risk_level: str) -> None:
+    """Have MERCHANTS say that a merchant has this risk level."""
+    row = {
+        "merchant_id": merchant_id,
+        "merchant_name": "Lucky Wheel",
+        "category": "Retail",
+        "risk_level": risk_level,
+        "country": "Germany",
+        "country_code": "DE",
+        "timestamp": "2026-01-01 00:00:00+00",
+        "date": "2026-01-01",
+        "time": "00:00:00",
+        "month": 1,
+        "year": 2026,
+        "bronze_topic_id": "t",
+        "bronze_partition": 0,
+        "bronze_offset": 0,
+        "bronze_generation": 0,
+    }
+    conn.execute(
+        SQL(
+            "INSERT INTO merchants ({}) VALUES ({})"
+            " ON CONFLICT (merchant_id) DO UPDATE SET risk_level = excluded.risk_level"
+        ).format(SQL(", ").join(map(Identifier, row)), SQL(", ").join(SQL("%s") for _ in row)),
+        list(row.values()),
+    )

@@ -18,7 +18,7 @@ from include.evaluate.cli import evaluate_command
 from include.evaluate.files import evaluate_files
 from include.evaluate.result import RuleScore, ScenarioScore
 from include.evaluate.rows import FileError
-from include.fraud.rules import RULES_FILE, load_rules
+from include.fraud.rulebook import RULES_FILE, load_rules
 
 RULES = load_rules(RULES_FILE)
 TRANSACTIONS = [

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.domains import TRANSACTIONS
-from include.fraud.rules import load_rules
 from include.generators.pace import MAX_BACKLOG_SECONDS, MAX_TURN, turns
 from include.generators.places import CITIES, RISKY_CITIES, distance_km
 from include.generators.population import Population
@@ -23,10 +22,9 @@ from include.generators.scenarios import UNDESCRIBED_MERCHANTS
 from include.generators.transactions import Transaction, TransactionSource
 from include.lake.records import BronzeRecord
 from include.quality.classify import Valid, classify
-from tests.support.judging import verdict
+from tests.support.four_rules import fired as fired_of
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-RULES = load_rules()
 CAUGHT = {"high_online_amount", "suspicious_merchant", "risky_location", "huge_amount"}
 MISSED = {"card_testing", "impossible_travel", "account_takeover", "compromised_card", "compromised_merchant"}
 PLACES = {place.city: place for place in (*CITIES, *RISKY_CITIES)}
@@ -64,7 +62,7 @@ def fired(population: Population, transaction: Transaction) -> set[str]:
     record = transaction.record
     number = int(str(record["merchant_id"])[1:])
     risk = population.merchants[number - 1].risk_level if number <= population.merchant_count else None
-    return {rule.rule for rule in verdict(RULES, record, risk)}
+    return set(fired_of(record, risk))
 
 
 @given(st.integers(0, 2**31), st.integers(1, 40), st.integers(10, 40), st.floats(0, 0.5))

@@ -10,7 +10,6 @@ from pyspark.sql import DataFrame
 
 from include.domains import TRANSACTIONS
 from include.fraud.checkpoint import batch_positions
-from include.fraud.rules import load_rules
 from include.lake.bronze_log import BronzeLog
 from include.lake.s3 import s3_client
 from include.settings import Settings
@@ -21,12 +20,12 @@ from include.spark.session import checkpoint_location, spark_session
 
 
 def main(arguments: list[str]) -> None:
-    """Judge until bronze's end, and write nothing."""
+    """Classify until bronze's end, and write nothing."""
     options = parse_options(arguments)
     settings = Settings.from_environment()
     spark = spark_session("bench", settings)
     s3 = s3_client(settings)
-    collector = RangeCollector(spark, BronzeLog(s3, TRANSACTIONS), load_rules())
+    collector = RangeCollector(spark, BronzeLog(s3, TRANSACTIONS))
     done: list[tuple[float, int]] = []
 
     def take(_frame: DataFrame, batch_id: int) -> None:

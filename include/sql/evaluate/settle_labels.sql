@@ -1,5 +1,4 @@
--- One label per transaction, with the verdict it got, if any. This is where labels of several sources become one: of two
--- that contradict each other, that of a fraud counts.
+-- Each label with the verdict that its transaction got, if any.
 CREATE TEMPORARY TABLE settled ON COMMIT DROP AS
 SELECT
     label.*,
@@ -9,11 +8,7 @@ SELECT
     verdict."timestamp",
     verdict.score,
     verdict.reasons
-FROM (
-    SELECT DISTINCT ON (txn_id) txn_id, scenario, case_id
-    FROM label_staging
-    ORDER BY txn_id, scenario, case_id
-) AS label
+FROM label
 LEFT JOIN (
     SELECT txn_id, true AS caught, user_id, amount, "timestamp", coalesce(score, 100) AS score, reasons
     FROM fraudtransaction

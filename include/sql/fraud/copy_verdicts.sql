@@ -1,3 +1,3 @@
 COPY verdict_staging
-    (place, verdict, {columns}, rules_version, reasons, evidence, topic_id, partition_id, record_offset)
+    (place, verdict, {columns}, rules_version, reasons, evidence, score, topic_id, partition_id, record_offset)
 FROM STDIN (FORMAT csv)

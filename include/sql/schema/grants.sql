@@ -18,7 +18,7 @@ BEGIN
             {domain_tables},
             public.transactions, public.fraud_share_by_day, public.fraud_share_by_country,
             public.fraud_share_by_merchant, public.fraud_share_by_rule, public.balances_by_currency,
-            public.orphans, public.quarantine_summary, public.transaction_conflicts,
+            public.orphans, public.quarantine_summary, public.transaction_conflicts, public.shadow_comparison,
             public.cases, public.case_alerts, public.case_overview, public.transaction_marks
         TO paylake_reader;
     END IF;

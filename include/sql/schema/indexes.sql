@@ -6,11 +6,14 @@ CREATE INDEX IF NOT EXISTS fraudtransaction_timestamp_idx ON public.fraudtransac
 CREATE INDEX IF NOT EXISTS genuinetransaction_timestamp_idx
     ON public.genuinetransaction USING brin ("timestamp") WITH (autosummarize = on);
 
--- All transactions of one user, and of one merchant: what an analyst opens a case with.
-CREATE INDEX IF NOT EXISTS fraudtransaction_user_id_idx ON public.fraudtransaction (user_id);
-CREATE INDEX IF NOT EXISTS genuinetransaction_user_id_idx ON public.genuinetransaction (user_id);
-CREATE INDEX IF NOT EXISTS fraudtransaction_merchant_id_idx ON public.fraudtransaction (merchant_id);
-CREATE INDEX IF NOT EXISTS genuinetransaction_merchant_id_idx ON public.genuinetransaction (merchant_id);
+-- All transactions of one user, and of one merchant, from a moment on: what an analyst opens a case with, and what
+-- whoever scores has to remember of them.
+CREATE INDEX IF NOT EXISTS fraudtransaction_user_idx ON public.fraudtransaction (user_id, "timestamp");
+CREATE INDEX IF NOT EXISTS genuinetransaction_user_idx ON public.genuinetransaction (user_id, "timestamp");
+CREATE INDEX IF NOT EXISTS fraudtransaction_merchant_idx ON public.fraudtransaction (merchant_id, "timestamp");
+CREATE INDEX IF NOT EXISTS genuinetransaction_merchant_idx ON public.genuinetransaction (merchant_id, "timestamp");
+DROP INDEX IF EXISTS public.fraudtransaction_user_id_idx, public.genuinetransaction_user_id_idx,
+    public.fraudtransaction_merchant_id_idx, public.genuinetransaction_merchant_id_idx;
 
 -- `WHERE reasons @> '{huge_amount}'`: frauds by rule.
 CREATE INDEX IF NOT EXISTS fraudtransaction_reasons_idx ON public.fraudtransaction USING gin (reasons);
@@ -52,3 +55,6 @@ CREATE INDEX IF NOT EXISTS case_event_case_id_idx ON ops.case_event (case_id);
 
 -- The newest change of each value of a list.
 CREATE INDEX IF NOT EXISTS list_change_list_idx ON ops.list_change (list, value, version);
+
+-- What rules said of a transaction without making it fraud.
+CREATE INDEX IF NOT EXISTS rule_hit_rule_idx ON ops.rule_hit (rule, scored_at);

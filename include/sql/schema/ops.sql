@@ -148,13 +148,16 @@ COMMENT ON COLUMN ops.transaction_duplicate.same_body IS
 COMMENT ON COLUMN ops.transaction_duplicate.raw IS 'The later record''s value as it came. Holds personal data.';
 
 CREATE TABLE IF NOT EXISTS ops.scoring (
-    only_row      boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    moment        timestamptz NOT NULL DEFAULT 'epoch',
-    lists_version bigint NOT NULL DEFAULT 0
+    only_row       boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    moment         timestamptz NOT NULL DEFAULT 'epoch',
+    transaction_id text NOT NULL DEFAULT '',
+    lists_version  bigint NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE ops.scoring IS
     'Scoring is serial: whoever scores transactions, or changes a list, holds this row until its transaction ends.';
 COMMENT ON COLUMN ops.scoring.moment IS 'The last moment of scoring, which only grows: the scored_at of the verdicts given then.';
+COMMENT ON COLUMN ops.scoring.transaction_id IS
+    'The database transaction that scored last: whoever remembers what it scored knows by it that nobody else did since.';
 COMMENT ON COLUMN ops.scoring.lists_version IS 'How often lists have changed: the version of the newest row of ops.list_change.';
 INSERT INTO ops.scoring DEFAULT VALUES ON CONFLICT (only_row) DO NOTHING;
 
@@ -191,3 +194,27 @@ COMMENT ON COLUMN ops.list_change.until IS 'From this moment on the change count
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ops.list_change
     FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change();
 ALTER TABLE ops.list_change ENABLE ALWAYS TRIGGER append_only;
+
+CREATE TABLE IF NOT EXISTS ops.merchant_as_scored (
+    merchant_id  text NOT NULL,
+    since        timestamptz NOT NULL,
+    risk_level   text,
+    category     text,
+    country_code text,
+    PRIMARY KEY (merchant_id, since)
+);
+COMMENT ON TABLE ops.merchant_as_scored IS
+    'What the rules knew of a merchant, from a moment of scoring on: appended where MERCHANTS says something else than the last time. All NULL: nothing.';
+
+CREATE TABLE IF NOT EXISTS ops.rule_hit (
+    txn_id        text NOT NULL,
+    rule          text NOT NULL,
+    mode          text NOT NULL CHECK (mode IN ('alert', 'shadow', 'snoozed')),
+    rules_version text NOT NULL,
+    evidence      jsonb NOT NULL,
+    scored_at     timestamptz NOT NULL,
+    PRIMARY KEY (txn_id, rule)
+);
+COMMENT ON TABLE ops.rule_hit IS
+    'Rules that fired on a transaction without making it fraud: they only watch (shadow), are asleep for its user or merchant (snoozed), or their weights were too little (alert).';
+COMMENT ON COLUMN ops.rule_hit.evidence IS '{"rule", "message", "values"}, as in FraudTransaction. May quote personal data.';

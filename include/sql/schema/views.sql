@@ -7,7 +7,7 @@
 DROP VIEW IF EXISTS
     public.fraud_share_by_day, public.fraud_share_by_country, public.fraud_share_by_merchant,
     public.fraud_share_by_rule, public.balances_by_currency, public.orphans, public.quarantine_summary,
-    public.transaction_conflicts, public.case_overview, public.transaction_marks;
+    public.transaction_conflicts, public.shadow_comparison, public.case_overview, public.transaction_marks;
 DROP VIEW IF EXISTS public.transactions;
 
 CREATE VIEW public.transactions AS
@@ -210,3 +210,20 @@ COMMENT ON VIEW public.transaction_marks IS
     'What analysts said of transactions: one row for each of a case that was marked. The newest mark counts.';
 COMMENT ON COLUMN public.transaction_marks.mark IS 'confirmed (it was fraud) or false_alarm (it was genuine).';
 COMMENT ON COLUMN public.transaction_marks.marked_by IS 'Personal data. Who said so.';
+
+CREATE VIEW public.shadow_comparison AS
+SELECT
+    hit.rule,
+    hit.rules_version,
+    count(*) AS hits,
+    count(*) FILTER (WHERE seen.verdict = 'fraud') AS on_fraud,
+    count(*) FILTER (WHERE seen.verdict = 'genuine') AS on_genuine,
+    round(count(*) FILTER (WHERE seen.verdict = 'fraud') / count(*)::numeric, 6) AS share_on_fraud,
+    min(hit.scored_at) AS first_hit_at,
+    max(hit.scored_at) AS last_hit_at
+FROM ops.rule_hit AS hit
+JOIN ops.transaction_seen AS seen USING (txn_id)
+WHERE hit.mode = 'shadow'
+GROUP BY hit.rule, hit.rules_version;
+COMMENT ON VIEW public.shadow_comparison IS
+    'Rules that only watch, beside the verdicts that the others gave: on_genuine are the alerts that they would add.';

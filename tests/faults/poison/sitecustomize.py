@@ -16,12 +16,12 @@ from include.quality.plain import PlainReader
 # What they import is theirs, too; and the package shows a function under the name of the module ``classify``.
 objects: Any = import_module("include.lake.objects")
 classify: Any = import_module("include.quality.classify")
-decode_line, classify_record, open_record, decode_plain, of_transaction = (
+decode_line, classify_record, open_record, decode_plain, ask = (
     objects.decode_line,
     classify._classify,
     classify.open_record,
     PlainReader._decoded,
-    Rules.of_transaction,
+    Rules.ask,
 )
 
 
@@ -60,15 +60,15 @@ def classified(domain: Any, record: Any) -> Any:
     return outcome
 
 
-def judged(rules: Rules, row: Any) -> Any:
+def asked(rules: Rules, columns: Any, lists: Any) -> Any:
     """Strikes while the rules are asked."""
-    if row["location"] == "STRIKE-RULES":
+    if "STRIKE-RULES" in columns["location"].to_pylist():
         raise ArithmeticError("struck by a rule")
-    return of_transaction(rules, row)
+    return ask(rules, columns, lists)
 
 
 objects.decode_line = read
 classify.open_record = opened
 PlainReader._decoded = decoded  # type: ignore[method-assign, assignment]
 classify._classify = classified
-Rules.of_transaction = judged  # type: ignore[method-assign, assignment]
+Rules.ask = asked  # type: ignore[method-assign, assignment]

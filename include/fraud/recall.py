@@ -1,0 +1,38 @@
+"""What the verdict tables have of users and merchants, for who has to remember it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pyarrow as pa
+from psycopg.sql import SQL, Identifier, Literal
+from pyarrow import csv
+
+from include.fraud.features import Member
+from include.fraud.history import RECALLED
+from include.sql import load_sql
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+_WRITTEN = pa.schema([field.with_type(pa.int64()) if field.name == "timestamp" else field for field in RECALLED])
+
+
+def recall(conn: psycopg.Connection, before: datetime, member: Member, sinces: Mapping[str, int]) -> pa.Table:
+    """Transactions that were scored before a moment, of users or merchants, as ``include.fraud.history.Recall``."""
+    moments = [max(_EARLIEST, _EPOCH + timedelta(microseconds=since)) for since in sinces.values()]
+    statement = SQL(load_sql("fraud/recall")).format(
+        key=Identifier(member.column), ids=Literal(list(sinces)), sinces=Literal(moments), before=Literal(before)
+    )
+    with conn.cursor() as cursor, cursor.copy(statement) as copy:
+        written = b"".join(copy)
+    if not written:
+        return RECALLED.empty_table()
+    rows = csv.read_csv(
+        pa.py_buffer(written),
+        csv.ReadOptions(column_names=RECALLED.names),
+        csv.ParseOptions(newlines_in_values=True),
+        csv.ConvertOptions(column_types=_WRITTEN),
+    )
+    return rows.cast(RECALLED)

@@ -1,0 +1,107 @@
+"""Scoring in the warehouse: serial, in an order that the verdicts tell, with what was known at that moment.
+
+Each part of a batch takes the row of ``ops.scoring`` and with it the next moment, which is the ``scored_at`` of its
+verdicts. So whoever scores, the stream or a redrive, sees every verdict that was given before, and no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.fraud.features import Member
+from include.fraud.history import History
+from include.fraud.lists import Change, Entry, Lists
+from include.fraud.recall import recall
+from include.fraud.rules import Rules
+from include.fraud.verdicts import Merchant, Verdicts, judge, lists_at, merchant_columns
+from include.sql import load_sql
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment of scoring, and the version of the lists that counts then."""
+
+    at: datetime
+    lists_version: int
+
+
+class Scorer:
+    """Scores by a version of the rules; whether what it remembers still holds is checked at each moment.
+
+    One for each process, and used by one thread at a time.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self._conn: psycopg.Connection | None = None
+        self._moment: Moment | None = None
+        self._transaction = ""
+        self._history = History(rules.features, self._recall)
+        self._changes: tuple[int, list[Change]] | None = None
+
+    def forget(self) -> None:
+        """Drop what is remembered: the caller's transaction, or a part of it, does not come about."""
+        self._history.forget()
+
+    def next_moment(self, conn: psycopg.Connection) -> Moment:
+        """Begin a part of a batch within the caller's transaction; nobody else scores until that ends."""
+        row = conn.execute(load_sql("fraud/next_moment")).fetchone()
+        assert row is not None  # noqa: S101 - the schema has put the row there
+        at, lists_version, last, transaction = row
+        if last != self._transaction:
+            # Somebody else scored since, or the transaction in which this one did was rolled back.
+            self.forget()
+        self._transaction = transaction
+        self._conn, self._moment = conn, Moment(at, lists_version)
+        return self._moment
+
+    def score(self, transactions: pa.Table) -> Verdicts:
+        """The verdicts on transactions that have none, in the order of scoring, at the moment that was begun last."""
+        conn, moment = self._begun()
+        merchants = _merchants_now(conn, moment, pc.unique(transactions["merchant_id"]).to_pylist())
+        columns = {name: transactions[name] for name in transactions.column_names}
+        columns |= merchant_columns(merchants[one] for one in transactions["merchant_id"].to_pylist())
+        columns |= self._history.pass_by(transactions)
+        return judge(self.rules, columns, transactions.num_rows, self._lists(conn, moment))
+
+    def _begun(self) -> tuple[psycopg.Connection, Moment]:
+        if self._conn is None or self._moment is None:
+            raise RuntimeError("nothing is scored before a moment was begun")
+        return self._conn, self._moment
+
+    def _recall(self, member: Member, sinces: Mapping[str, int]) -> pa.Table:
+        conn, moment = self._begun()
+        return recall(conn, moment.at, member, sinces)
+
+    def _lists(self, conn: psycopg.Connection, moment: Moment) -> Lists:
+        if self._changes is None or self._changes[0] != moment.lists_version:
+            self._changes = moment.lists_version, list_changes(conn)
+        return lists_at(self.rules, self._changes[1], moment.lists_version, moment.at)
+
+
+def list_changes(conn: psycopg.Connection) -> list[Change]:
+    """Every change of any list, oldest first."""
+    rows = conn.execute(load_sql("lists/changes")).fetchall()
+    return [Change(name, change, Entry(*entry)) for name, change, *entry in rows]
+
+
+def _merchants_now(conn: psycopg.Connection, moment: Moment, merchant_ids: Sequence[str]) -> dict[str, Merchant]:
+    """What MERCHANTS says of merchants; noted where it says something else than when they were scored last."""
+    found: dict[str, Merchant] = {}
+    changed: list[str] = []
+    for merchant_id, *row in conn.execute(load_sql("fraud/select_merchants"), {"ids": merchant_ids}):
+        now, known, before = Merchant(*row[:3]), row[3], Merchant(*row[4:])
+        found[merchant_id] = now
+        if not known or now != before:
+            changed.append(merchant_id)
+    if changed:
+        columns = zip(*(found[one] for one in changed), strict=True)
+        values = dict(zip(("risk_levels", "categories", "country_codes"), map(list, columns), strict=True))
+        conn.execute(load_sql("fraud/note_merchants"), {**values, "merchant_ids": changed, "moment": moment.at})
+    return found
