@@ -31,6 +31,7 @@ PASS_THROUGH = (
     "cases",
     "lists",
     "evaluate",
+    "backtest",
     "generate",
     "airflow",
     "psql",

@@ -121,10 +121,18 @@ def evaluate(context: typer.Context) -> None:
     hand_over(context, alone(evaluate_command))
 
 
-HANDED_OVER = ("generate", "verify", "quarantine", "cases", "lists", "evaluate")
+def backtest(context: typer.Context) -> None:
+    """Run the back-test."""
+    _use(context, "kafka", "minio", "postgres")
+    from include.backtest.cli import backtest_command
+
+    hand_over(context, alone(backtest_command))
+
+
+HANDED_OVER = ("generate", "verify", "quarantine", "cases", "lists", "evaluate", "backtest")
 """Those that have a command line of their own."""
 OFFERED: dict[str, Callable[..., None]] = {
-    each.__name__: each for each in (status, logs, generate, verify, quarantine, cases, lists, evaluate)
+    each.__name__: each for each in (status, logs, generate, verify, quarantine, cases, lists, evaluate, backtest)
 }
 
 

@@ -1,0 +1,75 @@
+"""Rules asked again of what was scored, in the order of scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import psycopg
+import pyarrow as pa
+
+from include.backtest.knowledge import Knowledge
+from include.backtest.scored import Chunk, chunks
+from include.fraud.features import Member
+from include.fraud.history import History
+from include.fraud.recall import recall
+from include.fraud.rules import Rules
+from include.fraud.verdicts import Verdicts, judge, merchant_columns
+from include.settings import Settings
+
+
+class Judged(NamedTuple):
+    """A chunk of what was scored, the features of its transactions by name, and what the rules say of each."""
+
+    chunk: Chunk
+    features: dict[str, pa.Array]
+    verdicts: Verdicts
+
+
+class Replay:
+    """A replay of the verdicts of a period, over two sessions of the warehouse's: one reads, the other remembers."""
+
+    def __init__(self, settings: Settings, reading: psycopg.Connection, conn: psycopg.Connection, rules: Rules) -> None:
+        self._settings = settings
+        self._reading = reading
+        self._conn = conn
+        self._rules = rules
+        self._knowledge = Knowledge(conn, rules)
+        self._history = History(rules.features, self._recall)
+        self._before = datetime.now(UTC)
+
+    def judged(self, since: datetime, until: datetime) -> Iterator[Judged]:
+        """What the rules say of each transaction that got its verdict from ``since`` until before ``until``."""
+        for chunk in chunks(self._reading, self._settings, since, until):
+            if chunk.stored:
+                self._before = chunk.stored[0].scored_at
+                yield self._judge(chunk)
+
+    def _recall(self, member: Member, sinces: Mapping[str, int]) -> pa.Table:
+        return recall(self._conn, self._before, member, sinces)
+
+    def _judge(self, chunk: Chunk) -> Judged:
+        transactions = chunk.transactions
+        ids = transactions["merchant_id"].to_pylist()
+        known = map(self._knowledge.merchant, ids, (one.scored_at for one in chunk.stored))
+        features = self._history.pass_by(transactions)
+        columns = {name: transactions[name] for name in transactions.column_names} | merchant_columns(known) | features
+        parts = [
+            judge(
+                self._rules, {name: one.slice(start, end - start) for name, one in columns.items()}, end - start, lists
+            )
+            for start, end, lists in self._knowledge.stretches(chunk.stored)
+        ]
+        return Judged(chunk, features, _together(parts))
+
+
+def _together(parts: list[Verdicts]) -> Verdicts:
+    whole = Verdicts([], [], [], [])
+    for part in parts:
+        rows = len(whole.scores)
+        whole.not_counted.extend(one._replace(row=one.row + rows) for one in part.not_counted)
+        whole.fraud.extend(part.fraud)
+        whole.scores.extend(part.scores)
+        whole.evidence.extend(part.evidence)
+    return whole

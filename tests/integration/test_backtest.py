@@ -1,0 +1,219 @@
+"""Rules tried on what was scored: those in use give the very verdicts again, others are compared with them."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+
+from include.backtest.cli import back_test, backtest_command
+from include.backtest.report import BackTest
+from include.domains import BRONZE_BUCKET, TRANSACTIONS
+from include.fraud.lease import acquire
+from include.fraud.list_changes import change_list, declared_lists
+from include.fraud.rulebook import RULES_FILE, load_rules, parse_rules
+from include.fraud.scorer import Scorer
+from include.fraud.settle import open_staging, settle
+from include.fraud.sink import Batch, Sink
+from include.lake.bronze_log import BronzeLog
+from include.lake.incoming import IncomingRecords
+from include.lake.objects import encode, object_key
+from include.lake.records import IncomingRecord
+from include.lake.s3 import s3_client
+from include.postgres import connect
+from include.settings import Settings
+from include.stack.cli import alone
+from tests.support.bronze import any_topic_id
+from tests.support.casework import run_app
+from tests.support.fraud_sink import no_records
+from tests.support.judging import classify_records
+from tests.support.records import ARRIVED_MS, encoded, payment
+from tests.support.warehouse import rate_merchant
+
+pytestmark = pytest.mark.integration
+
+START = datetime(2026, 1, 30, 12, tzinfo=UTC)
+ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
+WHY: dict[str, Any] = {"reason": "because", "by": "ana"}
+
+
+@dataclass
+class Log:
+    """A topic of a test's own in bronze, which is scored as it grows."""
+
+    own: Settings
+    s3: Any
+    topic_id: str = field(default_factory=any_topic_id)
+    ends: dict[int, int] = field(default_factory=dict)
+    batches: int = 0
+
+    def __post_init__(self) -> None:
+        with connect(self.own.warehouse_dsn) as conn:
+            self.lease = acquire(conn, "test")
+        self.sink = Sink(self.own.warehouse_dsn, self.lease, Scorer(load_rules(RULES_FILE)), no_records, Event())
+
+    def add(self, partition: int, *values: bytes, came: int) -> tuple[int, int]:
+        """One object; where it begins and ends."""
+        start = self.ends.get(partition, 0)
+        records = [IncomingRecord(start + place, came, None, value) for place, value in enumerate(values)]
+        end = self.ends[partition] = start + len(values)
+        (made,) = encode(
+            IncomingRecords.of(records),
+            topic=TRANSACTIONS.topic,
+            key_fields=TRANSACTIONS.key_fields,
+            partition=partition,
+            start=start,
+            end=end,
+            now_ms=came,
+        )
+        key = object_key(TRANSACTIONS.bronze_folder, self.topic_id, partition, made.start)
+        self.s3.put_object(Bucket=BRONZE_BUCKET, Key=key, Body=made.body, Metadata=made.metadata)
+        return start, end
+
+    def read(self, partition: int, start: int, end: int) -> Any:
+        return classify_records(list(BronzeLog(self.s3, TRANSACTIONS).read(self.topic_id, partition, start, end)))
+
+    def score(self, *parts: Any) -> None:
+        self.sink.write(Batch("checkpoint", self.batches, lambda: list(parts)))
+        self.batches += 1
+
+
+@pytest.fixture
+def log(own: Settings) -> Log:
+    """Some hundred transactions in two partitions, scored while merchants and lists change and somebody else scores."""
+    rng = random.Random(5)  # noqa: S311
+    log = Log(own, s3_client(own))
+    number = 0
+
+    def some(count: int) -> list[bytes]:
+        nonlocal number
+        made = []
+        for _ in range(count):
+            when = START + timedelta(seconds=rng.choice([number, number * 20, rng.randrange(7200)]))
+            changes: dict[str, Any] = {
+                "user_id": rng.choice(["U1", "U2", "U3"]),
+                "merchant_id": rng.choice(["M1", "M2"]),
+                "amount": rng.choice(["1.5", "3", "40", "200000"]),
+                "channel": rng.choice(["Online", "POS"]),
+                "location": rng.choice(["Porto", "Tokyo", "London"]),
+                "timestamp": when.isoformat(),
+            }
+            again = rng.random() < 0.1 and number
+            made.append(encoded(payment(f"T{rng.randrange(number) if again else number:04}") | changes))
+            number += 1
+        return made
+
+    with connect(own.warehouse_dsn) as conn:
+        for turn in range(6):
+            came = ARRIVED_MS + turn * 1000
+            spans = [(one, *log.add(one, *some(20), came=came + rng.randrange(50))) for one in (0, 1)]
+            if turn in (1, 4):
+                rate_merchant(conn, "M1", "High" if turn == 1 else "Low")
+            if turn == 2:
+                change_list(conn, declared_lists(), "suspicious_merchants", "add", "M2", **WHY)
+            if turn == 3:
+                # Of one partition somebody else scores the records, as a redrive does.
+                open_staging(conn)
+                with conn.transaction():
+                    settle(conn, log.read(*spans.pop()), Scorer(load_rules(RULES_FILE)))
+            if turn == 4:
+                change_list(conn, declared_lists(), "suspicious_merchants", "remove", "M2", **WHY)
+                snooze = "snooze:card_testing:user"
+                change_list(conn, declared_lists(), snooze, "add", "U1", until=datetime(2999, 1, 1, tzinfo=UTC), **WHY)
+            log.score(*(log.read(*span) for span in spans))
+    log.sink.close()
+    return log
+
+
+def tried(own: Settings, text: str, **how: Any) -> BackTest:
+    return back_test(own, parse_rules(text, "tried"), ALWAYS, datetime.now(UTC), **how)
+
+
+def test_the_rules_in_use_give_the_stored_verdicts_exactly(log: Log, own: Settings, conn: psycopg.Connection) -> None:
+    result = back_test(own, load_rules(RULES_FILE), ALWAYS, datetime.now(UTC))
+    (verdicts,) = conn.execute("SELECT count(*) FROM transactions").fetchone() or (0,)
+    (frauds,) = conn.execute("SELECT count(*) FROM fraudtransaction").fetchone() or (0,)
+    assert verdicts > 150
+    assert (result.transactions, result.same_version, result.different, result.unread) == (verdicts, verdicts, 0, 0)
+    assert (result.alerts.fired, result.alerts.stored, result.alerts.new, result.alerts.vanished) == (
+        frauds,
+        frauds,
+        0,
+        0,
+    )
+    assert {rule: alerts.stored for rule, alerts in result.rules.items() if alerts.stored} == dict(
+        conn.execute("SELECT rule, frauds FROM fraud_share_by_rule").fetchall()
+    )
+    assert result.examples == []
+    risky = "SELECT count(*) FROM fraudtransaction WHERE 'suspicious_merchant' = ANY(reasons) AND merchant_id = 'M1'"
+    assert (conn.execute(risky).fetchone() or (0,))[0] > 5
+    # A part of the period knows what was before it, too.
+    middle = conn.execute("SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY scored_at) FROM transactions").fetchone()
+    assert middle is not None
+    later = back_test(own, load_rules(RULES_FILE), middle[0], datetime.now(UTC))
+    assert 0 < later.transactions < verdicts
+    assert later.different == 0
+
+
+def test_a_verdict_that_somebody_changed_is_found(log: Log, own: Settings, conn: psycopg.Connection) -> None:
+    conn.execute("UPDATE genuinetransaction SET score = 5 WHERE txn_id = (SELECT min(txn_id) FROM genuinetransaction)")
+    code, output, _ = run_app(alone(backtest_command), own, str(RULES_FILE), "--json")
+    assert code == 1
+    assert json.loads(output)["different"] == 1
+
+
+def test_other_rules_are_compared_with_what_was_said(
+    log: Log, own: Settings, conn: psycopg.Connection, tmp_path: Path
+) -> None:
+    (huge,) = conn.execute("SELECT count(*) FROM transactions WHERE amount > 100000").fetchone() or (0,)
+    (forties,) = conn.execute("SELECT count(*) FROM transactions WHERE amount = 40").fetchone() or (0,)
+    text = RULES_FILE.read_text(encoding="utf-8").replace('version: "3"', 'version: "tried"')
+    text = text.replace('limit: "100000"', 'limit: "39"').replace("id: first_card_test", "id: never_heard_of")
+    text = text.replace("when: amount > limit\n", "when: amount > limit and channel <> 'ATM'\n", 1)
+    picture = tmp_path / "tried.svg"
+    rules = tmp_path / "tried.yaml"
+    rules.write_text(text, encoding="utf-8")
+    code, output, errors = run_app(alone(backtest_command), own, str(rules), "--json", "--picture", str(picture))
+    assert (code, errors) == (0, "")
+    found = json.loads(output)
+    of_rule = found["rules"]["huge_amount"]
+    assert (of_rule["stored"], of_rule["fired"], of_rule["new"], of_rule["vanished"]) == (
+        huge,
+        huge + forties,
+        forties,
+        0,
+    )
+    assert found["alerts"]["new"] > 0
+    assert found["same_version"] == 0
+    examples = [one for one in found["examples"] if (one["rule"], one["change"]) == ("huge_amount", "new")]
+    assert len(examples) == 3
+    assert examples[0]["message"] == "amount 40.0000 is above 39"
+    assert picture.read_text(encoding="utf-8").startswith("<?xml")
+    code, output, _ = run_app(alone(backtest_command), own, str(rules))
+    assert code == 0
+    assert "new by huge_amount: T" in output
+
+
+def test_features_of_their_moment_are_exported_with_labels(
+    log: Log, own: Settings, conn: psycopg.Connection, tmp_path: Path
+) -> None:
+    file = tmp_path / "features.parquet"
+    back_test(own, load_rules(RULES_FILE), ALWAYS, datetime.now(UTC), export=file)
+    rows = {row["txn_id"]: row for row in pq.read_table(file).to_pylist()}
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    assert len(rows) == (conn.execute("SELECT count(*) FROM transactions").fetchone() or (0,))[0]
+    told = conn.execute(
+        "SELECT txn_id, (fired -> 'values' ->> 'user_tiny_online_10m')::int"
+        " FROM fraudtransaction, jsonb_array_elements(evidence) AS fired WHERE fired ->> 'rule' = 'card_testing'"
+    ).fetchall()
+    assert told
+    assert {txn_id: rows[txn_id]["user_tiny_online_10m"] for txn_id, _ in told} == dict(told)
+    assert {row["is_fraud"] for row in rows.values()} == {None}
