@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cache
 
-_EARTH_RADIUS_KM = 6371.0
+from include.geography import great_circle_km
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +119,7 @@ CITIES: tuple[Place, ...] = tuple(city for country in COUNTRIES for city in coun
 
 def distance_km(a: Place, b: Place) -> float:
     """Great-circle distance between two places in kilometres."""
-    lat_a, lat_b = math.radians(a.latitude), math.radians(b.latitude)
-    half_lat = (lat_b - lat_a) / 2
-    half_lon = math.radians(b.longitude - a.longitude) / 2
-    chord = math.sin(half_lat) ** 2 + math.cos(lat_a) * math.cos(lat_b) * math.sin(half_lon) ** 2
-    return 2 * _EARTH_RADIUS_KM * math.asin(math.sqrt(chord))
+    return great_circle_km(a.latitude, a.longitude, b.latitude, b.longitude)
 
 
 @cache
