@@ -14,6 +14,7 @@ from rich.table import Table
 from include.bench.figures import Figure, machine
 from include.bench.growth import growth
 from include.bench.latency import latency
+from include.bench.scoring import scoring
 from include.bench.silver import silver
 from include.bench.stack import cold_up, stack
 from include.bench.submit import BenchError, in_environment
@@ -26,6 +27,7 @@ BENCHES: Mapping[str, Callable[[Settings, int], list[Figure]]] = {
     "generate": generate,
     "bronze": bronze,
     "verdicts": verdicts,
+    "scoring": scoring,
     "latency": latency,
     "verify": verify,
     "silver": silver,

@@ -25,11 +25,11 @@ _LOOK_SECONDS = 0.2
 
 def verdicts(settings: Settings, rounds: int) -> list[Figure]:
     """Verdicts a second, from the commit of the first micro-batch to that of the last."""
-    records = _backlog(settings)
+    records = backlog(settings)
     measured = by_turns(
         rounds,
         {
-            "judged": lambda: _judge(settings, records),
+            "judged": lambda: judge_backlog(settings, records),
             "no sink": lambda: _without_sink(settings),
             "jdbc": lambda: rate_of(OWN_JOBS / "jdbc_append.py", options=SPARKS_OWN_JVM),
         },
@@ -43,8 +43,8 @@ def verdicts(settings: Settings, rounds: int) -> list[Figure]:
 
 def verify(settings: Settings, rounds: int) -> list[Figure]:
     """Records a second for which it is proven, from all stores, that each is in one place."""
-    records = _backlog(settings)
-    _judge(settings, records)
+    records = backlog(settings)
+    judge_backlog(settings, records)
 
     def measure() -> float:
         began = time.monotonic()
@@ -56,13 +56,13 @@ def verify(settings: Settings, rounds: int) -> list[Figure]:
     return [Figure("records verified", "1/s", by_turns(rounds, {"verified": measure})["verified"], 200_000)]
 
 
-def _backlog(settings: Settings) -> int:
+def backlog(settings: Settings) -> int:
     """Have transactions in bronze that nobody has judged; how many."""
     produce(settings, RECORDS)
     return take_in(settings, TRANSACTIONS).records
 
 
-def _judge(settings: Settings, records: int) -> float:
+def judge_backlog(settings: Settings, records: int) -> float:
     """Have the stream judge all that is in bronze, as if it never had."""
     with connect(settings.warehouse_dsn, "paylake bench") as conn:
         begin_anew(settings, conn)
