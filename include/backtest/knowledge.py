@@ -28,7 +28,7 @@ class Knowledge:
         for merchant_id, since, *fields in conn.execute(load_sql("backtest/merchants")):
             self._since[merchant_id].append(since)
             self._known[merchant_id].append(Merchant(*fields))
-        self._changes = list_changes(conn)
+        self._changes = list_changes(conn, rules)
         self._ends = sorted(one.entry.until for one in self._changes if one.entry.until is not None)
 
     def merchant(self, merchant_id: str, moment: datetime) -> Merchant:

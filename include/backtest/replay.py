@@ -46,7 +46,7 @@ class Replay:
                 self._before = chunk.stored[0].scored_at
                 yield self._judge(chunk)
 
-    def _recall(self, member: Member, sinces: Mapping[str, int]) -> pa.Table:
+    def _recall(self, member: Member, sinces: Mapping[str, int]) -> Iterator[pa.Table]:
         return recall(self._conn, self._before, member, sinces)
 
     def _judge(self, chunk: Chunk) -> Judged:

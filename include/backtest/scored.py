@@ -72,7 +72,8 @@ def chunks(conn: psycopg.Connection, settings: Settings, since: datetime, until:
 def _stored(conn: psycopg.Connection, since: datetime, until: datetime) -> Iterator[list[Stored]]:
     held: list[Stored] = []
     with conn.transaction(), conn.cursor("scored") as cursor:
-        conn.execute("SET LOCAL work_mem = '128MB'")
+        # The transaction stays open, and idle, for as long as a chunk is judged.
+        conn.execute("SET LOCAL work_mem = '128MB'; SET LOCAL idle_in_transaction_session_timeout = 0")
         cursor.execute(load_sql("backtest/scored"), {"since": since, "until": until})
         while rows := cursor.fetchmany(CHUNK):
             held += [Stored(*row) for row in rows]

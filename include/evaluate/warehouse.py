@@ -73,6 +73,7 @@ def unite_labels(conn: psycopg.Connection, kafka_config: Mapping[str, Any], topi
                 unreadable += 1
             else:
                 copy.write_row((label.txn_id, label.scenario, label.case_id))
+    conn.execute("ANALYZE label_staging")
     conn.execute(load_sql("evaluate/unite_labels"))
     return unreadable
 
@@ -92,6 +93,7 @@ def _judged(conn: psycopg.Connection) -> pa.Table:
                 true_values=["t"],
                 false_values=["f"],
                 strings_can_be_null=True,
+                null_values=[""],
                 quoted_strings_can_be_null=False,
             ),
         )

@@ -8,7 +8,7 @@ mean is written in docs/features.md.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -20,8 +20,8 @@ from include.fraud.memory import Memory, Passing, Plan
 DEFAULT_REMEMBERED = 50_000
 """So many users are held in memory between two batches, and as many merchants."""
 
-Recall: TypeAlias = Callable[[Member, Mapping[str, int]], pa.Table]
-"""What was scored before of users or merchants (by id), each from a moment on; has the columns of `RECALLED`."""
+Recall: TypeAlias = Callable[[Member, Mapping[str, int]], Iterable[pa.Table]]
+"""What was scored before of users or merchants (by id), each from a moment on; tables have the columns `RECALLED`."""
 
 RECALLED = pa.schema(
     [
@@ -108,9 +108,11 @@ class History:
         for name, since in sinces.items():
             memories[name] = self._plans[own].blank(since)
             memories.move_to_end(name)
-        recalled = self._recall(member, sinces)
-        if not recalled.num_rows:
-            return
+        for recalled in self._recall(member, sinces):
+            self._add(member, recalled)
+
+    def _add(self, member: Member, recalled: pa.Table) -> None:
+        own = Entity(member)
         passed = Passing(recalled, self._filters)
         for entity in (own, Entity.USER_MERCHANT) if member is Member.USER else (own,):
             met = self._met(entity, passed)

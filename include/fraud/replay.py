@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from include.fraud.features import Member
-from include.fraud.history import RECALLED, History
+from include.fraud.history import History
 from include.fraud.rules import Rules
 from include.fraud.verdicts import Merchant, judge, lists_at, merchant_columns
 
@@ -37,5 +37,5 @@ def judge_log(transactions: pa.Table, rules: Rules, merchants: Mapping[str, Merc
     return pa.concat_tables(judged)
 
 
-def _nothing(_member: Member, _sinces: Mapping[str, int]) -> pa.Table:
-    return RECALLED.empty_table()
+def _nothing(_member: Member, _sinces: Mapping[str, int]) -> tuple[pa.Table, ...]:
+    return ()

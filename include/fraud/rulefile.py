@@ -57,7 +57,7 @@ class RuleShape(_Strict):
     says: Text
     when: Text
     parameters: dict[str, Parameter] = {}
-    weight: Annotated[int, Field(ge=1)]
+    weight: Annotated[int, Field(ge=1, le=10_000)]
     mode: Annotated[Mode, Field(strict=False)]
 
 

@@ -6,7 +6,8 @@ verdicts. So whoever scores, the stream or a redrive, sees every verdict that wa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,8 +20,10 @@ from include.fraud.history import History
 from include.fraud.lists import Change, Entry, Lists
 from include.fraud.recall import recall
 from include.fraud.rules import Rules
-from include.fraud.verdicts import Merchant, Verdicts, judge, lists_at, merchant_columns
+from include.fraud.verdicts import Merchant, Verdicts, declared_lists, judge, lists_at, merchant_columns
 from include.sql import load_sql
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Scorer:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
+        self.recalled = 0
+        """How many transactions were read again to be remembered: by that a long recall shows that it moves."""
         self._conn: psycopg.Connection | None = None
         self._moment: Moment | None = None
         self._transaction = ""
@@ -48,6 +53,10 @@ class Scorer:
     def forget(self) -> None:
         """Drop what is remembered: the caller's transaction, or a part of it, does not come about."""
         self._history.forget()
+
+    def lock(self, conn: psycopg.Connection) -> None:
+        """Let nobody else score, or change a list, until the caller's transaction ends."""
+        conn.execute("SELECT FROM ops.scoring FOR UPDATE")
 
     def next_moment(self, conn: psycopg.Connection) -> Moment:
         """Begin a part of a batch within the caller's transaction; nobody else scores until that ends."""
@@ -75,20 +84,33 @@ class Scorer:
             raise RuntimeError("nothing is scored before a moment was begun")
         return self._conn, self._moment
 
-    def _recall(self, member: Member, sinces: Mapping[str, int]) -> pa.Table:
+    def _recall(self, member: Member, sinces: Mapping[str, int]) -> Iterator[pa.Table]:
         conn, moment = self._begun()
-        return recall(conn, moment.at, member, sinces)
+        for table in recall(conn, moment.at, member, sinces):
+            self.recalled += table.num_rows
+            yield table
 
     def _lists(self, conn: psycopg.Connection, moment: Moment) -> Lists:
         if self._changes is None or self._changes[0] != moment.lists_version:
-            self._changes = moment.lists_version, list_changes(conn)
+            self._changes = moment.lists_version, list_changes(conn, self.rules)
         return lists_at(self.rules, self._changes[1], moment.lists_version, moment.at)
 
 
-def list_changes(conn: psycopg.Connection) -> list[Change]:
-    """Every change of any list, oldest first."""
-    rows = conn.execute(load_sql("lists/changes")).fetchall()
-    return [Change(name, change, Entry(*entry)) for name, change, *entry in rows]
+def list_changes(conn: psycopg.Connection, rules: Rules) -> list[Change]:
+    """Every change of these rules' lists, oldest first, but those of what such a list cannot hold (any more)."""
+    declared = declared_lists(rules)
+    changes = []
+    for name, change, *entry in conn.execute(load_sql("lists/changes")):
+        one = Change(name, change, Entry(*entry))
+        if name not in declared:
+            continue
+        try:
+            declared[name].kind.identity(one.entry.value)
+        except ValueError as error:
+            log.warning("list %s: version %d is left out: %s", name, one.entry.version, error)
+        else:
+            changes.append(one)
+    return changes
 
 
 def _merchants_now(conn: psycopg.Connection, moment: Moment, merchant_ids: Sequence[str]) -> dict[str, Merchant]:

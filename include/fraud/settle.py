@@ -82,26 +82,21 @@ def settle(conn: psycopg.Connection, outcomes: pa.Table, scorer: Scorer) -> Sett
     contract now: then it lands, and is marked as done there. Transactions are judged, one after the other, by what was
     scored before them and by what the warehouse says of merchants and lists in this very transaction.
     """
-    moment = scorer.next_moment(conn)
-    return _settle(conn, outcomes, scorer, moment, quarantine.lock_waiting(conn, spans(outcomes)))
+    # Before any record is locked, in whatever transaction: otherwise each of two could wait for the other.
+    scorer.lock(conn)
+    return settle_locked(conn, outcomes, scorer, quarantine.lock_waiting(conn, spans(outcomes)))
 
 
 def settle_locked(
     conn: psycopg.Connection, outcomes: pa.Table, scorer: Scorer, waiting: Collection[Coordinates]
 ) -> Settled:
-    """Do what `settle` does for a caller who has locked those of the records that wait in quarantine (``waiting``)."""
-    return _settle(conn, outcomes, scorer, scorer.next_moment(conn), waiting)
-
-
-def _settle(
-    conn: psycopg.Connection, outcomes: pa.Table, scorer: Scorer, moment: Moment, waiting: Collection[Coordinates]
-) -> Settled:
+    """Do what `settle` does for a caller who holds the scorer's lock and those of the records in ``waiting``."""
     valid = in_order(with_outcome(outcomes, VALID))
     rejected = with_outcome(outcomes, REJECTED)
     if waiting:
         quarantine.mark_redriven(conn, set(_coordinates(valid)).intersection(waiting))
     valid, had = _apart_from_renamed(conn, valid)
-    claimed = _claim(conn, valid, scorer, moment) if valid.num_rows else _Claimed(0, 0, 0, [])
+    claimed = _claim(conn, valid, scorer) if valid.num_rows else _Claimed(0, 0, 0, [])
     placed = _places(conn, _coordinates(rejected)) if rejected.num_rows else {}
     named = zip(_coordinates(rejected), rejected.to_pylist(), strict=True)
     refused = [_quarantine_row(outcome) for coordinates, outcome in named if coordinates not in placed]
@@ -159,7 +154,8 @@ class _Claimed:
     frauds: list[dict[str, Any]]
 
 
-def _claim(conn: psycopg.Connection, valid: pa.Table, scorer: Scorer, moment: Moment) -> _Claimed:
+def _claim(conn: psycopg.Connection, valid: pa.Table, scorer: Scorer) -> _Claimed:
+    moment = scorer.next_moment(conn)
     valid, new = _new_first(conn, valid)
     verdicts = scorer.score(valid.slice(0, new))
     staged = staged_columns(valid, scorer.rules.version, verdicts)

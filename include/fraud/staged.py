@@ -15,16 +15,15 @@ from include.lake.coordinates import Coordinates
 def staged_columns(valid: pa.Table, rules_version: str, verdicts: Verdicts) -> pa.Table:
     """The columns of ``sql/fraud/copy_verdicts.sql`` for valid transactions.
 
-    ``verdicts`` are those of the first rows; the others have one, or are duplicates, and what stands there for them is
-    not stored.
+    ``verdicts`` are those of the first rows. The others have one, or are duplicates: they get none here, so that no
+    statement stores them.
     """
     rows = valid.num_rows
-    verdict, scores, reasons, evidence = ["genuine"] * rows, [0] * rows, ["{}"] * rows, ["[]"] * rows
+    verdict, scores, reasons, evidence = [""] * rows, [0] * rows, ["{}"] * rows, ["[]"] * rows
     given = zip(verdicts.fraud, verdicts.scores, verdicts.evidence, strict=True)
     for place, (fraud, score, fired) in enumerate(given):
-        scores[place] = score
+        verdict[place], scores[place] = "fraud" if fraud else "genuine", score
         if fraud:
-            verdict[place] = "fraud"
             # Rule names need no quotes in an array.
             reasons[place] = "{" + ",".join(one["rule"] for one in fired) + "}"
             evidence[place] = json.dumps(fired)

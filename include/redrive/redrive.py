@@ -125,7 +125,7 @@ class Redrive:
             with self._conn.transaction():
                 if domain == TRANSACTIONS.name:
                     # Before any record is locked, as the stream does: otherwise each could wait for the other.
-                    self._scorer.next_moment(self._conn)
+                    self._scorer.lock(self._conn)
                 valid = self._sorted_out(found, domain, chunk)
                 if domain not in DOMAINS:
                     # Asked for while it had its domain, it would wait for a silver run that never comes.

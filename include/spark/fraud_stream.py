@@ -148,7 +148,8 @@ def run(settings: Settings, rules: Rules, options: argparse.Namespace, stop: Eve
     def has_records(topic_id: str, partition: int, start: int, end: int) -> bool:
         return any(True for _ in bronze.read(topic_id, partition, start, end))
 
-    sink = Sink(settings.warehouse_dsn, lease, Scorer(rules), has_records, stop, options.patience_seconds)
+    scorer = Scorer(rules)
+    sink = Sink(settings.warehouse_dsn, lease, scorer, has_records, stop, options.patience_seconds)
     collector = RangeCollector(spark, bronze)
     writer = BatchWriter(
         sink,
@@ -160,7 +161,9 @@ def run(settings: Settings, rules: Rules, options: argparse.Namespace, stop: Eve
 
     def judge() -> None:
         query = start_query(spark, writer, options)
-        with beating(lambda: (collector.jobs, newest_trigger(query)), lambda: sink.waits() or s3_away(probe)):
+        with beating(
+            lambda: (collector.jobs, scorer.recalled, newest_trigger(query)), lambda: sink.waits() or s3_away(probe)
+        ):
             while not stop.is_set() and not query.awaitTermination(1):
                 pass
         query.stop()

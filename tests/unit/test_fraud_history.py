@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, localcontext
@@ -70,15 +70,17 @@ class Warehouse:
         self.scored: list[Txn] = []
         self.asked = 0
 
-    def recall(self, member: Member, sinces: Mapping[str, int]) -> pa.Table:
+    def recall(self, member: Member, sinces: Mapping[str, int]) -> Iterator[pa.Table]:
         self.asked += 1
         epoch = datetime(1970, 1, 1, tzinfo=UTC)
-        return table(
+        found = [
             one
             for one in reversed(self.scored)
             if (since := sinces.get(getattr(one, member.column))) is not None
             and one.timestamp >= epoch + timedelta(microseconds=since)
-        )
+        ]
+        # In pieces, as of a long history.
+        yield from (table(found[start : start + 3]) for start in range(0, len(found), 3))
 
 
 def told(history: History, warehouse: Warehouse, batch: Sequence[Txn]) -> list[dict[str, Any]]:

@@ -42,6 +42,6 @@ def test_a_table_in_pieces_of_which_one_is_empty_is_written_like_another() -> No
 def test_what_is_not_new_gets_no_verdict_of_its_own() -> None:
     table = classify_records([in_bronze(number, payment(f"T{number}")) for number in range(3)])
     staged = staged_columns(table, "3", Verdicts([False, True], [60, 100], [[], FIRED], []))
-    assert staged["verdict"].to_pylist() == ["genuine", "fraud", "genuine"]
+    assert staged["verdict"].to_pylist() == ["genuine", "fraud", ""]
     assert staged["score"].to_pylist() == [60, 100, 0]
     assert {column.name for column in TRANSACTIONS.contract.columns} <= set(staged.column_names)

@@ -6,7 +6,7 @@ FROM (
     SELECT txn_id, scenario, case_id FROM label_staging
     UNION ALL
     SELECT txn_id, CASE mark WHEN 'confirmed' THEN 'confirmed' END, case_id::text
-    FROM public.transaction_marks
-    WHERE txn_id NOT IN (SELECT txn_id FROM label_staging)
+    FROM public.transaction_marks AS marked
+    WHERE NOT EXISTS (SELECT FROM label_staging AS staged WHERE staged.txn_id = marked.txn_id)
 ) AS told
 ORDER BY txn_id, scenario, case_id

@@ -4,5 +4,6 @@
 INSERT INTO ops.transaction_seen (txn_id, verdict, body_hash, topic_id, partition_id, record_offset)
 SELECT DISTINCT ON (txn_id) txn_id, verdict, {body_hash}, topic_id, partition_id, record_offset
 FROM verdict_staging
+WHERE verdict <> ''
 ORDER BY txn_id, place
 ON CONFLICT (txn_id) DO NOTHING
