@@ -16,7 +16,6 @@ from psycopg.types.json import Jsonb
 
 from include.domains import Domain
 from include.fraud.checkpoint import CheckpointError
-from include.fraud.settle import Counts
 from include.lake.bronze_log import BronzeLog
 from include.lake.positions import Positions, plain_positions, positions_from_plain
 from include.quality.columns import spans
@@ -24,6 +23,18 @@ from include.sql import load_sql
 
 HasRecords = Callable[[str, int, int, int], bool]
 """Whether bronze has a record of (topic id, partition) with an offset in [start, end)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Where the records of a batch are, each counted once. A replay counts as the first time."""
+
+    records: int
+    fraud: int
+    genuine: int
+    duplicates: int
+    quarantined: int
+    tombstones: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from include.fraud.settle import Counts
+from include.fraud.ledger import Counts
 
 log = logging.getLogger(__name__)
 

@@ -22,6 +22,7 @@ from psycopg.types.json import Jsonb
 
 from include.cases.opening import open_cases
 from include.domains import TRANSACTIONS
+from include.fraud.ledger import Counts
 from include.fraud.order import in_order
 from include.fraud.scorer import Moment, Scorer
 from include.fraud.staged import staged_columns, written
@@ -33,18 +34,6 @@ from include.quality.isolate import halves_of, isolate, unprocessable
 from include.quarantine import rows as quarantine
 from include.quarantine.rows import QuarantineRow
 from include.sql import load_sql
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Where the records of a batch are, each counted once. A replay counts as the first time."""
-
-    records: int
-    fraud: int
-    genuine: int
-    duplicates: int
-    quarantined: int
-    tombstones: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,9 @@ from tenacity import (
 
 from include.fraud import ledger
 from include.fraud.lease import APPLICATION_NAME, Lease, hold
+from include.fraud.ledger import Counts
 from include.fraud.scorer import Scorer
-from include.fraud.settle import Counts, Settled, open_staging, settle, settle_apart, stored_frauds, together
+from include.fraud.settle import Settled, open_staging, settle, settle_apart, stored_frauds, together
 from include.postgres import connect
 from include.quality.columns import VALID, with_outcome
 from include.quality.isolate import lies_in_records, try_twice

@@ -10,10 +10,9 @@ import pytest
 
 from include.fraud.checkpoint import CheckpointError
 from include.fraud.lease import Lease
-from include.fraud.ledger import prune, reached
+from include.fraud.ledger import Counts, prune, reached
 from include.fraud.rules import Rules
 from include.fraud.scorer import Scorer
-from include.fraud.settle import Counts
 from include.fraud.sink import Sink, Written
 from include.settings import Settings
 from tests.support.fraud_sink import MIXED, batch, contents, ledger

@@ -9,8 +9,8 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+from include.fraud.ledger import Counts
 from include.fraud.rules import Rules
-from include.fraud.settle import Counts
 from include.fraud.sink import Batch, Sink, Written
 from tests.support.fraud_sink import MIXED, MIXED_COUNTS, batch, contents, ledger, txn_ids
 from tests.support.judging import classify_records

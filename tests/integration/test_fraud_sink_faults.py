@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from include.fraud.lease import APPLICATION_NAME, Lease, StaleLeaseError, acquire, hold
+from include.fraud.ledger import Counts
 from include.fraud.rulebook import RULES_FILE, parse_rules
 from include.fraud.rules import Rules
 from include.fraud.scorer import Scorer
-from include.fraud.settle import Counts
 from include.fraud.sink import Sink, Written
 from include.postgres import connect
 from include.settings import Settings

@@ -15,9 +15,10 @@ import psycopg
 import pytest
 
 from include.domains import TRANSACTIONS, Domain
+from include.fraud.ledger import Counts
 from include.fraud.rulebook import RULES_FILE, load_rules
 from include.fraud.scorer import Scorer
-from include.fraud.settle import Counts, open_staging, settle_locked
+from include.fraud.settle import open_staging, settle_locked
 from include.postgres import connect
 from include.quarantine import rows as quarantine
 from include.settings import Settings

@@ -9,9 +9,9 @@ import psycopg
 
 from include.domains import TRANSACTIONS, Domain
 from include.fraud.lease import acquire
+from include.fraud.ledger import Counts
 from include.fraud.rulebook import RULES_FILE, load_rules
 from include.fraud.scorer import Scorer
-from include.fraud.settle import Counts
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
 from include.postgres import connect

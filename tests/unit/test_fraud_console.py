@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.fraud.console import PREFIX, fraud_line, printable
+from include.fraud.ledger import Counts
 from include.fraud.progress import Progress
-from include.fraud.settle import Counts
 
 
 def row(**changes: Any) -> dict[str, Any]:
