@@ -11,10 +11,10 @@ from itertools import groupby
 import psycopg
 
 from include.backtest.scored import Stored
+from include.fraud.list_changes import changes_of
 from include.fraud.lists import Lists
 from include.fraud.rules import Rules
-from include.fraud.scorer import list_changes
-from include.fraud.verdicts import Merchant, lists_at
+from include.fraud.verdicts import Merchant
 from include.sql import load_sql
 
 
@@ -22,14 +22,14 @@ class Knowledge:
     """As it was, for rules that may be others than those of then."""
 
     def __init__(self, conn: psycopg.Connection, rules: Rules) -> None:
-        self._rules = rules
+        self._lists = rules.all_lists
         self._since: defaultdict[str, list[datetime]] = defaultdict(list)
         self._known: defaultdict[str, list[Merchant]] = defaultdict(list)
         for merchant_id, since, *fields in conn.execute(load_sql("backtest/merchants")):
             self._since[merchant_id].append(since)
             self._known[merchant_id].append(Merchant(*fields))
-        self._changes = list_changes(conn, rules)
-        self._ends = sorted(one.entry.until for one in self._changes if one.entry.until is not None)
+        self._changes = changes_of(conn, rules.all_lists)
+        self._ends = sorted(one.until for one in self._changes if one.until is not None)
 
     def merchant(self, merchant_id: str, moment: datetime) -> Merchant:
         """What the rules knew of a merchant then; of before anything was noted, the first that was."""
@@ -44,5 +44,5 @@ class Knowledge:
         start = 0
         for (version, _), alike in groupby(known):
             end = start + len(list(alike))
-            yield start, end, lists_at(self._rules, self._changes, version, stored[start].scored_at)
+            yield start, end, Lists.at(self._lists, self._changes, version, stored[start].scored_at)
             start = end

@@ -18,8 +18,9 @@ from include.bench.figures import Figure, Peer, by_turns
 from include.bench.submit import in_environment
 from include.bench.verdicts import backlog, judge_backlog
 from include.fraud.history import RECALLED, History
+from include.fraud.lists import Lists
 from include.fraud.rulebook import RULES_VARIABLE, parse_rules
-from include.fraud.verdicts import Merchant, judge, lists_at, merchant_columns
+from include.fraud.verdicts import Merchant, judge, merchant_columns
 from include.generators.population import Population
 from include.generators.transactions import TransactionSource
 from include.settings import Settings
@@ -108,7 +109,7 @@ def _asked(rounds: int) -> dict[str, tuple[float, ...]]:
         rules = parse_rules(_rules(count, _FEATURES), "bench")
         history = History(rules.features, lambda _member, _sinces: ())
         batches = iter(_batches(rounds + 1))
-        lists = lists_at(rules, (), 0, datetime.now(UTC))
+        lists = Lists.at(rules.all_lists, (), 0, datetime.now(UTC))
 
         def ask(rules: Any = rules, history: History = history, batches: Any = batches, lists: Any = lists) -> float:
             batch = next(batches)

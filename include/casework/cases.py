@@ -15,8 +15,9 @@ from include.cases.work import LIVE, Mark, State
 from include.casework.options import ENDS, TIMES, AsJson, By, Reason, text, utc, warehouse
 from include.casework.render import as_json, change_line, print_case, print_cases
 from include.fraud.console import printable
-from include.fraud.list_changes import Entity, change_list, declared_lists
-from include.fraud.verdicts import snooze_of
+from include.fraud.list_changes import change_list
+from include.fraud.lists import Entity, snooze_of
+from include.fraud.rulebook import load_rules
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -118,7 +119,7 @@ def snooze(
     entity: Entity = "merchant" if user is None else "user"
     with warehouse() as conn:
         name, value = snooze_of(rule, entity), user or merchant or ""
-        stored = change_list(conn, declared_lists(), name, "add", value, reason=reason, by=by, until=utc(until))
+        stored = change_list(conn, load_rules().all_lists, name, "add", value, reason=reason, by=by, until=utc(until))
     _say(f"{rule} sleeps for the {entity} {stored.value}: {change_line(stored)}")
 
 

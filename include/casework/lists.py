@@ -13,16 +13,9 @@ from rich.text import Text
 from include.casework.options import ENDS, TIMES, AsJson, By, Reason, utc, warehouse
 from include.casework.render import as_json, change_line, print_changes, print_entries, print_lists
 from include.fraud.console import printable
-from include.fraud.list_changes import (
-    Verb,
-    all_entries,
-    change_list,
-    declared_lists,
-    entries_of,
-    find_list,
-    history_of,
-    version,
-)
+from include.fraud.list_changes import all_entries, change_list, changes_of, entries_of, find_list, version
+from include.fraud.lists import Verb
+from include.fraud.rulebook import load_rules
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,7 +36,7 @@ Value = Annotated[str, typer.Argument(metavar="VALUE", help="A merchant's or a u
 def list_lists(as_object: AsJson = False) -> None:
     """Show each list with the number of its entries, and the snoozes that are on."""
     with warehouse() as conn:
-        lists, now = declared_lists(), version(conn)
+        lists, now = load_rules().all_lists, version(conn)
         entries = all_entries(conn, lists)
     shown = {
         name: (declared, len(entries[name]))
@@ -66,10 +59,10 @@ def show(
     """Show what is on a list now."""
     console = Console(highlight=False)
     with warehouse() as conn:
-        lists = declared_lists()
-        find_list(lists, name)
+        lists = load_rules().all_lists
+        declared = find_list(lists, name)
         if history:
-            changes = history_of(conn, name)
+            changes = changes_of(conn, {name: declared})
         else:
             entries = entries_of(conn, lists, name)
     if as_object and history:
@@ -104,5 +97,5 @@ def remove(name: Name, value: Value, reason: Reason, by: By) -> None:
 def _change(name: str, verb: Verb, value: str, reason: str, by: str, until: datetime | None) -> None:
     with warehouse() as conn:
         end = None if until is None else utc(until)
-        stored = change_list(conn, declared_lists(), name, verb, value, reason=reason, by=by, until=end)
+        stored = change_list(conn, load_rules().all_lists, name, verb, value, reason=reason, by=by, until=end)
     Console(highlight=False).print(Text(printable(f"{name}: {change_line(stored)}")), soft_wrap=True)

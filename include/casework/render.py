@@ -15,7 +15,7 @@ from rich.text import Text
 
 from include.cases.work import Alert, Case, Event
 from include.fraud.console import money, printable, time_of
-from include.fraud.list_changes import Change, Declared, Entry
+from include.fraud.lists import Change, Entry, ListDeclaration
 
 
 def as_json(one: Case | Alert | Event | Change) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def print_case(case: Case, alerts: Sequence[Alert], history: Sequence[Event], co
         line(f"  {time_of(event.at)}  {event.what}{state} by {event.who}" + (f": {event.note}" if event.note else ""))
 
 
-def print_lists(counts: Mapping[str, tuple[Declared, int]], version: int, console: Console) -> None:
+def print_lists(counts: Mapping[str, tuple[ListDeclaration, int]], version: int, console: Console) -> None:
     """A line for each list: what it is of, and how many entries it has now."""
     table = _table("list", "of")
     table.add_column("entries", justify="right")

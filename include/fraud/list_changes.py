@@ -1,90 +1,40 @@
-"""The lists that rules ask, as data: what the rules file begins them with, and every change since, by people.
+"""Changes of the lists that rules ask, in the warehouse.
 
-A snooze is a list, too: it says for which users, or which merchants, a rule sleeps. Each change gives all lists a new
-version, and waits for the batch that is being scored; the next one uses it.
+Each change gives all lists a new version, and waits for the batch that is being scored; the next one uses it. A snooze
+is a list, too.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias
 
 import psycopg
 from psycopg.rows import class_row
 
 from include.domains import TRANSACTIONS
-from include.fraud.lists import ListKind
-from include.fraud.rulebook import load_rules
-from include.fraud.verdicts import snooze_of
+from include.fraud.lists import SNOOZES, Change, Entry, ListDeclaration, ListKind, Verb
 from include.quality.values import InvalidValueError, check_for
 from include.sql import load_sql
 
-Entity: TypeAlias = Literal["user", "merchant"]
-Verb: TypeAlias = Literal["add", "remove"]
-KIND_OF_ENTITY: Mapping[Entity, ListKind] = {"user": ListKind.USERS, "merchant": ListKind.MERCHANTS}
+Declared: TypeAlias = Mapping[str, ListDeclaration]
+"""Lists by name, see ``Rules.all_lists``."""
+
 _CHECKS = {
     kind: check_for(next(field for field in TRANSACTIONS.contract.record if field.name == kind.column))
     for kind in ListKind
 }
+
+log = logging.getLogger(__name__)
 
 
 class ListError(ValueError):
     """There is no such list, or it can not be changed so; the message is one sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What a list is of, and the entries that the rules file begins it with; a snooze begins with none."""
-
-    kind: ListKind
-    entries: tuple[str, ...] = ()
-    is_snooze: bool = False
-
-
-Lists: TypeAlias = Mapping[str, Declared]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change of a list: ``version`` is that of all lists from then on; what was added counts until ``until``."""
-
-    version: int
-    list: str
-    value: str
-    change: Verb
-    kind: str
-    reason: str
-    by: str
-    until: datetime | None
-    changed_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A value that is on a list now, and the change that put it there; None where it stands in the rules file."""
-
-    value: str
-    added: Change | None
-
-
-def declared_lists() -> Lists:
-    """The lists of the rules file by name, and after them a snooze of each rule for users and for merchants.
-
-    Raises:
-        RulesError: the rules file cannot be read.
-    """
-    rules = load_rules()
-    declared = {name: Declared(one.kind, one.entries) for name, one in rules.lists.items()}
-    return declared | {
-        snooze_of(rule.id, entity): Declared(kind, is_snooze=True)
-        for rule in rules.rules
-        for entity, kind in KIND_OF_ENTITY.items()
-    }
-
-
-def find_list(lists: Lists, name: str) -> Declared:
+def find_list(lists: Declared, name: str) -> ListDeclaration:
     """What is declared of a list.
 
     Raises:
@@ -93,15 +43,29 @@ def find_list(lists: Lists, name: str) -> Declared:
     if name in lists:
         return lists[name]
     parts = name.split(":")
-    if parts[0] == "snooze" and len(parts) == 3 and parts[2] in get_args(Entity):
+    if parts[0] == "snooze" and len(parts) == 3 and parts[2] in SNOOZES:
         rules = ", ".join(one.split(":")[1] for one in lists if one.endswith(f":{parts[2]}"))
         raise ListError(f"there is no rule {parts[1]!r}; there are {rules}")
     known = ", ".join(one for one, declared in lists.items() if not declared.is_snooze)
     raise ListError(f"there is no list {name!r}; there are {known}")
 
 
-def entries_of(conn: psycopg.Connection, lists: Lists, name: str) -> list[Entry]:
-    """What is on a list now: first what the rules file says, then what was added, by value.
+def changes_of(conn: psycopg.Connection, lists: Declared) -> list[Change]:
+    """Every change of these lists, oldest first, but those of what such a list cannot hold (any more)."""
+    fitting = []
+    with conn.cursor(row_factory=class_row(Change)) as cursor:
+        for change in cursor.execute(load_sql("lists/changes"), {"lists": list(lists)}):
+            try:
+                lists[change.list].kind.identity(change.value)
+            except ValueError as error:
+                log.warning("list %s: version %d is left out: %s", change.list, change.version, error)
+            else:
+                fitting.append(change)
+    return fitting
+
+
+def entries_of(conn: psycopg.Connection, lists: Declared, name: str) -> tuple[Entry, ...]:
+    """What is on a list now.
 
     Raises:
         ListError: there is no such list.
@@ -109,18 +73,14 @@ def entries_of(conn: psycopg.Connection, lists: Lists, name: str) -> list[Entry]
     return all_entries(conn, {name: find_list(lists, name)})[name]
 
 
-def all_entries(conn: psycopg.Connection, lists: Lists) -> dict[str, list[Entry]]:
-    """What is on each list now, in the same order."""
-    holding: dict[str, list[Change]] = {name: [] for name in lists}
-    with conn.cursor(row_factory=class_row(Change)) as cursor:
-        for change in cursor.execute(load_sql("lists/holding_changes"), {"lists": list(lists)}):
-            holding[change.list].append(change)
-    found = {}
-    for name, declared in lists.items():
-        changed = {one.value for one in holding[name]}
-        of_file = [Entry(value, None) for value in declared.entries if value not in changed]
-        found[name] = of_file + [Entry(one.value, one) for one in holding[name] if one.change == "add"]
-    return found
+def all_entries(conn: psycopg.Connection, lists: Declared) -> dict[str, tuple[Entry, ...]]:
+    """What is on each list now."""
+    now, changes = datetime.now(UTC), changes_of(conn, lists)
+    newest = max((one.version for one in changes), default=0)
+    return {
+        name: declared.at((one for one in changes if one.list == name), newest, now).entries
+        for name, declared in lists.items()
+    }
 
 
 def version(conn: psycopg.Connection) -> int:
@@ -128,15 +88,9 @@ def version(conn: psycopg.Connection) -> int:
     return _version(conn.execute("SELECT lists_version FROM ops.scoring").fetchone())
 
 
-def history_of(conn: psycopg.Connection, name: str) -> list[Change]:
-    """Every change of a list, oldest first."""
-    with conn.cursor(row_factory=class_row(Change)) as cursor:
-        return cursor.execute(load_sql("lists/history"), {"list": name}).fetchall()
-
-
 def change_list(
     conn: psycopg.Connection,
-    lists: Lists,
+    lists: Declared,
     name: str,
     verb: Verb,
     value: str,
@@ -181,10 +135,9 @@ def change_list(
     return stored
 
 
-def _spelling(conn: psycopg.Connection, name: str, declared: Declared, value: str) -> str:
+def _spelling(conn: psycopg.Connection, name: str, declared: ListDeclaration, value: str) -> str:
     """``value`` as the list has it, or had it once."""
-    changed = conn.execute("SELECT DISTINCT value FROM ops.list_change WHERE list = %s", (name,)).fetchall()
-    known = [*declared.entries, *(one for (one,) in changed)]
+    known = [*declared.entries, *(one.value for one in changes_of(conn, {name: declared}))]
     wanted = declared.kind.identity(value)
     return next((one for one in known if declared.kind.identity(one) == wanted), value)
 

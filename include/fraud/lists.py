@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +19,9 @@ import pyarrow.compute as pc
 from include.cleaning.places import countries_of, place
 from include.domains import TRANSACTIONS
 from include.quality.values import check_for
+
+Verb: TypeAlias = Literal["add", "remove"]
+Entity: TypeAlias = Literal["user", "merchant"]
 
 
 class ListKind(StrEnum):
@@ -55,27 +58,36 @@ class ListKind(StrEnum):
         return city, countries
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An entry of a list. ``version`` is that of the change that added it, 0 for one of the file, which has no reason.
+SNOOZES: Mapping[Entity, ListKind] = {"user": ListKind.USERS, "merchant": ListKind.MERCHANTS}
+"""For whom a rule may sleep: each rule has such a list of each, see `snooze_of`."""
 
-    ``until`` (UTC) is when it ends by itself.
-    """
 
-    value: str
-    version: int = 0
-    reason: str | None = None
-    by: str | None = None
-    until: datetime | None = None
+def snooze_of(rule: str, entity: Entity) -> str:
+    """The name of the list of users, or merchants, for whom a rule sleeps."""
+    return f"snooze:{rule}:{entity}"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An entry added to a list, or removed from it, at the entry's version, by whom and why."""
+    """One change of a list: ``version`` is that of all lists from then on; it counts until ``until`` (UTC)."""
 
+    version: int
     list: str
-    change: Literal["add", "remove"]
-    entry: Entry
+    value: str
+    change: Verb
+    kind: str
+    reason: str
+    by: str
+    until: datetime | None
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value that is on a list, and the change that put it there; None where it stands in the rules file."""
+
+    value: str
+    added: Change | None = None
 
 
 @dataclass(frozen=True)
@@ -121,10 +133,11 @@ class ListState:
 
 @dataclass(frozen=True, slots=True)
 class ListDeclaration:
-    """A list of the rules file, and the entries that it has before any change."""
+    """A list of the rules file and the entries that it has before any change, or a snooze, which begins with none."""
 
     kind: ListKind
-    entries: tuple[str, ...]
+    entries: tuple[str, ...] = ()
+    is_snooze: bool = False
 
     def at(self, changes: Iterable[Change], version: int, moment: datetime) -> ListState:
         """What it holds by those of its changes that have at most this version and still hold at this moment (UTC).
@@ -133,14 +146,13 @@ class ListDeclaration:
             ValueError: a change is of what such a list cannot hold.
         """
         found = {self.kind.identity(value): Entry(value) for value in self.entries}
-        for one in sorted(changes, key=lambda one: one.entry.version):
-            entry = one.entry
-            if entry.version > version or (entry.until is not None and entry.until <= moment):
+        for one in sorted(changes, key=lambda one: one.version):
+            if one.version > version or (one.until is not None and one.until <= moment):
                 continue
-            identity = self.kind.identity(entry.value)
+            identity = self.kind.identity(one.value)
             found.pop(identity, None)
             if one.change == "add":
-                found[identity] = entry
+                found[identity] = Entry(one.value, one)
         return ListState(self.kind, tuple(found.values()))
 
 

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from include.fraud.features import Member
 from include.fraud.history import History
+from include.fraud.lists import Lists
 from include.fraud.rules import Rules
-from include.fraud.verdicts import Merchant, judge, lists_at, merchant_columns
+from include.fraud.verdicts import Merchant, judge, merchant_columns
 
 CHUNK = 20_000
 JUDGED = pa.schema([("txn_id", pa.string()), ("score", pa.int32()), ("reasons", pa.list_(pa.string()))])
@@ -23,7 +24,7 @@ def judge_log(transactions: pa.Table, rules: Rules, merchants: Mapping[str, Merc
     ``transactions`` have the contract's columns; lists hold what the rules' file says.
     """
     history = History(rules.features, _nothing, remembered=transactions.num_rows)
-    lists = lists_at(rules, (), 0, datetime.now(UTC))
+    lists = Lists.at(rules.all_lists, (), 0, datetime.now(UTC))
     unknown = Merchant()
     judged = [JUDGED.empty_table()]
     for start in range(0, transactions.num_rows, CHUNK):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 
 from include.fraud.expressions import Condition, Constant
 from include.fraud.features import Feature
-from include.fraud.lists import ListDeclaration, Lists
+from include.fraud.lists import SNOOZES, ListDeclaration, Lists, snooze_of
 from include.fraud.rulefile import Mode
 from include.fraud.sentences import Sentence
 from include.fraud.terms import Batch, Column
@@ -85,6 +86,16 @@ class Rules:
     lists: Mapping[str, ListDeclaration]
     features: tuple[Feature, ...]
     rules: tuple[Rule, ...]
+
+    @cached_property
+    def all_lists(self) -> dict[str, ListDeclaration]:
+        """The file's lists, and for each rule those for whom it sleeps."""
+        snoozes = {
+            snooze_of(rule.id, entity): ListDeclaration(kind, is_snooze=True)
+            for rule in self.rules
+            for entity, kind in SNOOZES.items()
+        }
+        return {**self.lists, **snoozes}
 
     def ask(self, columns: Mapping[str, Column], lists: Lists) -> Asked:
         """Ask every rule that is not off of every row.

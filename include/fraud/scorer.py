@@ -6,7 +6,6 @@ verdicts. So whoever scores, the stream or a redrive, sees every verdict that wa
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,13 +16,12 @@ import pyarrow.compute as pc
 
 from include.fraud.features import Member
 from include.fraud.history import History
-from include.fraud.lists import Change, Entry, Lists
+from include.fraud.list_changes import changes_of
+from include.fraud.lists import Change, Lists
 from include.fraud.recall import recall
 from include.fraud.rules import Rules
-from include.fraud.verdicts import Merchant, Verdicts, declared_lists, judge, lists_at, merchant_columns
+from include.fraud.verdicts import Merchant, Verdicts, judge, merchant_columns
 from include.sql import load_sql
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Scorer:
         self._moment: Moment | None = None
         self._transaction = ""
         self._history = History(rules.features, self._recall)
-        self._changes: tuple[int, list[Change]] | None = None
+        self._changes: tuple[int, list[Change]] = (0, [])
 
     def forget(self) -> None:
         """Drop what is remembered: the caller's transaction, or a part of it, does not come about."""
@@ -91,26 +89,11 @@ class Scorer:
             yield table
 
     def _lists(self, conn: psycopg.Connection, moment: Moment) -> Lists:
-        if self._changes is None or self._changes[0] != moment.lists_version:
-            self._changes = moment.lists_version, list_changes(conn, self.rules)
-        return lists_at(self.rules, self._changes[1], moment.lists_version, moment.at)
-
-
-def list_changes(conn: psycopg.Connection, rules: Rules) -> list[Change]:
-    """Every change of these rules' lists, oldest first, but those of what such a list cannot hold (any more)."""
-    declared = declared_lists(rules)
-    changes = []
-    for name, change, *entry in conn.execute(load_sql("lists/changes")):
-        one = Change(name, change, Entry(*entry))
-        if name not in declared:
-            continue
-        try:
-            declared[name].kind.identity(one.entry.value)
-        except ValueError as error:
-            log.warning("list %s: version %d is left out: %s", name, one.entry.version, error)
-        else:
-            changes.append(one)
-    return changes
+        version, changes = self._changes
+        if version != moment.lists_version:
+            changes = changes_of(conn, self.rules.all_lists)
+            self._changes = moment.lists_version, changes
+        return Lists.at(self.rules.all_lists, changes, moment.lists_version, moment.at)
 
 
 def _merchants_now(conn: psycopg.Connection, moment: Moment, merchant_ids: Sequence[str]) -> dict[str, Merchant]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from include.fraud.lists import Change, ListDeclaration, ListKind, Lists
+from include.fraud.lists import SNOOZES, Lists, snooze_of
 from include.fraud.rulefile import Mode
 from include.fraud.rules import Rules
 from include.fraud.vocabulary import MERCHANT
 
 SNOOZED = "snoozed"
 """The mode of a hit whose rule is asleep for the user or the merchant."""
-
-_SNOOZES = {"user": ListKind.USERS, "merchant": ListKind.MERCHANTS}
 
 
 class Merchant(NamedTuple):
@@ -50,26 +47,6 @@ class Verdicts:
     not_counted: list[NotCounted]
 
 
-def declared_lists(rules: Rules) -> dict[str, ListDeclaration]:
-    """The lists of a rules file, and for each of its rules those for whom it is asleep, which begin empty."""
-    snoozes = {
-        snooze_of(rule.id, entity): ListDeclaration(kind, ())
-        for rule in rules.rules
-        for entity, kind in _SNOOZES.items()
-    }
-    return {**rules.lists, **snoozes}
-
-
-def snooze_of(rule: str, entity: str) -> str:
-    """The name of the list of users, or merchants (``entity``), for whom a rule sleeps."""
-    return f"snooze:{rule}:{entity}"
-
-
-def lists_at(rules: Rules, changes: Iterable[Change], version: int, moment: datetime) -> Lists:
-    """What the lists that these rules ask hold at a version and a moment."""
-    return Lists.at(declared_lists(rules), changes, version, moment)
-
-
 def merchant_columns(merchants: Iterable[Merchant]) -> dict[str, pa.Array]:
     """The columns ``merchant.…`` of conditions, for the merchant of each transaction."""
     known = list(merchants)
@@ -79,7 +56,8 @@ def merchant_columns(merchants: Iterable[Merchant]) -> dict[str, pa.Array]:
 def judge(rules: Rules, columns: Mapping[str, pa.Array | pa.ChunkedArray], rows: int, lists: Lists) -> Verdicts:
     """Ask the rules of transactions.
 
-    ``columns`` are those of the contract, `merchant_columns` and the features; ``lists`` come from `lists_at`.
+    ``columns`` are those of the contract, `merchant_columns` and the features; ``lists`` are all
+    those of the rules.
     """
     verdicts = Verdicts([False] * rows, [0] * rows, [[] for _ in range(rows)], [])
     asleep = {name: {entry.value for entry in state.entries} for name, state in lists.states.items() if state.entries}
@@ -92,7 +70,7 @@ def judge(rules: Rules, columns: Mapping[str, pa.Array | pa.ChunkedArray], rows:
                 verdicts.not_counted.append(NotCounted(row, rule.id, rule.mode, hit.as_json()))
             elif any(
                 columns[kind.column][row].as_py() in asleep.get(snooze_of(rule.id, entity), ())
-                for entity, kind in _SNOOZES.items()
+                for entity, kind in SNOOZES.items()
             ):
                 verdicts.not_counted.append(NotCounted(row, rule.id, SNOOZED, hit.as_json()))
             else:

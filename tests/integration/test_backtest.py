@@ -18,7 +18,8 @@ from include.backtest.cli import back_test, backtest_command
 from include.backtest.report import BackTest
 from include.domains import BRONZE_BUCKET, TRANSACTIONS
 from include.fraud.lease import acquire
-from include.fraud.list_changes import change_list, declared_lists
+from include.fraud.list_changes import change_list
+from include.fraud.lists import snooze_of
 from include.fraud.rulebook import RULES_FILE, load_rules, parse_rules
 from include.fraud.scorer import Scorer
 from include.fraud.settle import open_staging, settle
@@ -111,6 +112,7 @@ def log(own: Settings) -> Log:
             number += 1
         return made
 
+    lists = load_rules(RULES_FILE).all_lists
     with connect(own.warehouse_dsn) as conn:
         for turn in range(6):
             came = ARRIVED_MS + turn * 1000
@@ -118,16 +120,16 @@ def log(own: Settings) -> Log:
             if turn in (1, 4):
                 rate_merchant(conn, "M1", "High" if turn == 1 else "Low")
             if turn == 2:
-                change_list(conn, declared_lists(), "suspicious_merchants", "add", "M2", **WHY)
+                change_list(conn, lists, "suspicious_merchants", "add", "M2", **WHY)
             if turn == 3:
                 # Of one partition somebody else scores the records, as a redrive does.
                 open_staging(conn)
                 with conn.transaction():
                     settle(conn, log.read(*spans.pop()), Scorer(load_rules(RULES_FILE)))
             if turn == 4:
-                change_list(conn, declared_lists(), "suspicious_merchants", "remove", "M2", **WHY)
-                snooze = "snooze:card_testing:user"
-                change_list(conn, declared_lists(), snooze, "add", "U1", until=datetime(2999, 1, 1, tzinfo=UTC), **WHY)
+                change_list(conn, lists, "suspicious_merchants", "remove", "M2", **WHY)
+                until = datetime(2999, 1, 1, tzinfo=UTC)
+                change_list(conn, lists, snooze_of("card_testing", "user"), "add", "U1", until=until, **WHY)
             log.score(*(log.read(*span) for span in spans))
     log.sink.close()
     return log

@@ -12,16 +12,8 @@ import pytest
 
 from include.casework.cases import app as cases
 from include.casework.lists import app as lists
-from include.fraud.list_changes import (
-    Declared,
-    ListError,
-    change_list,
-    entries_of,
-    history_of,
-    version,
-)
-from include.fraud.lists import ListKind
-from include.fraud.verdicts import snooze_of
+from include.fraud.list_changes import ListError, change_list, changes_of, entries_of, version
+from include.fraud.lists import Change, ListDeclaration, ListKind, snooze_of
 from include.postgres import connect
 from include.settings import Settings
 from tests.support.casework import run_app
@@ -31,9 +23,9 @@ pytestmark = pytest.mark.integration
 
 SNOOZE = snooze_of("huge_amount", "user")
 LISTS = {
-    "shops": Declared(ListKind.MERCHANTS, ("M0666",)),
-    "towns": Declared(ListKind.CITIES, ("Sana'a, Yemen", "Porto")),
-    SNOOZE: Declared(ListKind.USERS, is_snooze=True),
+    "shops": ListDeclaration(ListKind.MERCHANTS, ("M0666",)),
+    "towns": ListDeclaration(ListKind.CITIES, ("Sana'a, Yemen", "Porto")),
+    SNOOZE: ListDeclaration(ListKind.USERS, is_snooze=True),
 }
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
 WHY: dict[str, Any] = {"reason": "because", "by": "ana"}
@@ -41,6 +33,10 @@ WHY: dict[str, Any] = {"reason": "because", "by": "ana"}
 
 def values(conn: psycopg.Connection, name: str) -> list[str]:
     return [entry.value for entry in entries_of(conn, LISTS, name)]
+
+
+def history(conn: psycopg.Connection, name: str) -> list[Change]:
+    return changes_of(conn, {name: LISTS[name]})
 
 
 def test_a_list_begins_as_the_file_says_and_goes_on_as_people_say(conn: psycopg.Connection) -> None:
@@ -54,7 +50,7 @@ def test_a_list_begins_as_the_file_says_and_goes_on_as_people_say(conn: psycopg.
     (entry,) = entries_of(conn, LISTS, "shops")
     assert entry.added is not None
     assert (entry.value, entry.added.by, entry.added.reason, version(conn)) == ("M0666", "ben", "again", 4)
-    told = [(one.version, one.change, one.value) for one in history_of(conn, "shops")]
+    told = [(one.version, one.change, one.value) for one in history(conn, "shops")]
     assert told == [(1, "add", "M1"), (2, "remove", "M0666"), (3, "remove", "M1"), (4, "add", "M0666")]
     assert values(conn, "towns") == ["Sana'a, Yemen", "Porto"]
 
@@ -68,7 +64,7 @@ def test_what_has_ended_counts_no_more_but_is_in_the_history(conn: psycopg.Conne
     change_list(conn, LISTS, SNOOZE, "add", "U1", until=soon, **WHY)
     assert values(conn, SNOOZE) == ["U1"]
     wait_until(lambda: values(conn, SNOOZE) == [], "the end of the snooze")
-    assert [one.kind for one in history_of(conn, SNOOZE)] == ["snooze"]
+    assert [one.kind for one in history(conn, SNOOZE)] == ["snooze"]
     assert [(entry.value, entry.added and entry.added.version) for entry in entries_of(conn, LISTS, "shops")] == [
         ("M0666", None),
         ("M1", 1),

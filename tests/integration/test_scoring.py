@@ -14,13 +14,13 @@ import pyarrow as pa
 import pytest
 
 from include.fraud.lease import acquire
-from include.fraud.list_changes import change_list, declared_lists
+from include.fraud.list_changes import change_list
+from include.fraud.lists import snooze_of
 from include.fraud.rulebook import RULES_FILE, load_rules, parse_rules
 from include.fraud.rules import Rules
 from include.fraud.scorer import Scorer
 from include.fraud.settle import open_staging, settle
 from include.fraud.sink import Batch, Sink
-from include.fraud.verdicts import snooze_of
 from include.lake.records import BronzeRecord
 from include.postgres import connect
 from include.settings import Settings
@@ -177,12 +177,12 @@ def test_a_change_of_a_list_counts_from_the_next_batch_on_and_a_snooze_until_it_
     why: dict[str, Any] = {"reason": "because", "by": "ana"}
     at_merchant: dict[str, Any] = {"merchant_id": "M0002", "amount": "40"}
     assert sink.write(batch(0, tiny(0, **at_merchant))).frauds == []
-    change_list(conn, declared_lists(), "suspicious_merchants", "add", "M0002", **why)
+    change_list(conn, load_rules(RULES_FILE).all_lists, "suspicious_merchants", "add", "M0002", **why)
     (fraud,) = sink.write(batch(1, tiny(1, seconds=60, **at_merchant))).frauds
     assert fraud["evidence"][0]["values"]["suspicious_merchants"] == "yes"
     snooze = snooze_of("suspicious_merchant", "user")
     soon = datetime.now(UTC) + timedelta(seconds=2)
-    change_list(conn, declared_lists(), snooze, "add", "U1", until=soon, **why)
+    change_list(conn, load_rules(RULES_FILE).all_lists, snooze, "add", "U1", until=soon, **why)
     assert sink.write(batch(2, tiny(2, seconds=120, **at_merchant))).frauds == []
     assert conn.execute("SELECT txn_id, rule, mode FROM ops.rule_hit").fetchall() == [
         ("T0002", "suspicious_merchant", "snoozed")

@@ -15,7 +15,8 @@ from rich.console import Console
 from include.cases.work import Alert, Case, Event
 from include.casework.options import LONGEST_TEXT, login, text
 from include.casework.render import as_json, print_case, print_cases, print_changes, print_entries
-from include.fraud.list_changes import Change, Entry, ListError, declared_lists, find_list
+from include.fraud.list_changes import ListError, find_list
+from include.fraud.lists import Change, Entry
 from include.fraud.rulebook import load_rules
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -93,8 +94,9 @@ def test_who_is_nobody_to_the_system_is_asked_for_a_name(monkeypatch: pytest.Mon
 
 
 def test_each_rule_can_sleep_for_users_and_for_merchants() -> None:
-    lists = declared_lists()
-    for rule in [one.id for one in load_rules().rules]:
+    rules = load_rules()
+    lists = rules.all_lists
+    for rule in [one.id for one in rules.rules]:
         assert find_list(lists, f"snooze:{rule}:user").kind == "users"
         assert find_list(lists, f"snooze:{rule}:merchant").kind == "merchants"
     assert find_list(lists, "risky_cities").entries[0] == "Pyongyang, North Korea"

@@ -18,7 +18,7 @@ CITIES = ListDeclaration(ListKind.CITIES, ("Damascus, Syria", "Juba"))
 def change(
     version: int, what: Literal["add", "remove"], value: str, until: datetime | None = None, name: str = "merchants"
 ) -> Change:
-    return Change(name, what, Entry(value, version, "seen in a ring", "ann", until))
+    return Change(version, name, value, what, "entry", "seen in a ring", "ann", until, NOW)
 
 
 def held(*changes: Change, version: int = 99, moment: datetime = NOW) -> set[str]:
@@ -49,8 +49,9 @@ def test_a_change_ends_at_its_moment_and_what_was_before_is_so_again() -> None:
 
 
 def test_an_entry_says_who_added_it_and_why() -> None:
-    state = MERCHANTS.at([change(5, "add", "M1", NOW + timedelta(days=1))], 5, NOW)
-    assert Entry("M1", 5, "seen in a ring", "ann", NOW + timedelta(days=1)) in state.entries
+    added = change(5, "add", "M1", NOW + timedelta(days=1))
+    state = MERCHANTS.at([added], 5, NOW)
+    assert Entry("M1", added) in state.entries
     assert Entry("M2") in state.entries
 
 

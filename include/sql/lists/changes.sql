@@ -1,4 +1,4 @@
--- Every change that any list was given, oldest first.
-SELECT list, change, value, version, reason, by, until
+SELECT version, list, value, change, kind, reason, by, until, changed_at
 FROM ops.list_change
+WHERE list = ANY(%(lists)s)
 ORDER BY version

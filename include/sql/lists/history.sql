@@ -1,4 +1,0 @@
-SELECT version, list, value, change, kind, reason, by, until, changed_at
-FROM ops.list_change
-WHERE list = %(list)s
-ORDER BY version
