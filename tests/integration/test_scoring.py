@@ -121,6 +121,18 @@ def test_any_cut_any_restart_and_any_failure_give_the_same_verdicts(template: st
         assert outcome == outcomes[0]
 
 
+def test_a_driver_that_was_restarted_remembers_everybody(own: Settings, rules: Rules, conn: psycopg.Connection) -> None:
+    users = [f"U{number}" for number in range(120)]
+    write(own, rules, 0, *(tiny(number, user) for number, user in enumerate(users * 2)))
+    write(own, rules, 1, *(tiny(240 + number, user, seconds=60) for number, user in enumerate(users)))
+    told = conn.execute(
+        "SELECT user_id, fired -> 'values' ->> 'user_tiny_online_10m'"
+        " FROM fraudtransaction, jsonb_array_elements(evidence) AS fired"
+        " WHERE fired ->> 'rule' = 'card_testing' AND bronze_offset >= 240"
+    )
+    assert dict(told.fetchall()) == dict.fromkeys(users, "2")
+
+
 def test_what_somebody_else_scored_counts_at_once(own: Settings, conn: psycopg.Connection, sink: Sink) -> None:
     """As a redrive does, while the stream remembers what it has scored."""
     sink.write(batch(0, tiny(0, seconds=0)))
