@@ -48,7 +48,9 @@ class Export:
             self._unfinished.unlink()
 
     def add(self, judged: Judged) -> None:
-        """Write a chunk."""
+        """Write a chunk, if any of it could be read."""
+        if not judged.chunk.stored:
+            return
         transactions, verdicts = judged.chunk.transactions, judged.verdicts
         txn_ids = transactions["txn_id"].to_pylist()
         known: dict[str, str | None] = dict(

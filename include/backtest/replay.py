@@ -45,6 +45,8 @@ class Replay:
             if chunk.stored:
                 self._before = chunk.stored[0].scored_at
                 yield self._judge(chunk)
+            else:
+                yield Judged(chunk, {}, Verdicts([], [], [], []))
 
     def _recall(self, member: Member, sinces: Mapping[str, int]) -> Iterator[pa.Table]:
         return recall(self._conn, self._before, member, sinces)
