@@ -43,7 +43,6 @@ class ConditionError(ValueError):
 class Condition:
     """A compiled condition: the names and the lists that it needs, and the parameters that are in it."""
 
-    text: str
     names: frozenset[str]
     lists: frozenset[str]
     parameters: frozenset[str]
@@ -86,7 +85,7 @@ def compile_condition(
         raise ConditionError(f"is no expression: {error}") from error
     except RecursionError as error:
         raise ConditionError("is nested too deep") from error
-    return Condition(text, term.names, term.lists, frozenset(compiler.used), term)
+    return Condition(term.names, term.lists, frozenset(compiler.used), term)
 
 
 _COMPARISONS = {exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}

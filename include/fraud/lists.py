@@ -160,7 +160,6 @@ class ListDeclaration:
 class Lists:
     """What all lists hold at a version and a moment."""
 
-    version: int
     states: Mapping[str, ListState]
 
     @classmethod
@@ -171,7 +170,7 @@ class Lists:
         of_list: dict[str, list[Change]] = {name: [] for name in declared}
         for change in changes:
             of_list.get(change.list, []).append(change)
-        return cls(version, {name: one.at(of_list[name], version, moment) for name, one in declared.items()})
+        return cls({name: one.at(of_list[name], version, moment) for name, one in declared.items()})
 
     def has(self, name: str, values: pa.Array) -> pa.BooleanArray:
         """Which of the values are in the list of this name; null where the value is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
@@ -99,7 +100,7 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Test(ABC):
     """A question about one thing, called ``key``, that is within ``range``.
 
     The subclasses say what the thing can be where the answer is yes (True), no (False) or not known (None).
@@ -108,9 +109,9 @@ class Test:
     key: str
     range: Range
 
+    @abstractmethod
     def where(self, answer: bool | None, range: Range) -> Range:
         """Those of ``range`` for which the answer is this."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,17 +62,6 @@ class Hit:
         return {"rule": self.rule.id, "message": self.message, "values": self.values}
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the rules said of a batch: for each rule (not those that are off) where it fired, without nulls.
-
-    ``hits`` are by the row's number, of rows for which a rule fired; both are in the file's order.
-    """
-
-    fired: Mapping[str, pa.BooleanArray]
-    hits: Mapping[int, list[Hit]]
-
-
 @dataclass(frozen=True)
 class Rules:
     """A version of the rules.
@@ -97,24 +86,22 @@ class Rules:
         }
         return {**self.lists, **snoozes}
 
-    def ask(self, columns: Mapping[str, Column], lists: Lists) -> Asked:
-        """Ask every rule that is not off of every row.
+    def ask(self, columns: Mapping[str, Column], lists: Lists) -> dict[int, list[Hit]]:
+        """Ask every rule that is not off of every row: the rules that fire, by the number of the row, both in order.
 
         ``columns`` are those of the transactions contract, ``merchant.…`` and the features, of one length.
         """
         batch = Batch(columns, lists.has)
         texts = _Texts(batch)
-        fired: dict[str, pa.BooleanArray] = {}
         hits: dict[int, list[Hit]] = {}
         for rule in self.rules:
             if rule.mode is Mode.OFF:
                 continue
-            mask = fired[rule.id] = pc.fill_null(rule.condition.holds(batch), False)
-            if mask.true_count:
-                places = pc.indices_nonzero(mask).to_pylist()
+            places = pc.indices_nonzero(pc.fill_null(rule.condition.holds(batch), False)).to_pylist()
+            if places:
                 for place, hit in zip(places, texts.hits(rule, places), strict=True):
                     hits.setdefault(place, []).append(hit)
-        return Asked(fired, dict(sorted(hits.items())))
+        return dict(sorted(hits.items()))
 
 
 class _Texts:
