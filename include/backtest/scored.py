@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -126,6 +127,8 @@ _bronze: BronzeLog | None = None
 
 def _open_bronze(settings: Settings) -> None:
     global _bronze
+    # Ctrl-C is for who asked, and ends this process, too.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _bronze = BronzeLog(s3_client(settings), TRANSACTIONS)
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.backtest.cli import back_test, backtest_command
-from include.backtest.report import BackTest
+from include.backtest.report import BackTest, Comparison
 from include.domains import BRONZE_BUCKET, TRANSACTIONS
 from include.fraud.lease import acquire
 from include.fraud.list_changes import change_list
@@ -202,6 +202,19 @@ def test_other_rules_are_compared_with_what_was_said(
     code, output, _ = run_app(alone(backtest_command), own, str(rules))
     assert code == 0
     assert "new by huge_amount: T" in output
+
+
+def test_who_is_interrupted_leaves_no_file(
+    log: Log, own: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        assert [path.name for path in tmp_path.iterdir()] == [".features.parquet.unfinished"]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Comparison, "finished", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        back_test(own, load_rules(RULES_FILE), ALWAYS, datetime.now(UTC), export=tmp_path / "features.parquet")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_features_of_their_moment_are_exported_with_labels(
