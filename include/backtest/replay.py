@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 
 import psycopg
@@ -13,6 +14,8 @@ from include.backtest.knowledge import Knowledge
 from include.backtest.scored import Chunk, chunks
 from include.fraud.features import Member
 from include.fraud.history import History
+from include.fraud.marked import Marked
+from include.fraud.marks import micros_of, read_marks
 from include.fraud.recall import recall
 from include.fraud.rules import Rules
 from include.fraud.verdicts import Verdicts, judge, merchant_columns
@@ -37,6 +40,7 @@ class Replay:
         self._rules = rules
         self._knowledge = Knowledge(conn, rules)
         self._history = History(rules.features, self._recall)
+        self._marked = Marked(rules.features, partial(read_marks, conn))
         self._before = datetime.now(UTC)
 
     def judged(self, since: datetime, until: datetime) -> Iterator[Judged]:
@@ -56,6 +60,7 @@ class Replay:
         ids = transactions["merchant_id"].to_pylist()
         known = map(self._knowledge.merchant, ids, (one.scored_at for one in chunk.stored))
         features = self._history.pass_by(transactions)
+        features |= self._marked.told(transactions, [micros_of(one.scored_at) for one in chunk.stored])
         columns = {name: transactions[name] for name in transactions.column_names} | merchant_columns(known) | features
         parts = [
             judge(

@@ -64,7 +64,7 @@ def open_cases(
         "case_ids": [case.case_id for case in chosen],
         "opening_txn_ids": [case.opening_txn_id for case in chosen],
     }
-    conn.execute(load_sql("cases/store_alerts"), alerts | of_cases | {"moment": moment})
+    conn.execute(load_sql("cases/store_alerts"), alerts | of_cases | {"moment": moment, "who": "paylake"})
 
 
 def _choose(live: list[_Case], txn_id: str, timestamp: datetime, cool_down: timedelta) -> _Case:

@@ -52,7 +52,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A transaction of a case, with its evidence; None is what a row that is gone from FraudTransaction said."""
+    """A transaction of a case; None is what a verdict said whose row is gone, and the evidence of what was no alert."""
 
     txn_id: str
     alerted_at: datetime
@@ -142,10 +142,26 @@ def mark(conn: psycopg.Connection, case_id: int, what: Mark, who: str, note: str
         CaseError: there is no such case, or it has this mark already.
     """
     with conn.transaction():
+        # Before the case is locked: who scores locks in this order, too.
+        known_at = next_moment(conn)
         state, _ = _lock(conn, case_id)
         if state == what:
             raise CaseError(f"case {case_id} is marked as {what} already")
-        _change_state(conn, case_id, what, who, "marked", note)
+        close(conn, case_id, what, who, note, known_at)
+
+
+def next_moment(conn: psycopg.Connection) -> datetime:
+    """A moment among those of scoring, at which a mark becomes known; nobody scores until the transaction ends."""
+    row = conn.execute(load_sql("cases/next_moment")).fetchone()
+    assert row is not None  # noqa: S101 - the schema has put the row there
+    moment: datetime = row[0]
+    return moment
+
+
+def close(conn: psycopg.Connection, case_id: int, what: Mark, who: str, note: str | None, known_at: datetime) -> None:
+    """Give a case its mark, which scoring knows from ``known_at`` on, see `next_moment`."""
+    _change_state(conn, case_id, what, who, "marked", note)
+    conn.execute(load_sql("cases/note_marks"), {"case_id": case_id, "mark": what, "known_at": known_at})
 
 
 def add_note(conn: psycopg.Connection, case_id: int, who: str, note: str) -> None:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from include.cases import work
+from include.cases import reporting, work
 from include.cases.work import LIVE, Mark, State
 from include.casework.options import ENDS, TIMES, AsJson, By, Reason, text, utc, warehouse
 from include.casework.render import as_json, change_line, print_case, print_cases
@@ -89,6 +89,31 @@ def mark(
     with warehouse() as conn:
         work.mark(conn, case, what, by, note)
     _say(f"case {case} is marked as {what} by {by}")
+
+
+@app.command()
+def report(
+    by: By,
+    transactions: Annotated[
+        list[str] | None, typer.Argument(metavar="TXN_ID...", help="Transactions that no rule called fraud.")
+    ] = None,
+    file: Annotated[
+        typer.FileText | None, typer.Option("--file", metavar="FILE", help="A file with one txn_id a line; - is stdin.")
+    ] = None,
+    note: Annotated[str | None, typer.Option("--note", parser=text, metavar="TEXT", help="How you know.")] = None,
+) -> None:
+    """Say that transactions without an alert were fraud, as when their owners dispute them.
+
+    Those of one user become a case that is confirmed; they count as frauds when rules are measured, and for features
+    over marks from now on.
+    """
+    txn_ids = [*(transactions or ()), *(line.strip() for line in file or () if line.strip())]
+    if not txn_ids:
+        raise typer.BadParameter("name transactions, or a --file of them")
+    with warehouse() as conn:
+        cases = reporting.report(conn, txn_ids, by, note)
+    for user, case in cases.items():
+        _say(f"case {case} of user {user} is confirmed by {by}")
 
 
 @app.command()

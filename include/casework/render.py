@@ -58,7 +58,7 @@ def print_case(case: Case, alerts: Sequence[Alert], history: Sequence[Event], co
     line("alerts")
     for alert in alerts:
         if alert.timestamp is None or alert.amount is None:
-            line(f"  {alert.txn_id}  is not in FraudTransaction any more")
+            line(f"  {alert.txn_id}  has no verdict any more")
             continue
         merchant = f"{alert.merchant_id} ({alert.merchant_name or 'not known'})"
         line(

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from include.domains import TRANSACTIONS
 from include.evaluate.labels import Label
 from include.evaluate.measure import JUDGED_AND_LABELLED, measure
 from include.evaluate.result import Evaluation
 from include.evaluate.rows import json_rows
+from include.fraud.features import MarkKind
+from include.fraud.marked import Mark
+from include.fraud.marks import micros_of
 from include.fraud.replay import judge_log
 from include.fraud.rules import Rules
 from include.quality.columns import (
@@ -45,22 +48,23 @@ class _LabelRow(BaseModel):
     is_fraud: bool
     scenario: str | None = None
     case_id: str | None = None
+    known_at: AwareDatetime | None = None
 
 
 def evaluate_files(transactions: Path, labels: Path, rules: Rules) -> tuple[Evaluation, list[str]]:
     """Judge the transactions by these rules, in the order of their timestamps, and measure that against the labels.
 
-    Transactions have the fields of their contract; labels have ``txn_id``, ``is_fraud`` and, where known, ``scenario``
-    and ``case_id``. A row that is no transaction or no label is refused: it does not count, and the second of what
-    is returned says which row of which file it is, and why. Of several transactions with one ``txn_id`` the first row
-    counts, of several labels that of a fraud.
+    Transactions have the fields of their contract; labels have ``txn_id``, ``is_fraud`` and, where known, ``scenario``,
+    ``case_id`` and ``known_at``: from then on features over marks know it. A row that is no transaction or no label is
+    refused: it does not count, and the second of what is returned says which row of which file it is, and why. Of
+    several transactions with one ``txn_id`` the first row counts, of several labels that of a fraud.
 
     Raises:
         FileError: a file cannot be read.
     """
     log, refused = _read_log(transactions)
     truth, no_labels = _read_labels(labels)
-    judged = judge_log(log, rules, {})
+    judged = judge_log(log, rules, {}, list(_marks(log, truth)))
     labelled = pa.array([one in truth for one in judged["txn_id"].to_pylist()], pa.bool_())
     log, judged = log.filter(labelled), judged.filter(labelled)
     of_log = [truth.pop(one) for one in judged["txn_id"].to_pylist()]
@@ -79,6 +83,15 @@ def evaluate_files(transactions: Path, labels: Path, rules: Rules) -> tuple[Eval
         unreadable=len(no_labels),
     )
     return evaluation, refused + no_labels
+
+
+def _marks(log: pa.Table, truth: Mapping[str, Label]) -> Iterator[Mark]:
+    """What labels say that tell when they became known, as marks of the transactions in the log."""
+    for row in log.select(["txn_id", "user_id", "merchant_id"]).to_pylist():
+        label = truth.get(row["txn_id"])
+        if label is not None and label.known_at is not None:
+            kind = MarkKind.FALSE_ALARM if label.scenario is None else MarkKind.CONFIRMED
+            yield Mark(row["user_id"], row["merchant_id"], kind, micros_of(label.known_at), None)
 
 
 def _read_log(path: Path) -> tuple[pa.Table, list[str]]:
@@ -139,5 +152,6 @@ def _read_labels(path: Path) -> tuple[dict[str, Label], list[str]]:
         scenario = (row.scenario or UNNAMED_SCENARIO) if row.is_fraud else None
         known = found.get(row.txn_id)
         if known is None or known.scenario is None:
-            found[row.txn_id] = Label(row.txn_id, scenario, row.case_id if row.is_fraud else None)
+            case_id = row.case_id if row.is_fraud else None
+            found[row.txn_id] = Label(row.txn_id, scenario, case_id, row.known_at)
     return found, refused

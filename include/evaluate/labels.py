@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
     """The truth about one transaction; ``scenario`` is None for a genuine one.
 
-    ``case_id`` is what the frauds of one case share, None where whoever labelled them does not say.
+    ``case_id`` is what the frauds of one case share, and ``known_at`` when it became known; None where whoever labelled
+    them does not say.
     """
 
     txn_id: str
     scenario: str | None
     case_id: str | None = None
+    known_at: datetime | None = None
 
 
 def parse_label(value: bytes | None) -> Label | None:

@@ -61,6 +61,13 @@ class Member(StrEnum):
         return f"{self}_id" if self in (Member.MERCHANT, Member.USER) else str(self)
 
 
+class MarkKind(StrEnum):
+    """What an analyst said of a transaction."""
+
+    CONFIRMED = "confirmed"
+    FALSE_ALARM = "false_alarm"
+
+
 OF_AMOUNTS = frozenset({Function.SUM, Function.MEAN, Function.MAX, Function.STDDEV, Function.RATIO_TO_MEAN})
 OF_MEMBERS = frozenset({Function.DISTINCT, Function.FIRST_TIME, Function.COUNT})
 OF_NEWEST = frozenset({Function.SECONDS_SINCE_LAST, Function.SPEED_KMH})
@@ -79,7 +86,10 @@ Window = Annotated[int, BeforeValidator(_seconds), Field(ge=60, le=LONGEST_SECON
 
 
 class Feature(BaseModel):
-    """A feature as it is declared; ``window`` in seconds, ``filter`` a condition over the transaction's own fields."""
+    """A feature as it is declared; ``window`` in seconds, ``filter`` a condition over the transaction's own fields.
+
+    With ``marked`` it counts transactions that were called so, by when that became known.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -89,6 +99,7 @@ class Feature(BaseModel):
     window: Window
     of: Member | None = None
     filter: str | None = None
+    marked: MarkKind | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -98,6 +109,8 @@ class Feature(BaseModel):
             raise ValueError(f"{self.function} takes no `of`")
         if self.of is not None and self.of in self.entity.split("_"):
             raise ValueError(f"a {self.entity} has one {self.of} only")
+        if self.marked is not None and (self.function is not Function.COUNT or self.of or self.filter is not None):
+            raise ValueError("with `marked` there is only count, without `of` and `filter`")
         return self
 
     @property

@@ -37,14 +37,17 @@ RECALLED = pa.schema(
 
 
 class History:
-    """Tells the features of transactions, and remembers them. ``recall`` is asked for what is not in memory."""
+    """Tells the features of transactions but those over marks, and remembers them.
+
+    ``recall`` is asked for what is not in memory.
+    """
 
     def __init__(self, features: Sequence[Feature], recall: Recall, remembered: int = DEFAULT_REMEMBERED) -> None:
-        self._features = features
-        self._filters = {one.filter: filter_condition(one.filter) for one in features if one.filter is not None}
+        self._features = [one for one in features if one.marked is None]
+        self._filters = {one.filter: filter_condition(one.filter) for one in self._features if one.filter is not None}
         self._recall = recall
         self._remembered = remembered
-        self._plans = {entity: Plan.of(one for one in features if one.entity is entity) for entity in Entity}
+        self._plans = {entity: Plan.of(one for one in self._features if one.entity is entity) for entity in Entity}
         self._spans = {
             Member.USER: max(self._plans[Entity.USER].span, self._plans[Entity.USER_MERCHANT].span),
             Member.MERCHANT: self._plans[Entity.MERCHANT].span,

@@ -6,7 +6,7 @@ verdicts. So whoever scores, the stream or a redrive, sees every verdict that wa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +18,8 @@ from include.fraud.features import Member
 from include.fraud.history import History
 from include.fraud.list_changes import changes_of
 from include.fraud.lists import Change, Lists
+from include.fraud.marked import Mark, Marked
+from include.fraud.marks import micros_of, read_marks
 from include.fraud.recall import recall
 from include.fraud.rules import Rules
 from include.fraud.verdicts import Merchant, Verdicts, judge, merchant_columns
@@ -46,6 +48,7 @@ class Scorer:
         self._moment: Moment | None = None
         self._transaction = ""
         self._history = History(rules.features, self._recall)
+        self._marked = Marked(rules.features, self._read_marks)
         self._changes: tuple[int, list[Change]] = (0, [])
 
     def forget(self) -> None:
@@ -75,6 +78,7 @@ class Scorer:
         columns = {name: transactions[name] for name in transactions.column_names}
         columns |= merchant_columns(merchants[one] for one in transactions["merchant_id"].to_pylist())
         columns |= self._history.pass_by(transactions)
+        columns |= self._marked.told(transactions, [micros_of(moment.at)] * transactions.num_rows)
         return judge(self.rules, columns, transactions.num_rows, self._lists(conn, moment))
 
     def _begun(self) -> tuple[psycopg.Connection, Moment]:
@@ -87,6 +91,9 @@ class Scorer:
         for table in recall(conn, moment.at, member, sinces):
             self.recalled += table.num_rows
             yield table
+
+    def _read_marks(self, member: Member, ids: Collection[str], since: int) -> list[Mark]:
+        return read_marks(self._begun()[0], member, ids, since)
 
     def _lists(self, conn: psycopg.Connection, moment: Moment) -> Lists:
         version, changes = self._changes

@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -16,11 +17,13 @@ import pytest
 
 from include.backtest.cli import back_test, backtest_command
 from include.backtest.report import BackTest, Comparison
+from include.cases import reporting, work
 from include.domains import BRONZE_BUCKET, TRANSACTIONS
 from include.fraud.lease import acquire
 from include.fraud.list_changes import change_list
 from include.fraud.lists import snooze_of
 from include.fraud.rulebook import RULES_FILE, load_rules, parse_rules
+from include.fraud.rules import Rules
 from include.fraud.scorer import Scorer
 from include.fraud.settle import open_staging, settle
 from include.fraud.sink import Batch, Sink
@@ -52,6 +55,7 @@ class Log:
 
     own: Settings
     s3: Any
+    rules: Rules = field(default_factory=partial(load_rules, RULES_FILE))
     topic_id: str = field(default_factory=any_topic_id)
     ends: dict[int, int] = field(default_factory=dict)
     batches: int = 0
@@ -59,7 +63,7 @@ class Log:
     def __post_init__(self) -> None:
         with connect(self.own.warehouse_dsn) as conn:
             self.lease = acquire(conn, "test")
-        self.sink = Sink(self.own.warehouse_dsn, self.lease, Scorer(load_rules(RULES_FILE)), no_records, Event())
+        self.sink = Sink(self.own.warehouse_dsn, self.lease, Scorer(self.rules), no_records, Event())
 
     def add(self, partition: int, *values: bytes, came: int) -> tuple[int, int]:
         """One object; where it begins and ends."""
@@ -165,6 +169,45 @@ def test_the_rules_in_use_give_the_stored_verdicts_exactly(log: Log, own: Settin
     assert later.different == 0
 
 
+MARKED = """
+version: "marked"
+alert_at: 100
+features: [{name: known, entity: merchant, function: count, window: 30 days, marked: confirmed}]
+rules:
+  - {id: dear, says: "{amount} is dear", when: amount > 50, weight: 100, mode: alert}
+  - {id: seen, says: "{known} known frauds", when: known >= 1, weight: 100, mode: alert}
+"""
+
+
+def test_marks_count_in_a_back_test_as_they_were_known_then(own: Settings, conn: psycopg.Connection) -> None:
+    rules = parse_rules(MARKED, "marked")
+    log = Log(own, s3_client(own), rules)
+    now = datetime.now(UTC)
+
+    def pay(number: int, amount: int = 5, merchant: str = "M1") -> None:
+        record = payment(f"T{number}", amount=amount, merchant_id=merchant, timestamp=now.isoformat(), channel="POS")
+        log.score(log.read(0, *log.add(0, encoded(record), came=int(now.timestamp() * 1000) + number)))
+
+    pay(0, amount=60)
+    (case,) = work.find_cases(conn)
+    pay(1)
+    work.mark(conn, case.case_id, "confirmed", "ana")
+    pay(2)
+    pay(3, merchant="M2")
+    work.mark(conn, case.case_id, "false_alarm", "ana")
+    pay(4)
+    reporting.report(conn, ["T1", "T3", "T4"], "ana")
+    pay(5)
+    pay(6, merchant="M2")
+    log.sink.close()
+    said = "SELECT txn_id, evidence -> 0 -> 'values' ->> 'known' FROM fraudtransaction WHERE amount = 5 ORDER BY 1"
+    assert conn.execute(said).fetchall() == [("T2", "1"), ("T5", "2"), ("T6", "1")]
+    result = back_test(own, rules, ALWAYS, datetime.now(UTC))
+    assert (result.transactions, result.same_version, result.different) == (7, 7, 0)
+    # All of one user; T2, T5 and T6 are alerts that nobody has looked at, and what was reported was missed.
+    assert (result.frauds, result.caught) == (3, 0)
+
+
 def test_a_verdict_that_somebody_changed_is_found(log: Log, own: Settings, conn: psycopg.Connection) -> None:
     conn.execute("UPDATE genuinetransaction SET score = 5 WHERE txn_id = (SELECT min(txn_id) FROM genuinetransaction)")
     code, output, _ = run_app(alone(backtest_command), own, str(RULES_FILE), "--json")
@@ -177,7 +220,7 @@ def test_other_rules_are_compared_with_what_was_said(
 ) -> None:
     (huge,) = conn.execute("SELECT count(*) FROM transactions WHERE amount > 100000").fetchone() or (0,)
     (forties,) = conn.execute("SELECT count(*) FROM transactions WHERE amount = 40").fetchone() or (0,)
-    text = RULES_FILE.read_text(encoding="utf-8").replace('version: "3"', 'version: "tried"')
+    text = RULES_FILE.read_text(encoding="utf-8").replace('version: "4"', 'version: "tried"')
     text = text.replace('limit: "100000"', 'limit: "39"').replace("id: first_card_test", "id: never_heard_of")
     text = text.replace("when: amount > limit\n", "when: amount > limit and channel <> 'ATM'\n", 1)
     picture = tmp_path / "tried.svg"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -197,6 +198,9 @@ def test_a_case_is_taken_marked_and_closed_and_a_mark_can_be_mended(conn: psycop
         "UPDATE ops.case_event SET who = 'nobody'",
         "DELETE FROM ops.case_event WHERE who = 'nobody'",
         "TRUNCATE ops.case_event",
+        "UPDATE ops.mark SET mark = 'false_alarm'",
+        "DELETE FROM ops.mark",
+        "TRUNCATE ops.mark",
         "TRUNCATE public.cases CASCADE",
         "UPDATE ops.list_change SET reason = 'another'",
         "DELETE FROM ops.list_change",
@@ -264,9 +268,59 @@ def test_an_analyst_works_a_case_by_commands(own: Settings, conn: psycopg.Connec
     assert "There is no such case." in run_app(app, own, "list", "--all", "--user", "U8")[1]
 
 
+def test_frauds_that_no_rule_saw_are_reported(own: Settings, conn: psycopg.Connection, tmp_path: Path) -> None:
+    frauds = [in_bronze(0, payment("T0", amount=200_000, channel="POS", user_id="U1"))]
+    unseen = [in_bronze(n, payment(f"T{n}", user_id="U1" if n < 3 else "U2", channel="POS")) for n in range(1, 5)]
+    judge(own.warehouse_dsn, *frauds, *unseen)
+    (alert,) = work.find_cases(conn)
+    disputed = tmp_path / "disputed.txt"
+    disputed.write_text("T2\n\n T3 \nT3\n", encoding="utf-8")
+    code, output, errors = run_app(app, own, "report", "T1", "--file", str(disputed), "--note", "her letter")
+    assert (code, errors) == (0, "")
+    cases = {case.user_id: case for case in work.find_cases(conn) if case.case_id != alert.case_id}
+    assert output == "".join(
+        f"case {cases[user].case_id} of user {user} is confirmed by ana\n" for user in ("U1", "U2")
+    )
+    assert [(cases[user].state, cases[user].alerts, cases[user].marked_by) for user in ("U1", "U2")] == [
+        ("confirmed", 2, "ana"),
+        ("confirmed", 1, "ana"),
+    ]
+    shown = json.loads(run_app(app, own, "show", str(cases["U1"].case_id), "--json")[1])
+    assert [(one["txn_id"], one["evidence"]) for one in shown["transactions"]] == [("T1", None), ("T2", None)]
+    assert [(one["who"], one["what"], one["note"]) for one in shown["history"]] == [
+        ("ana", "opened", None),
+        ("ana", "marked", "her letter"),
+    ]
+    marks = "SELECT txn_id, mark FROM transaction_marks ORDER BY 1"
+    assert conn.execute(marks).fetchall() == [(f"T{n}", "confirmed") for n in (1, 2, 3)]
+    for txn_id, words in (("T0", f"has the case {alert.case_id}: mark that"), ("T9", "has no verdict"), ("T1", "has")):
+        code, output, errors = run_app(app, own, "report", "T4", txn_id)
+        assert (code, output) == (1, "")
+        assert f"transaction {txn_id} {words}" in errors
+    assert len(conn.execute(marks).fetchall()) == 3
+
+
+def test_who_marks_and_who_scores_wait_for_one_another(own: Settings, conn: psycopg.Connection) -> None:
+    """Both lock scoring first: in another order each would wait for the other's case."""
+    judge(own.warehouse_dsn, in_bronze(0, payment("T0", amount=200_000, channel="POS", user_id="U1")))
+    (case,) = work.find_cases(conn)
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    second = in_bronze(1, payment("T1", amount=300_000, channel="POS", user_id="U1"))
+    with connect(own.warehouse_dsn) as marking, ThreadPoolExecutor(1) as background:
+        with marking.transaction():
+            work.mark(marking, case.case_id, "confirmed", "ana")
+            scored = background.submit(judge, own.warehouse_dsn, second, checkpoint="second")
+            wait_until(lambda: conn.execute(waits).fetchone() == (1,), "who scores waits")
+        assert scored.result(timeout=30) is not None
+    assert alerts_by_case(conn) == [["T0"], ["T1"]]
+    known = "SELECT known_at < (SELECT scored_at FROM fraudtransaction WHERE txn_id = 'T1') FROM ops.mark"
+    assert conn.execute(known).fetchall() == [(True,)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
+        (["report"], 2, "name transactions"),
         (["show", "4711"], 1, "there is no case 4711"),
         (["take", "4711"], 1, "there is no case 4711"),
         (["mark", "4711", "false_alarm"], 1, "there is no case 4711"),

@@ -54,7 +54,7 @@ def test_a_case_is_shown_whole_and_harmless(console: Console) -> None:
 
 def test_a_verdict_that_is_gone_is_named(console: Console) -> None:
     print_case(CASE, [Alert("T1", NOON, None, None, None, None, None, None, None)], [], console)
-    assert "  T1  is not in FraudTransaction any more\n" in printed(console)
+    assert "  T1  has no verdict any more\n" in printed(console)
 
 
 def test_tables_and_changes_are_harmless_too(console: Console) -> None:

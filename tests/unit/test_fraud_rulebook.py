@@ -251,7 +251,7 @@ def test_the_file_in_use_can_be_chosen(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(RulesError, match=r"absent\.yaml"):
         load_rules()
     monkeypatch.delenv(RULES_VARIABLE)
-    assert load_rules().version == "3"
+    assert load_rules().version == "4"
 
 
 def same_verdicts(rows: Sequence[Mapping[str, Any]]) -> int:

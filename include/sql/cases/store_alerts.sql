@@ -15,7 +15,7 @@ WITH alert AS (
     RETURNING case_id, state, opening_txn_id
 ), noted AS (
     INSERT INTO ops.case_event (case_id, who, what, to_state)
-    SELECT case_id, 'paylake', 'opened', state FROM opened
+    SELECT case_id, %(who)s, 'opened', state FROM opened
 ), extended AS (
     UPDATE public.cases
     SET last_alert_at = %(moment)s,

@@ -43,10 +43,11 @@ CREATE TABLE IF NOT EXISTS public.case_alerts (
     case_id    bigint NOT NULL REFERENCES public.cases,
     alerted_at timestamptz NOT NULL
 );
-COMMENT ON TABLE public.case_alerts IS 'Which case each row of FraudTransaction belongs to.';
-COMMENT ON COLUMN public.case_alerts.txn_id IS 'The transaction, see FraudTransaction.';
+COMMENT ON TABLE public.case_alerts IS
+    'Which case each row of FraudTransaction belongs to, and which a transaction without an alert that somebody reported.';
+COMMENT ON COLUMN public.case_alerts.txn_id IS 'The transaction, see FraudTransaction; of one that was reported, GenuineTransaction.';
 COMMENT ON COLUMN public.case_alerts.case_id IS 'Its case, for good.';
-COMMENT ON COLUMN public.case_alerts.alerted_at IS 'When it was scored.';
+COMMENT ON COLUMN public.case_alerts.alerted_at IS 'When it was scored, or reported.';
 
 CREATE TABLE IF NOT EXISTS ops.case_event (
     event_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -65,3 +66,38 @@ COMMENT ON COLUMN ops.case_event.note IS 'In the person''s own words. May hold p
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ops.case_event
     FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change();
 ALTER TABLE ops.case_event ENABLE ALWAYS TRIGGER append_only;
+
+CREATE TABLE IF NOT EXISTS ops.mark (
+    mark_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    txn_id      text NOT NULL,
+    mark        text NOT NULL CHECK (mark IN ('confirmed', 'false_alarm')),
+    known_at    timestamptz NOT NULL,
+    user_id     text NOT NULL,
+    merchant_id text NOT NULL,
+    case_id     bigint NOT NULL REFERENCES public.cases
+);
+COMMENT ON TABLE ops.mark IS
+    'What analysts said of each transaction, append only, with the moment from which scoring knew it: what features over marks count. The newest mark of a transaction counts.';
+COMMENT ON COLUMN ops.mark.mark IS 'confirmed (it was fraud) or false_alarm (it was genuine). Says of a user that he is suspected: personal data.';
+COMMENT ON COLUMN ops.mark.known_at IS 'A moment of its own among those of scoring, see ops.scoring: a verdict knows the mark if its scored_at is later.';
+COMMENT ON COLUMN ops.mark.user_id IS 'The transaction''s user.';
+COMMENT ON COLUMN ops.mark.merchant_id IS 'The transaction''s merchant.';
+COMMENT ON COLUMN ops.mark.case_id IS 'The case whose mark it is; ops.case_event says who gave it.';
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ops.mark
+    FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change();
+ALTER TABLE ops.mark ENABLE ALWAYS TRIGGER append_only;
+
+-- Marks of before there was this table.
+DO $$
+BEGIN
+    IF to_regclass('public.fraudtransaction') IS NOT NULL AND NOT EXISTS (SELECT FROM ops.mark) THEN
+        INSERT INTO ops.mark (txn_id, mark, known_at, user_id, merchant_id, case_id)
+        SELECT txn_id, event.to_state, event.at, fraud.user_id, fraud.merchant_id, event.case_id
+        FROM ops.case_event AS event
+        JOIN public.case_alerts USING (case_id)
+        JOIN public.fraudtransaction AS fraud USING (txn_id)
+        WHERE event.what = 'marked'
+        ORDER BY event.event_id;
+    END IF;
+END
+$$;

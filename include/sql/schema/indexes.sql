@@ -53,6 +53,10 @@ CREATE INDEX IF NOT EXISTS cases_live_idx ON public.cases (last_alert_at) WHERE 
 CREATE INDEX IF NOT EXISTS case_alerts_case_id_idx ON public.case_alerts (case_id);
 CREATE INDEX IF NOT EXISTS case_event_case_id_idx ON ops.case_event (case_id);
 
+-- What was said of the transactions of a user, or at a merchant, and when.
+CREATE INDEX IF NOT EXISTS mark_user_id_idx ON ops.mark (user_id, known_at);
+CREATE INDEX IF NOT EXISTS mark_merchant_id_idx ON ops.mark (merchant_id, known_at);
+
 -- The newest change of each value of a list.
 CREATE INDEX IF NOT EXISTS list_change_list_idx ON ops.list_change (list, value, version);
 

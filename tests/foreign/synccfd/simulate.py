@@ -26,6 +26,8 @@ from synccfd import DatasetGenerator
 
 SCENARIOS = {1: "above_220", 2: "compromised_terminal", 3: "stolen_number", 4: "stolen_card"}
 CHANNELS = {"CP": "POS", "CNP": "Online"}
+KNOWN_AFTER = pd.Timedelta(days=7)
+"""So long after a fraud it is known, as in the handbook: a cardholder disputes it."""
 _APART = 1_000_000
 
 
@@ -102,11 +104,13 @@ def main() -> None:
         _, _, transactions = simulator.generate()
     transactions = transactions.sort_values(["TX_DATETIME", "TRANSACTION_ID"], kind="stable")
     rows = contract_rows(transactions, simulator.get_location_features().data["brazil_cities"], f"s{given.seed}")
+    known_at = transactions.TX_DATETIME.where(transactions.TX_FRAUD == 1) + KNOWN_AFTER
     labels = pd.DataFrame(
         {
-            "txn_id": rows.txn_id,
-            "is_fraud": transactions.TX_FRAUD.to_numpy() == 1,
-            "scenario": transactions.TX_FRAUD_SCENARIO.map(SCENARIOS).to_numpy(),
+            "txn_id": rows.txn_id.to_numpy(),
+            "is_fraud": transactions.TX_FRAUD == 1,
+            "scenario": transactions.TX_FRAUD_SCENARIO.map(SCENARIOS),
+            "known_at": known_at.dt.tz_localize("UTC"),
         }
     ).astype({"scenario": object})
     given.folder.mkdir(parents=True, exist_ok=True)
