@@ -99,7 +99,9 @@ def _rules(count: int, features: tuple[dict[str, str], ...]) -> str:
         }
         for number in range(count)
     ]
-    return yaml.safe_dump({"version": "bench", "alert_at": 100, "features": declared, "rules": rules})
+    return yaml.safe_dump(
+        {"version": f"bench-{count}-{len(features)}", "alert_at": 100, "features": declared, "rules": rules}
+    )
 
 
 def _asked(rounds: int) -> dict[str, tuple[float, ...]]:

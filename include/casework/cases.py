@@ -17,7 +17,7 @@ from include.casework.render import as_json, change_line, print_case, print_case
 from include.fraud.console import printable
 from include.fraud.list_changes import change_list
 from include.fraud.lists import Entity, snooze_of
-from include.fraud.rulebook import load_rules
+from include.fraud.promotion import rules_in_use
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -144,7 +144,9 @@ def snooze(
     entity: Entity = "merchant" if user is None else "user"
     with warehouse() as conn:
         name, value = snooze_of(rule, entity), user or merchant or ""
-        stored = change_list(conn, load_rules().all_lists, name, "add", value, reason=reason, by=by, until=utc(until))
+        stored = change_list(
+            conn, rules_in_use(conn).all_lists, name, "add", value, reason=reason, by=by, until=utc(until)
+        )
     _say(f"{rule} sleeps for the {entity} {stored.value}: {change_line(stored)}")
 
 

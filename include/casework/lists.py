@@ -15,7 +15,7 @@ from include.casework.render import as_json, change_line, print_changes, print_e
 from include.fraud.console import printable
 from include.fraud.list_changes import all_entries, change_list, changes_of, entries_of, find_list, version
 from include.fraud.lists import Verb
-from include.fraud.rulebook import load_rules
+from include.fraud.promotion import rules_in_use
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,7 +36,7 @@ Value = Annotated[str, typer.Argument(metavar="VALUE", help="A merchant's or a u
 def list_lists(as_object: AsJson = False) -> None:
     """Show each list with the number of its entries, and the snoozes that are on."""
     with warehouse() as conn:
-        lists, now = load_rules().all_lists, version(conn)
+        lists, now = rules_in_use(conn).all_lists, version(conn)
         entries = all_entries(conn, lists)
     shown = {
         name: (declared, len(entries[name]))
@@ -59,7 +59,7 @@ def show(
     """Show what is on a list now."""
     console = Console(highlight=False)
     with warehouse() as conn:
-        lists = load_rules().all_lists
+        lists = rules_in_use(conn).all_lists
         declared = find_list(lists, name)
         if history:
             changes = changes_of(conn, {name: declared})
@@ -97,5 +97,5 @@ def remove(name: Name, value: Value, reason: Reason, by: By) -> None:
 def _change(name: str, verb: Verb, value: str, reason: str, by: str, until: datetime | None) -> None:
     with warehouse() as conn:
         end = None if until is None else utc(until)
-        stored = change_list(conn, load_rules().all_lists, name, verb, value, reason=reason, by=by, until=end)
+        stored = change_list(conn, rules_in_use(conn).all_lists, name, verb, value, reason=reason, by=by, until=end)
     Console(highlight=False).print(Text(printable(f"{name}: {change_line(stored)}")), soft_wrap=True)

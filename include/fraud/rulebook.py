@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,11 +45,19 @@ def load_rules(path: Path | None = None) -> Rules:
         RulesError: the file is missing, is no YAML, or holds something that makes no sense.
     """
     path = path or rules_path()
+    return parse_rules(rules_text(path), str(path))
+
+
+def rules_text(path: Path) -> str:
+    """What a rules file holds; ``-`` is standard input.
+
+    Raises:
+        RulesError: it is missing, or no text in UTF-8.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return (sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise RulesError(f"{path}: {error}") from error
-    return parse_rules(text, str(path))
 
 
 def parse_rules(text: str, where: str) -> Rules:

@@ -20,6 +20,7 @@ from include.fraud.list_changes import changes_of
 from include.fraud.lists import Change, Lists
 from include.fraud.marked import Mark, Marked
 from include.fraud.marks import micros_of, read_marks
+from include.fraud.promotion import rules_in_use
 from include.fraud.recall import recall
 from include.fraud.rules import Rules
 from include.fraud.verdicts import Merchant, Verdicts, judge, merchant_columns
@@ -35,21 +36,29 @@ class Moment:
 
 
 class Scorer:
-    """Scores by a version of the rules; whether what it remembers still holds is checked at each moment.
+    """Scores by the rules in use; whether these, and what it remembers, still hold is checked at each moment.
 
     One for each process, and used by one thread at a time.
     """
 
-    def __init__(self, rules: Rules) -> None:
-        self.rules = rules
+    def __init__(self) -> None:
         self.recalled = 0
         """How many transactions were read again to be remembered: by that a long recall shows that it moves."""
         self._conn: psycopg.Connection | None = None
         self._moment: Moment | None = None
         self._transaction = ""
-        self._history = History(rules.features, self._recall)
-        self._marked = Marked(rules.features, self._read_marks)
+        self._promotion: int | None = None
+        self._rules: Rules | None = None
+        self._history = History((), self._recall)
+        self._marked = Marked((), self._read_marks)
         self._changes: tuple[int, list[Change]] = (0, [])
+
+    @property
+    def rules(self) -> Rules:
+        """Those of the moment that was begun last."""
+        if self._rules is None:
+            raise RuntimeError("there are no rules before a moment was begun")
+        return self._rules
 
     def forget(self) -> None:
         """Drop what is remembered: the caller's transaction, or a part of it, does not come about."""
@@ -60,14 +69,24 @@ class Scorer:
         conn.execute("SELECT FROM ops.scoring FOR UPDATE")
 
     def next_moment(self, conn: psycopg.Connection) -> Moment:
-        """Begin a part of a batch within the caller's transaction; nobody else scores until that ends."""
+        """Begin a part of a batch within the caller's transaction; nobody else scores until that ends.
+
+        Raises:
+            RulesError: this version of Paylake does not understand the rules that are in use.
+        """
         row = conn.execute(load_sql("fraud/next_moment")).fetchone()
         assert row is not None  # noqa: S101 - the schema has put the row there
-        at, lists_version, last, transaction = row
+        at, lists_version, promotion, last, transaction = row
         if last != self._transaction:
             # Somebody else scored since, or the transaction in which this one did was rolled back.
             self.forget()
         self._transaction = transaction
+        if promotion != self._promotion:
+            self._rules = rules_in_use(conn)
+            self._promotion = promotion
+            self._history = History(self._rules.features, self._recall)
+            self._marked = Marked(self._rules.features, self._read_marks)
+            self._changes = (0, [])
         self._conn, self._moment = conn, Moment(at, lists_version)
         return self._moment
 

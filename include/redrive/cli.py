@@ -18,7 +18,7 @@ from rich.text import Text
 
 from include.domains import DOMAINS
 from include.fraud.console import printable
-from include.fraud.rulebook import RulesError, load_rules
+from include.fraud.rulebook import RulesError
 from include.ingest.errors import SkipRefusedError
 from include.ingest.skip import skip as step_over
 from include.kafka.topics import TopicTimeoutError
@@ -177,7 +177,7 @@ def redrive(
         check_domain(conn, domain)
         # A contract that was mended may want other constraints, and without them no row of it would get in.
         apply_schema(conn)
-        work = Redrive(conn, chosen, load_rules(), lambda frauds: None if as_json else print_frauds(frauds))
+        work = Redrive(conn, chosen, lambda frauds: None if as_json else print_frauds(frauds))
         found = None
         if dry_run or not yes:
             found = work.examine()

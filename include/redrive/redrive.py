@@ -19,7 +19,6 @@ import psycopg
 import pyarrow as pa
 
 from include.domains import DOMAINS, TRANSACTIONS
-from include.fraud.rules import Rules
 from include.fraud.scorer import Scorer
 from include.fraud.settle import open_staging, settle_apart
 from include.lake.coordinates import Coordinates
@@ -89,15 +88,13 @@ class Redriven:
 class Redrive:
     """One redrive of some records, over one connection of its own.
 
-    ``rules`` are those that transactions are judged by; ``show`` is given each fraud after it was committed.
+    Transactions are judged by the rules in use. ``show`` is given each fraud after it was committed.
     """
 
-    def __init__(
-        self, conn: psycopg.Connection, chosen: Selection | Sequence[Coordinates], rules: Rules, show: Show
-    ) -> None:
+    def __init__(self, conn: psycopg.Connection, chosen: Selection | Sequence[Coordinates], show: Show) -> None:
         self._conn = conn
         self._chosen = chosen
-        self._scorer = Scorer(rules)
+        self._scorer = Scorer()
         self._show = show
         open_staging(conn)
         conn.execute(load_sql("quarantine/stage_requests"))

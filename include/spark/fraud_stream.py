@@ -30,8 +30,8 @@ from include.fraud.checkpoint import CHECKPOINT, CheckpointError, batch_position
 from include.fraud.console import fraud_line
 from include.fraud.lease import APPLICATION_NAME, StaleLeaseError, acquire
 from include.fraud.progress import Progress
-from include.fraud.rulebook import RulesError, load_rules
-from include.fraud.rules import Rules
+from include.fraud.promotion import put_in
+from include.fraud.rulebook import RulesError, rules_path
 from include.fraud.scorer import Scorer
 from include.fraud.sink import PATIENCE_SECONDS, Batch, Sink
 from include.heartbeat import beating
@@ -121,11 +121,12 @@ def newest_trigger(query: StreamingQuery) -> str | None:
     return None if progress is None else progress.timestamp
 
 
-def run(settings: Settings, rules: Rules, options: argparse.Namespace, stop: Event) -> None:
+def run(settings: Settings, options: argparse.Namespace, stop: Event) -> None:
     """Run the stream until ``stop`` is set.
 
     Raises:
         CheckpointError: the checkpoint is damaged or contradicts the warehouse.
+        RulesError: the rules file makes no sense, or the rules in use are none that this version understands.
         StaleLeaseError: another driver was started after this one.
         psycopg.Error: the warehouse stayed away, or refused a batch.
         StreamingQueryException: Spark failed, for instance because S3 stayed away.
@@ -140,6 +141,7 @@ def run(settings: Settings, rules: Rules, options: argparse.Namespace, stop: Eve
     with connect(settings.warehouse_dsn, APPLICATION_NAME) as conn:
         apply_schema(conn)
         lease = acquire(conn, f"{socket.gethostname()}:{os.getpid()}")
+        rules = put_in(conn, rules_path()).rules()
     log.info("driver with epoch %d, rules version %s", lease.epoch, rules.version)
     # What is remembered of users has no cycles, and to look through it for some takes longer than to score.
     gc.freeze()
@@ -148,7 +150,7 @@ def run(settings: Settings, rules: Rules, options: argparse.Namespace, stop: Eve
     def has_records(topic_id: str, partition: int, start: int, end: int) -> bool:
         return any(True for _ in bronze.read(topic_id, partition, start, end))
 
-    scorer = Scorer(rules)
+    scorer = Scorer()
     sink = Sink(settings.warehouse_dsn, lease, scorer, has_records, stop, options.patience_seconds)
     collector = RangeCollector(spark, bronze)
     writer = BatchWriter(
@@ -208,7 +210,7 @@ def main(arguments: list[str]) -> int:
     stop = Event()
     die_with_parent()
     try:
-        run(Settings.from_environment(), load_rules(), options, stop)
+        run(Settings.from_environment(), options, stop)
     except (MissingSettingError, RulesError, CheckpointError) as error:
         log.error("%s", error)
         return EXIT_REFUSED

@@ -210,11 +210,10 @@ def test_envelopes_of_transactions_are_taken_off_once_the_contract_asks_for_it(
     said = release.run(
         "judge_all(settings)",
         *balance,
-        "from include.fraud.rulebook import load_rules",
         "from include.redrive.redrive import Redrive",
         "from include.quarantine.rows import Selection",
         "waiting = Selection(domain=TRANSACTIONS.name, done=False)",
-        "found = Redrive(conn, waiting, load_rules(), lambda frauds: None).drive()",
+        "found = Redrive(conn, waiting, lambda frauds: None).drive()",
         "print(json.dumps([found.chosen, found.landed, [[*reason, n] for reason, n in found.reasons.items()]]))",
         *balance,
         # Under a new checkpoint every record has its place already, the deletes none.

@@ -54,8 +54,8 @@ def lease(conn: psycopg.Connection) -> Lease:
 
 
 @pytest.fixture
-def sink(own: Settings, lease: Lease, rules: Rules) -> Iterator[Sink]:
+def sink(own: Settings, lease: Lease) -> Iterator[Sink]:
     """A sink with that lease."""
-    sink = Sink(own.warehouse_dsn, lease, Scorer(rules), no_records, Event(), patience=10)
+    sink = Sink(own.warehouse_dsn, lease, Scorer(), no_records, Event(), patience=10)
     yield sink
     sink.close()

@@ -14,7 +14,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from include.fraud.lease import acquire
-from include.fraud.rulebook import RULES_FILE, load_rules
 from include.fraud.scorer import Scorer
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
@@ -42,7 +41,7 @@ class Wild:
 
     def __init__(self, dsn: str, conn: psycopg.Connection) -> None:
         self.conn = conn
-        self.sink = Sink(dsn, acquire(conn, "fuzz"), Scorer(load_rules(RULES_FILE)), lambda *_: False, Event())
+        self.sink = Sink(dsn, acquire(conn, "fuzz"), Scorer(), lambda *_: False, Event())
         self._batch_ids, self._offsets = count(), count()
         self.written: list[BronzeRecord] = []
 

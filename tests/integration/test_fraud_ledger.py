@@ -11,7 +11,6 @@ import pytest
 from include.fraud.checkpoint import CheckpointError
 from include.fraud.lease import Lease
 from include.fraud.ledger import Counts, prune, reached
-from include.fraud.rules import Rules
 from include.fraud.scorer import Scorer
 from include.fraud.sink import Sink, Written
 from include.settings import Settings
@@ -25,10 +24,8 @@ def some_records(_topic_id: str, _partition: int, _start: int, _end: int) -> boo
     return True
 
 
-def test_a_checkpoint_that_skips_records_is_refused(
-    conn: psycopg.Connection, own: Settings, lease: Lease, rules: Rules
-) -> None:
-    sink = Sink(own.warehouse_dsn, lease, Scorer(rules), some_records, Event())
+def test_a_checkpoint_that_skips_records_is_refused(conn: psycopg.Connection, own: Settings, lease: Lease) -> None:
+    sink = Sink(own.warehouse_dsn, lease, Scorer(), some_records, Event())
     sink.write(batch(0, *MIXED[:2]))
     with pytest.raises(CheckpointError, match=r"skips offsets 2 to 2 of partition 0.*delete every object"):
         sink.write(batch(1, *MIXED[3:]))

@@ -11,13 +11,12 @@ import pytest
 
 from include.fraud.lease import APPLICATION_NAME, Lease, StaleLeaseError, acquire, hold
 from include.fraud.ledger import Counts
-from include.fraud.rulebook import RULES_FILE, parse_rules
-from include.fraud.rules import Rules
+from include.fraud.rulebook import RULES_FILE, load_rules
 from include.fraud.scorer import Scorer
 from include.fraud.sink import Sink, Written
 from include.postgres import connect
 from include.settings import Settings
-from tests.support.fraud_sink import MIXED, MIXED_COUNTS, batch, contents, ledger, no_records
+from tests.support.fraud_sink import MIXED, MIXED_COUNTS, batch, contents, ledger, no_records, use_rules
 from tests.support.records import ARRIVED_MS
 from tests.support.waiting import wait_until
 
@@ -43,13 +42,13 @@ def test_a_lost_checkpoint_changes_nothing(conn: psycopg.Connection, sink: Sink)
 
 
 def test_new_rules_do_not_move_what_has_a_verdict(
-    conn: psycopg.Connection, sink: Sink, own: Settings, lease: Lease, rules: Rules
+    conn: psycopg.Connection, sink: Sink, own: Settings, lease: Lease
 ) -> None:
     sink.write(batch(0, *MIXED))
     before = contents(conn)
     text = RULES_FILE.read_text(encoding="utf-8")
-    strict = parse_rules(text.replace(f'"{rules.version}"', '"strict"', 1).replace('"100000"', '"2"'), "strict")
-    other = Sink(own.warehouse_dsn, lease, Scorer(strict), no_records, Event())
+    use_rules(conn, text.replace(f'"{load_rules(RULES_FILE).version}"', '"strict"', 1).replace('"100000"', '"2"'))
+    other = Sink(own.warehouse_dsn, lease, Scorer(), no_records, Event())
     assert other.write(batch(0, *MIXED, checkpoint="checkpoint-2")) == Written(MIXED_COUNTS, [], ARRIVED_MS)
     other.close()
     assert contents(conn) == before
@@ -102,19 +101,19 @@ def test_a_lost_connection_is_replaced_and_the_batch_done_once(
     assert len(ledger(conn)) == 2
 
 
-def test_a_database_that_stays_away_is_given_up(lease: Lease, rules: Rules) -> None:
-    sink = Sink("postgresql://nobody@127.0.0.1:1/nowhere", lease, Scorer(rules), no_records, Event(), patience=1)
+def test_a_database_that_stays_away_is_given_up(lease: Lease) -> None:
+    sink = Sink("postgresql://nobody@127.0.0.1:1/nowhere", lease, Scorer(), no_records, Event(), patience=1)
     with pytest.raises(psycopg.OperationalError):
         sink.write(batch(0, *MIXED))
 
 
 def test_who_waits_for_the_database_can_be_stopped(
-    lease: Lease, rules: Rules, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    lease: Lease, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("include.fraud.sink._FIRST_PAUSE", 60.0)  # the next try comes too late for this test
     monkeypatch.setattr("include.fraud.sink._LONGEST_PAUSE", 60.0)
     stop = Event()
-    sink = Sink("postgresql://nobody@127.0.0.1:1/nowhere", lease, Scorer(rules), no_records, stop, patience=600)
+    sink = Sink("postgresql://nobody@127.0.0.1:1/nowhere", lease, Scorer(), no_records, stop, patience=600)
     with ThreadPoolExecutor() as pool:
         writing = pool.submit(sink.write, batch(0, *MIXED))
         wait_until(lambda: "trying again" in caplog.text, "the first try")

@@ -16,7 +16,6 @@ import pytest
 
 from include.domains import TRANSACTIONS, Domain
 from include.fraud.ledger import Counts
-from include.fraud.rulebook import RULES_FILE, load_rules
 from include.fraud.scorer import Scorer
 from include.fraud.settle import open_staging, settle_locked
 from include.postgres import connect
@@ -236,7 +235,7 @@ def test_a_redrive_and_a_stream_that_reads_again_do_not_give_one_record_two_plac
         with connect(own.warehouse_dsn) as lands, lands.transaction():
             open_staging(lands)
             assert quarantine.take_waiting(lands, [again.coordinates]) == [again]
-            settle_locked(lands, classify_records([again]), Scorer(load_rules(RULES_FILE)), [again.coordinates])
+            settle_locked(lands, classify_records([again]), Scorer(), [again.coordinates])
             # This one still knows the old contract, and refuses the record.
             stream = pool.submit(judge, own.warehouse_dsn, again, domain=old_contract, checkpoint="another")
             wait_until(lambda: conn.execute(waits).fetchone() is not None, "the stream to meet the redrive")

@@ -16,15 +16,14 @@ import pytest
 from include.fraud.lease import acquire
 from include.fraud.list_changes import change_list
 from include.fraud.lists import snooze_of
-from include.fraud.rulebook import RULES_FILE, load_rules, parse_rules
-from include.fraud.rules import Rules
+from include.fraud.rulebook import RULES_FILE, load_rules
 from include.fraud.scorer import Scorer
 from include.fraud.settle import open_staging, settle
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
 from include.postgres import connect
 from include.settings import Settings
-from tests.support.fraud_sink import batch, no_records
+from tests.support.fraud_sink import batch, no_records, use_rules
 from tests.support.judging import classify_records
 from tests.support.records import ARRIVED_MS, in_bronze, payment
 from tests.support.waiting import wait_until
@@ -107,11 +106,11 @@ def test_any_cut_any_restart_and_any_failure_give_the_same_verdicts(template: st
     for cut in (len(log), 1, 7, 20):
         with warehouse_copy(template) as dsn, connect(dsn) as conn:
             lease = acquire(conn, "test")
-            sink = Sink(dsn, lease, Scorer(load_rules(RULES_FILE)), no_records, Event(), patience=10)
+            sink = Sink(dsn, lease, Scorer(), no_records, Event(), patience=10)
             for number, first in enumerate(range(0, len(log), cut)):
                 if rng.random() < 0.3:
                     sink.close()
-                    sink = Sink(dsn, lease, Scorer(load_rules(RULES_FILE)), no_records, Event(), patience=10)
+                    sink = Sink(dsn, lease, Scorer(), no_records, Event(), patience=10)
                 records = log[first : first + cut]
                 sink.write(Batch("checkpoint", number, parts_of(records, rng, fails=rng.random() < 0.2)))
             sink.close()
@@ -121,10 +120,10 @@ def test_any_cut_any_restart_and_any_failure_give_the_same_verdicts(template: st
         assert outcome == outcomes[0]
 
 
-def test_a_driver_that_was_restarted_remembers_everybody(own: Settings, rules: Rules, conn: psycopg.Connection) -> None:
+def test_a_driver_that_was_restarted_remembers_everybody(own: Settings, conn: psycopg.Connection) -> None:
     users = [f"U{number}" for number in range(120)]
-    write(own, rules, 0, *(tiny(number, user) for number, user in enumerate(users * 2)))
-    write(own, rules, 1, *(tiny(240 + number, user, seconds=60) for number, user in enumerate(users)))
+    write(own, 0, *(tiny(number, user) for number, user in enumerate(users * 2)))
+    write(own, 1, *(tiny(240 + number, user, seconds=60) for number, user in enumerate(users)))
     told = conn.execute(
         "SELECT user_id, fired -> 'values' ->> 'user_tiny_online_10m'"
         " FROM fraudtransaction, jsonb_array_elements(evidence) AS fired"
@@ -138,14 +137,14 @@ def test_what_somebody_else_scored_counts_at_once(own: Settings, conn: psycopg.C
     sink.write(batch(0, tiny(0, seconds=0)))
     with connect(own.warehouse_dsn) as other, other.transaction():
         open_staging(other)
-        settle(other, classify_records([tiny(1, seconds=1)]), Scorer(load_rules(RULES_FILE)))
+        settle(other, classify_records([tiny(1, seconds=1)]), Scorer())
     (fraud,) = sink.write(batch(1, tiny(2, seconds=2))).frauds
     (evidence,) = fraud["evidence"]
     assert (evidence["rule"], evidence["values"]["user_tiny_online_10m"]) == ("card_testing", "2")
 
 
 def test_who_scores_waits_for_who_does(own: Settings, conn: psycopg.Connection) -> None:
-    scorer = Scorer(load_rules(RULES_FILE))
+    scorer = Scorer()
     with connect(own.warehouse_dsn) as other, ThreadPoolExecutor(1) as background:
         with conn.transaction():
             first = scorer.next_moment(conn)
@@ -160,12 +159,12 @@ def test_who_scores_waits_for_who_does(own: Settings, conn: psycopg.Connection) 
 
 def moment_of_another(conn: psycopg.Connection) -> datetime:
     with conn.transaction():
-        return Scorer(load_rules(RULES_FILE)).next_moment(conn).at
+        return Scorer().next_moment(conn).at
 
 
 def test_what_makes_nothing_fraud_is_kept_beside_the_verdict(own: Settings, conn: psycopg.Connection) -> None:
-    rules = parse_rules(WATCHED, "watched")
-    write(own, rules, 0, tiny(0, amount="10"), tiny(1, seconds=1, amount="10"), tiny(2, seconds=2, amount="60"))
+    use_rules(conn, WATCHED)
+    write(own, 0, tiny(0, amount="10"), tiny(1, seconds=1, amount="10"), tiny(2, seconds=2, amount="60"))
     assert conn.execute("SELECT txn_id, score FROM genuinetransaction ORDER BY 1").fetchall() == [
         ("T0000", 0),
         ("T0001", 60),
@@ -215,10 +214,10 @@ def test_what_was_known_of_a_merchant_is_noted_when_it_changes(conn: psycopg.Con
     assert conn.execute(known).fetchall() == [("M1", None, False)]
 
 
-def write(own: Settings, rules: Rules, batch_id: int, *records: BronzeRecord) -> None:
+def write(own: Settings, batch_id: int, *records: BronzeRecord) -> None:
     with connect(own.warehouse_dsn) as conn:
         lease = acquire(conn, "test")
-    sink = Sink(own.warehouse_dsn, lease, Scorer(rules), no_records, Event(), patience=10)
+    sink = Sink(own.warehouse_dsn, lease, Scorer(), no_records, Event(), patience=10)
     sink.write(batch(batch_id, *records))
     sink.close()
 
@@ -227,7 +226,7 @@ def test_records_of_one_partition_are_scored_by_offset_and_those_of_several_as_t
     own: Settings, conn: psycopg.Connection
 ) -> None:
     """Clocks that go back do not turn a partition's order round."""
-    rules = parse_rules(WATCHED, "watched")
+    use_rules(conn, WATCHED)
     came = {0: ARRIVED_MS + 100, 1: ARRIVED_MS + 50}
     first = [tiny(number) for number in range(2)]
     others = [tiny(number, merchant_id="M0002") for number in (2, 3)]
@@ -238,7 +237,7 @@ def test_records_of_one_partition_are_scored_by_offset_and_those_of_several_as_t
             for number, one in enumerate(others)
         ),
     ]
-    write(own, rules, 0, *records)
+    write(own, 0, *records)
     before = "SELECT txn_id, evidence -> 'values' ->> 'payments' FROM ops.rule_hit WHERE rule = 'often' ORDER BY 2"
     # Partition 1's first came at 70, partition 0's at 100 and, by its offset, again 100, partition 1's second at 140.
     assert conn.execute(before).fetchall() == [("T0000", "1"), ("T0001", "2"), ("T0003", "3")]

@@ -233,7 +233,7 @@ def test_differences_made_by_hand_are_mended_and_additions_kept(conn: psycopg.Co
     assert conn.execute("SELECT count(own_note) FROM merchants").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("table", ["ops.case_event", "ops.list_change"])
+@pytest.mark.parametrize("table", ["ops.case_event", "ops.list_change", "ops.rules_promotion"])
 @pytest.mark.parametrize("opened", ["ALTER TABLE {} DISABLE TRIGGER append_only", "DROP TRIGGER append_only ON {}"])
 def test_an_audit_trail_that_its_owner_has_opened_is_closed_again(
     conn: psycopg.Connection, table: str, opened: LiteralString

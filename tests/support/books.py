@@ -11,7 +11,6 @@ from psycopg.sql import SQL, Identifier
 from include.domains import BRONZE_BUCKET, CHECKPOINTS_BUCKET, SILVER_BUCKET, TRANSACTIONS, Domain
 from include.fraud.lease import acquire
 from include.fraud.ledger import newest_entry
-from include.fraud.rulebook import load_rules
 from include.fraud.scorer import Scorer
 from include.fraud.sink import Batch, Sink
 from include.kafka.topics import ensure_topics, reset_topics
@@ -78,7 +77,7 @@ def judge_all(settings: Settings, domain: Domain = TRANSACTIONS) -> None:
         lease = acquire(conn, "a test")
     known = entry.positions if entry else {}
     batch_id = entry.batch_id + 1 if entry else 0
-    sink = Sink(settings.warehouse_dsn, lease, Scorer(load_rules()), lambda *_: False, Event())
+    sink = Sink(settings.warehouse_dsn, lease, Scorer(), lambda *_: False, Event())
     try:
         for topic_id, partitions in bronze.end_positions().items():
             for partition, end in partitions.items():

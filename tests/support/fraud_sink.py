@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from threading import Event
 from typing import Any
 
@@ -10,7 +11,7 @@ import psycopg
 from include.domains import TRANSACTIONS, Domain
 from include.fraud.lease import acquire
 from include.fraud.ledger import Counts
-from include.fraud.rulebook import RULES_FILE, load_rules
+from include.fraud.promotion import Approval, Promotion, promote, promotions
 from include.fraud.scorer import Scorer
 from include.fraud.sink import Batch, Sink
 from include.lake.records import BronzeRecord
@@ -40,11 +41,18 @@ def batch(batch_id: int, *records: BronzeRecord, checkpoint: str = "checkpoint-1
     return Batch(checkpoint, batch_id, lambda: [classify_records(records)])
 
 
+def use_rules(conn: psycopg.Connection, text: str, by: str = "ana", note: str | None = None) -> Promotion:
+    """Promote rules as somebody who was asked in Airflow."""
+    before = promotions(conn, 1)
+    approval = Approval(by, "manual__1", datetime.now(UTC))
+    return promote(conn, text, approval, after=before[0].number if before else 0, note=note)
+
+
 def judge(dsn: str, *records: BronzeRecord, domain: Domain = TRANSACTIONS, checkpoint: str = "first") -> Counts | None:
     """What the fraud stream does with a batch of records, under the contract of ``domain``."""
     with connect(dsn) as conn:
         lease = acquire(conn, "test")
-    sink = Sink(dsn, lease, Scorer(load_rules(RULES_FILE)), no_records, Event(), patience=30)
+    sink = Sink(dsn, lease, Scorer(), no_records, Event(), patience=30)
     try:
         return sink.write(Batch(checkpoint, 0, lambda: [classify_records(records, domain)])).counts
     finally:

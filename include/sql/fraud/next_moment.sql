@@ -6,4 +6,4 @@ UPDATE ops.scoring
 SET moment = greatest(clock_timestamp(), last.moment + interval '1 microsecond'),
     transaction_id = pg_current_xact_id()::text
 FROM last
-RETURNING scoring.moment, scoring.lists_version, last.transaction_id, scoring.transaction_id
+RETURNING scoring.moment, scoring.lists_version, scoring.rules_promotion, last.transaction_id, scoring.transaction_id

@@ -154,11 +154,15 @@ CREATE TABLE IF NOT EXISTS ops.scoring (
     lists_version  bigint NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE ops.scoring IS
-    'Scoring is serial: whoever scores transactions, or changes a list, holds this row until its transaction ends.';
+    'Scoring is serial: whoever scores transactions, changes a list, or promotes rules, holds this row until its transaction ends.';
 COMMENT ON COLUMN ops.scoring.moment IS 'The last moment of scoring, which only grows: the scored_at of the verdicts given then.';
 COMMENT ON COLUMN ops.scoring.transaction_id IS
     'The database transaction that scored last: whoever remembers what it scored knows by it that nobody else did since.';
 COMMENT ON COLUMN ops.scoring.lists_version IS 'How often lists have changed: the version of the newest row of ops.list_change.';
+-- A column that came later.
+ALTER TABLE ops.scoring ADD COLUMN IF NOT EXISTS rules_promotion bigint NOT NULL DEFAULT 0;
+COMMENT ON COLUMN ops.scoring.rules_promotion IS
+    'The rules in use: the number of the newest row of ops.rules_promotion. 0: none was put in yet, the rules file counts.';
 INSERT INTO ops.scoring DEFAULT VALUES ON CONFLICT (only_row) DO NOTHING;
 
 CREATE OR REPLACE FUNCTION ops.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -194,6 +198,30 @@ COMMENT ON COLUMN ops.list_change.until IS 'From this moment on the change count
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ops.list_change
     FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change();
 ALTER TABLE ops.list_change ENABLE ALWAYS TRIGGER append_only;
+
+CREATE TABLE IF NOT EXISTS ops.rules_promotion (
+    number      bigint PRIMARY KEY,
+    version     text NOT NULL CHECK (version <> ''),
+    content     text NOT NULL CHECK (content <> ''),
+    promoted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    promoted_by text NOT NULL CHECK (promoted_by <> ''),
+    approved_in text CHECK (approved_in <> ''),
+    approved_at timestamptz,
+    note        text CHECK (note <> ''),
+    CONSTRAINT rules_promotion_approval_is_whole CHECK ((approved_in IS NULL) = (approved_at IS NULL))
+);
+COMMENT ON TABLE ops.rules_promotion IS
+    'Every promotion of fraud rules, append only: the newest are in use, see ops.scoring. A version that is promoted again has the same content.';
+COMMENT ON COLUMN ops.rules_promotion.version IS 'As the file says it, and as verdicts name it.';
+COMMENT ON COLUMN ops.rules_promotion.content IS 'The whole file.';
+COMMENT ON COLUMN ops.rules_promotion.promoted_by IS
+    'Who approved it in Airflow, personal data; paylake where the fraud stream put in the file with which it started.';
+COMMENT ON COLUMN ops.rules_promotion.approved_in IS 'The run of the DAG rules_promotion; NULL where nobody was asked.';
+COMMENT ON COLUMN ops.rules_promotion.approved_at IS 'When it was approved there.';
+COMMENT ON COLUMN ops.rules_promotion.note IS 'In the words of who asked for it. May hold personal data.';
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ops.rules_promotion
+    FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change();
+ALTER TABLE ops.rules_promotion ENABLE ALWAYS TRIGGER append_only;
 
 CREATE TABLE IF NOT EXISTS ops.merchant_as_scored (
     merchant_id  text NOT NULL,
