@@ -61,9 +61,10 @@ class AirflowApi:
         """Let the scheduler run the DAG."""
         self._call("PATCH", f"/dags/{quote(dag_id)}?update_mask=is_paused", {"is_paused": False})
 
-    def trigger(self, dag_id: str) -> None:
-        """Start a run of the DAG now."""
-        self._call("POST", f"/dags/{quote(dag_id)}/dagRuns", {"logical_date": None})
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+        """Start a run of the DAG now, with these values of its parameters; its id."""
+        body = {"logical_date": None, "conf": dict(conf or {})}
+        return str(self._call("POST", f"/dags/{quote(dag_id)}/dagRuns", body)["dag_run_id"])
 
     def runs(self, dag_id: str, *, limit: int = 50, **filters: str | Sequence[str]) -> list[dict[str, Any]]:
         """The DAG's newest runs, newest first; dag_id ``~`` stands for all DAGs.

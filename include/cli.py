@@ -138,7 +138,7 @@ def run_tests(
     raise typer.Exit(run_suite(suite, context.args))
 
 
-offer(app, "generate", "verify", "quarantine", "cases", "lists", "evaluate", "backtest")
+offer(app, "generate", "verify", "quarantine", "cases", "lists", "rules", "evaluate", "backtest")
 
 
 @app.command(context_settings=PASS_THROUGH)

@@ -7,10 +7,15 @@ from datetime import timedelta
 from airflow.sdk import DAG, CronTriggerTimetable
 
 from paylake_airflow import defaults
-from paylake_airflow.operators.retention import PruneLogsOperator, PruneMetadataOperator, PruneStreamOperator
+from paylake_airflow.operators.retention import (
+    PruneBackTestsOperator,
+    PruneLogsOperator,
+    PruneMetadataOperator,
+    PruneStreamOperator,
+)
 
 HISTORY = timedelta(days=30)
-"""Of runs, tasks, events and the audit log in Airflow's database, and of the logs of tasks."""
+"""Of runs, tasks, events and the audit log in Airflow's database, of the logs of tasks, and of back-tests' pictures."""
 LARGEST_LOG = 100 * 1024 * 1024
 """Bytes of a log that still grows, as a stream's does; a larger one is cut down to its last MiB."""
 LEDGER = timedelta(days=2)
@@ -18,8 +23,8 @@ LEDGER = timedelta(days=2)
 
 DOC = f"""\
 Keeps what Paylake writes about its own work within limits; payments are not touched. Runs, events and logs of Airflow
-stay for {HISTORY.days} days, the fraud stream's ledger for {LEDGER.days}; a log that still grows is cut at
-{LARGEST_LOG // 2**20} MiB. Change the limits here.
+and pictures of back-tests stay for {HISTORY.days} days, the fraud stream's ledger for {LEDGER.days}; a log that still
+grows is cut at {LARGEST_LOG // 2**20} MiB. Change the limits here.
 
 **Fires** once a day, at 03:17 UTC, or when the stack is next up, and when triggered by hand.
 """
@@ -34,4 +39,5 @@ with DAG(
 ):
     PruneMetadataOperator(task_id="airflow_metadata", age=HISTORY)
     PruneLogsOperator(task_id="task_logs", age=HISTORY, most_bytes=LARGEST_LOG)
+    PruneBackTestsOperator(task_id="back_tests", age=HISTORY)
     PruneStreamOperator(task_id="fraud_stream", age=LEDGER)

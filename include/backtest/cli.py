@@ -20,9 +20,10 @@ from rich.table import Table
 from include.backtest.export import Export
 from include.backtest.picture import draw
 from include.backtest.replay import Replay
-from include.backtest.report import Alerts, BackTest, Comparison
+from include.backtest.report import BEGINNING, Alerts, BackTest, Comparison
 from include.evaluate.warehouse import unite_labels
 from include.fraud.console import printable
+from include.fraud.promotion import rules_in_use
 from include.fraud.rulebook import RulesError, load_rules
 from include.fraud.rules import Rules
 from include.kafka.topics import TopicTimeoutError, UnknownTopicError
@@ -30,12 +31,14 @@ from include.postgres import connect
 from include.settings import MissingSettingError, Settings
 from include.sql import load_sql
 
-_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 _NAME = "paylake-backtest"
 
 
 def backtest_command(
-    rules: Annotated[Path | None, typer.Argument(help="The rules' file to try.", show_default="the one in use")] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Argument(help="The rules' file to try; - is standard input.", show_default="the rules in use"),
+    ] = None,
     since: Annotated[
         datetime | None, typer.Option(help="Verdicts given from this moment on (UTC).", show_default="all")
     ] = None,
@@ -55,9 +58,14 @@ def backtest_command(
     of their version. The exit code is 1 if they do not.
     """
     try:
-        tried = load_rules(rules)
-        period = (_utc(since) or _BEGINNING, _utc(until) or datetime.now(UTC))
-        result = back_test(Settings.from_environment(), tried, *period, export=export, quiet=as_json)
+        settings = Settings.from_environment()
+        if rules is None:
+            with connect(settings.warehouse_dsn, _NAME) as conn:
+                tried = rules_in_use(conn)
+        else:
+            tried = load_rules(rules)
+        period = (_utc(since) or BEGINNING, _utc(until) or datetime.now(UTC))
+        result = back_test(settings, tried, *period, export=export, quiet=as_json)
         if picture is not None:
             draw(result, picture)
     except (MissingSettingError, RulesError, TopicTimeoutError, psycopg.Error, OSError, ValueError) as error:

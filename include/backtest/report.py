@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import psycopg
@@ -15,6 +15,8 @@ from include.fraud.rulefile import Mode
 from include.fraud.rules import Rules
 from include.sql import load_sql
 
+BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+"""Before everything that was scored."""
 EXAMPLES = 3
 """So many examples of each kind of change are kept."""
 

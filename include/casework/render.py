@@ -1,4 +1,4 @@
-"""What ``./paylake cases`` and ``./paylake lists`` show people, and what they give scripts as JSON."""
+"""What ``./paylake cases``, ``lists`` and ``rules`` show people, and what they give scripts as JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from rich.text import Text
 from include.cases.work import Alert, Case, Event
 from include.fraud.console import money, printable, time_of
 from include.fraud.lists import Change, Entry, ListDeclaration
+from include.fraud.promotion import Promotion
 
 
-def as_json(one: Case | Alert | Event | Change) -> dict[str, Any]:
+def as_json(one: Case | Alert | Event | Change | Promotion) -> dict[str, Any]:
     """It as plain values: times in ISO 8601, UTC, and amounts as text."""
 
     def plain(value: object) -> object:
@@ -102,6 +103,19 @@ def print_changes(changes: Sequence[Change], console: Console) -> None:
         console.print(Text(printable(change_line(one))), soft_wrap=True)
     if not changes:
         console.print("Nobody has changed it.")
+
+
+def print_promotions(made: Sequence[Promotion], console: Console) -> None:
+    """A line for each promotion, newest first; that one is in use."""
+    if not made:
+        console.print("None were put in yet: the fraud stream does that with its rules file when it starts.")
+        return
+    table = _table("", "version", "since", "by", "approved in", "note")
+    for one in made:
+        in_use = "in use" if one is made[0] else ""
+        cells = (one.version, time_of(one.promoted_at), one.promoted_by, one.approved_in or "", one.note or "")
+        table.add_row(in_use, *map(_cell, cells))
+    console.print(table)
 
 
 def change_line(one: Change) -> str:

@@ -30,6 +30,7 @@ PASS_THROUGH = (
     "quarantine",
     "cases",
     "lists",
+    "rules",
     "evaluate",
     "backtest",
     "generate",

@@ -112,6 +112,15 @@ def lists(context: typer.Context) -> None:
     hand_over(context, app)
 
 
+def rules(context: typer.Context) -> None:
+    """Run the command line of rules."""
+    if context.args:
+        _use(context, "postgres")
+    from include.casework.rules import app
+
+    hand_over(context, app)
+
+
 def evaluate(context: typer.Context) -> None:
     """Run the evaluation."""
     if not any(argument.startswith("--transactions") for argument in context.args):
@@ -129,10 +138,11 @@ def backtest(context: typer.Context) -> None:
     hand_over(context, alone(backtest_command))
 
 
-HANDED_OVER = ("generate", "verify", "quarantine", "cases", "lists", "evaluate", "backtest")
+HANDED_OVER = ("generate", "verify", "quarantine", "cases", "lists", "rules", "evaluate", "backtest")
 """Those that have a command line of their own."""
 OFFERED: dict[str, Callable[..., None]] = {
-    each.__name__: each for each in (status, logs, generate, verify, quarantine, cases, lists, evaluate, backtest)
+    each.__name__: each
+    for each in (status, logs, generate, verify, quarantine, cases, lists, rules, evaluate, backtest)
 }
 
 

@@ -45,6 +45,9 @@ COMMANDS = {
     ),
     "cases": Command("Work on the alerts: look at cases, take one, say what it was, let a rule sleep for somebody."),
     "lists": Command("Show and change the lists that the fraud rules ask: merchants, cities and users."),
+    "rules": Command(
+        "Show which fraud rules are in use, who promoted them and when, and ask for others to be promoted."
+    ),
     "backtest": Command("Try a rules' file on everything that was scored, before it goes live."),
     "evaluate": Command("Print how good the fraud verdicts are, by the generators' truth or by labelled files."),
 }

@@ -6,7 +6,6 @@ import json
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -23,7 +22,6 @@ from include.fraud.lease import acquire
 from include.fraud.list_changes import change_list
 from include.fraud.lists import snooze_of
 from include.fraud.rulebook import RULES_FILE, load_rules, parse_rules
-from include.fraud.rules import Rules
 from include.fraud.scorer import Scorer
 from include.fraud.settle import open_staging, settle
 from include.fraud.sink import Batch, Sink
@@ -37,7 +35,7 @@ from include.settings import Settings
 from include.stack.cli import alone
 from tests.support.bronze import any_topic_id
 from tests.support.casework import run_app
-from tests.support.fraud_sink import no_records
+from tests.support.fraud_sink import no_records, use_rules
 from tests.support.judging import classify_records
 from tests.support.records import ARRIVED_MS, encoded, payment
 from tests.support.warehouse import rate_merchant
@@ -55,7 +53,6 @@ class Log:
 
     own: Settings
     s3: Any
-    rules: Rules = field(default_factory=partial(load_rules, RULES_FILE))
     topic_id: str = field(default_factory=any_topic_id)
     ends: dict[int, int] = field(default_factory=dict)
     batches: int = 0
@@ -63,7 +60,7 @@ class Log:
     def __post_init__(self) -> None:
         with connect(self.own.warehouse_dsn) as conn:
             self.lease = acquire(conn, "test")
-        self.sink = Sink(self.own.warehouse_dsn, self.lease, Scorer(self.rules), no_records, Event())
+        self.sink = Sink(self.own.warehouse_dsn, self.lease, Scorer(), no_records, Event())
 
     def add(self, partition: int, *values: bytes, came: int) -> tuple[int, int]:
         """One object; where it begins and ends."""
@@ -129,7 +126,7 @@ def log(own: Settings) -> Log:
                 # Of one partition somebody else scores the records, as a redrive does.
                 open_staging(conn)
                 with conn.transaction():
-                    settle(conn, log.read(*spans.pop()), Scorer(load_rules(RULES_FILE)))
+                    settle(conn, log.read(*spans.pop()), Scorer())
             if turn == 4:
                 change_list(conn, lists, "suspicious_merchants", "remove", "M2", **WHY)
                 until = datetime(2999, 1, 1, tzinfo=UTC)
@@ -181,7 +178,8 @@ rules:
 
 def test_marks_count_in_a_back_test_as_they_were_known_then(own: Settings, conn: psycopg.Connection) -> None:
     rules = parse_rules(MARKED, "marked")
-    log = Log(own, s3_client(own), rules)
+    use_rules(conn, MARKED)
+    log = Log(own, s3_client(own))
     now = datetime.now(UTC)
 
     def pay(number: int, amount: int = 5, merchant: str = "M1") -> None:
@@ -206,6 +204,37 @@ def test_marks_count_in_a_back_test_as_they_were_known_then(own: Settings, conn:
     assert (result.transactions, result.same_version, result.different) == (7, 7, 0)
     # All of one user; T2, T5 and T6 are alerts that nobody has looked at, and what was reported was missed.
     assert (result.frauds, result.caught) == (3, 0)
+
+
+def test_verdicts_of_each_version_are_given_again_by_it_also_where_another_was_promoted_between(
+    log: Log, own: Settings, conn: psycopg.Connection
+) -> None:
+    text = RULES_FILE.read_text(encoding="utf-8")
+    usual = load_rules(RULES_FILE).version
+    strict = text.replace(f'version: "{usual}"', 'version: "strict"').replace('limit: "100000"', 'limit: "39"')
+    came = ARRIVED_MS + 60_000
+    for turn, promoted in enumerate((strict, text)):
+        use_rules(conn, promoted)
+        values = [
+            encoded(payment(f"TN{turn}{number}", user_id="U1", amount="40", timestamp=START.isoformat()))
+            for number in range(10)
+        ]
+        log.score(log.read(0, *log.add(0, *values, came=came + turn * 1000)))
+    log.sink.close()
+    stored: dict[str, int] = dict(
+        conn.execute("SELECT rules_version, count(*) FROM transactions GROUP BY 1").fetchall()
+    )
+    assert stored["strict"] == 10
+    for promoted, version in ((strict, "strict"), (text, usual)):
+        result = tried(own, promoted)
+        assert (result.transactions, result.same_version, result.different) == (
+            sum(stored.values()),
+            stored[version],
+            0,
+        )
+    # Without a file, the rules in use are tried.
+    code, output, _ = run_app(alone(backtest_command), own, "--json")
+    assert (code, json.loads(output)["rules_version"]) == (0, usual)
 
 
 def test_a_verdict_that_somebody_changed_is_found(log: Log, own: Settings, conn: psycopg.Connection) -> None:

@@ -65,6 +65,10 @@ class Airflow:
         """The answer, whatever it is."""
         return self._session.post(f"{self._url}/api/v2/{path}", json=body, timeout=60)
 
+    def patch(self, path: str, body: Any) -> requests.Response:
+        """The answer, whatever it is."""
+        return self._session.patch(f"{self._url}/api/v2/{path}", json=body, timeout=60)
+
     def make_event(self, name: str, extra: Any) -> requests.Response:
         """Make an event of the asset by hand, as anybody may who has a login."""
         (asset,) = (one for one in self.get("assets", name_pattern=name, limit=100)["assets"] if one["name"] == name)

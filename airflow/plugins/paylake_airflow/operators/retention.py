@@ -58,6 +58,25 @@ class PruneLogsOperator(BaseOperator):
         task_logs.prune(folder, time.time() - self.age.total_seconds(), self.most_bytes)
 
 
+class PruneBackTestsOperator(BaseOperator):
+    """Remove old pictures of back-tests from the lake.
+
+    :param age: of the youngest one that is removed
+    """
+
+    def __init__(self, *, age: timedelta, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.age = age
+
+    def execute(self, context: Context) -> None:
+        """Remove them."""
+        from include.backtest.picture import remove_old
+        from include.lake.s3 import s3_client
+
+        removed = remove_old(s3_client(hooks.stack_settings()), datetime.now(UTC) - self.age)
+        self.log.info("%d pictures of back-tests", removed)
+
+
 class PruneStreamOperator(BaseOperator):
     """Delete what the fraud stream needs no more: old rows of its ledger, unfinished files of its checkpoint.
 
