@@ -46,11 +46,8 @@ class Replay:
     def judged(self, since: datetime, until: datetime) -> Iterator[Judged]:
         """What the rules say of each transaction that got its verdict from ``since`` until before ``until``."""
         for chunk in chunks(self._reading, self._settings, since, until):
-            if chunk.stored:
-                self._before = chunk.stored[0].scored_at
-                yield self._judge(chunk)
-            else:
-                yield Judged(chunk, {}, Verdicts([], [], [], []))
+            self._before = chunk.began
+            yield self._judge(chunk)
 
     def _recall(self, member: Member, sinces: Mapping[str, int]) -> Iterator[pa.Table]:
         return recall(self._conn, self._before, member, sinces)
@@ -59,7 +56,8 @@ class Replay:
         transactions = chunk.transactions
         ids = transactions["merchant_id"].to_pylist()
         known = map(self._knowledge.merchant, ids, (one.scored_at for one in chunk.stored))
-        features = self._history.pass_by(transactions)
+        passed = self._history.pass_by(chunk.remembered)
+        features = {name: values.filter(chunk.is_read) for name, values in passed.items()}
         features |= self._marked.told(transactions, [micros_of(one.scored_at) for one in chunk.stored])
         columns = {name: transactions[name] for name in transactions.column_names} | merchant_columns(known) | features
         parts = [

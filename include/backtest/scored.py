@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.domains import TRANSACTIONS
+from include.fraud.history import RECALLED
 from include.fraud.order import in_order
 from include.lake.bronze_log import BronzeLog
 from include.lake.coordinates import Coordinates
 from include.lake.s3 import s3_client
-from include.quality.columns import RECORD_SCHEMA, VALID, classify_batch, outcome_schema, with_outcome
+from include.quality.columns import OUTCOME, RECORD_SCHEMA, VALID, classify_batch, outcome_schema
 from include.settings import Settings
 from include.sql import load_sql
 
@@ -44,14 +45,23 @@ class Stored(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Verdicts in the order of scoring, and their transactions (``outcome_schema``), row by row.
+    """Verdicts in the order of scoring, and their transactions (the contract's columns), row by row.
 
-    ``unread`` are verdicts whose record today's contract refuses, or reads under another id.
+    ``unread`` are verdicts whose record today's contract refuses, or reads under another id. ``remembered`` has the
+    columns `RECALLED` of all of them in the order of scoring, of the unread ones as the warehouse has them, and
+    ``is_read`` says which of its rows are those of ``transactions``.
     """
 
     stored: list[Stored]
     transactions: pa.Table
     unread: list[Stored]
+    remembered: pa.Table
+    is_read: pa.BooleanArray
+
+    @property
+    def began(self) -> datetime:
+        """When the first of the verdicts was given."""
+        return min(one.scored_at for one in (*self.stored[:1], *self.unread[:1]))
 
 
 def chunks(conn: psycopg.Connection, settings: Settings, since: datetime, until: datetime) -> Iterator[Chunk]:
@@ -64,10 +74,10 @@ def chunks(conn: psycopg.Connection, settings: Settings, since: datetime, until:
         for stored in _stored(conn, since, until):
             following = stored, pool.submit(_transactions, _ranges(stored))
             if ahead is not None:
-                yield _chunk(ahead[0], ahead[1].result())
+                yield _chunk(conn, ahead[0], ahead[1].result())
             ahead = following
         if ahead is not None:
-            yield _chunk(ahead[0], ahead[1].result())
+            yield _chunk(conn, ahead[0], ahead[1].result())
 
 
 def _stored(conn: psycopg.Connection, since: datetime, until: datetime) -> Iterator[list[Stored]]:
@@ -88,24 +98,53 @@ def _stored(conn: psycopg.Connection, since: datetime, until: datetime) -> Itera
         yield held
 
 
-def _chunk(stored: Sequence[Stored], transactions: pa.Table) -> Chunk:
-    places = {
-        where: place
-        for place, where in enumerate(
-            zip(*(transactions[name].to_pylist() for name in (*Coordinates._fields, "txn_id")), strict=True)
-        )
+def _chunk(conn: psycopg.Connection, stored: Sequence[Stored], records: pa.Table) -> Chunk:
+    coordinates = zip(*(records[name].to_pylist() for name in Coordinates._fields), strict=True)
+    places = {where: place for place, where in enumerate(coordinates)}
+    came, outcomes, txn_ids = (records[name].to_pylist() for name in ("taken_ms", OUTCOME, "txn_id"))
+    found = [places.get((one.topic_id, one.partition, one.offset)) for one in stored]
+    columns = {
+        "topic_id": [one.topic_id for one in stored],
+        "partition": [one.partition for one in stored],
+        "offset": [one.offset for one in stored],
+        # Of a record that bronze has no more: its running maximum is that of the one before it.
+        "taken_ms": [0 if place is None else came[place] for place in found],
+        "moment": pa.array([one.scored_at for one in stored], pa.timestamp("us", "UTC")),
+        "number": range(len(stored)),
     }
-    found = [places.get((one.topic_id, one.partition, one.offset, one.txn_id)) for one in stored]
-    read = [one for one, place in zip(stored, found, strict=True) if place is not None]
-    rows = transactions.take(pa.array([place for place in found if place is not None], pa.int64()))
-    # Each with the number of its verdict, by which the two are together again when they are in order.
-    numbered = rows.append_column("moment", pa.array([one.scored_at for one in read], pa.timestamp("us", "UTC")))
-    ordered = in_order(numbered.append_column("number", pa.array(range(len(read)), pa.int64())), "moment")
+    order = in_order(pa.table(columns), "moment")["number"].to_pylist()
+    read: list[tuple[Stored, int]] = []
+    unread: list[Stored] = []
+    is_read: list[bool] = []
+    for number in order:
+        one, place = stored[number], found[number]
+        is_read.append(place is not None and outcomes[place] == VALID and txn_ids[place] == one.txn_id)
+        if is_read[-1] and place is not None:
+            read.append((one, place))
+        else:
+            unread.append(one)
+    transactions = records.take(pa.array([place for _, place in read], pa.int64()))
     return Chunk(
-        [read[number] for number in ordered["number"].to_pylist()],
-        ordered.drop_columns(["moment", "number"]),
-        [one for one, place in zip(stored, found, strict=True) if place is None],
+        [one for one, _ in read],
+        transactions,
+        unread,
+        _remembered(conn, transactions, unread, is_read),
+        pa.array(is_read, pa.bool_()),
     )
+
+
+def _remembered(
+    conn: psycopg.Connection, transactions: pa.Table, unread: Sequence[Stored], is_read: Sequence[bool]
+) -> pa.Table:
+    known = transactions.select(RECALLED.names)
+    if not unread:
+        return known
+    ids = [one.txn_id for one in unread]
+    rows = {row[0]: row for row in conn.execute(load_sql("backtest/as_scored"), {"txn_ids": ids})}
+    columns = zip(*(rows[txn_id] for txn_id in ids), strict=True)
+    as_scored = pa.table(list(map(list, columns)), schema=RECALLED)
+    first, second = iter(range(known.num_rows)), iter(range(known.num_rows, len(is_read)))
+    return pa.concat_tables([known, as_scored]).take(pa.array([next(first if one else second) for one in is_read]))
 
 
 def _ranges(stored: Iterable[Stored]) -> list[tuple[str, int, list[int]]]:
@@ -133,7 +172,7 @@ def _open_bronze(settings: Settings) -> None:
 
 
 def _transactions(ranges: Sequence[tuple[str, int, list[int]]]) -> pa.Table:
-    """The valid transactions at these offsets."""
+    """What the records at these offsets are by today's contract, without their bytes."""
     assert _bronze is not None  # noqa: S101
     tables = []
     for topic_id, partition, offsets in ranges:
@@ -149,5 +188,4 @@ def _transactions(ranges: Sequence[tuple[str, int, list[int]]]) -> pa.Table:
             batch = pa.RecordBatch.from_pydict(columns, RECORD_SCHEMA)
             wanted = batch.filter(pc.is_in(batch["offset"], pa.array(offsets, pa.int64())))
             tables += [pa.Table.from_batches([one]) for one in classify_batch(TRANSACTIONS, wanted)]
-    whole = pa.concat_tables([outcome_schema(TRANSACTIONS).empty_table(), *tables])
-    return with_outcome(whole, VALID)
+    return pa.concat_tables([outcome_schema(TRANSACTIONS).empty_table(), *tables]).drop_columns(["value", "reasons"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
+from include.backtest import scored
 from include.backtest.cli import back_test, backtest_command
 from include.backtest.report import BackTest, Comparison
 from include.cases import reporting, work
@@ -55,6 +57,7 @@ class Log:
     s3: Any
     topic_id: str = field(default_factory=any_topic_id)
     ends: dict[int, int] = field(default_factory=dict)
+    added: list[tuple[int, int, int, tuple[bytes, ...]]] = field(default_factory=list)
     batches: int = 0
 
     def __post_init__(self) -> None:
@@ -65,20 +68,24 @@ class Log:
     def add(self, partition: int, *values: bytes, came: int) -> tuple[int, int]:
         """One object; where it begins and ends."""
         start = self.ends.get(partition, 0)
-        records = [IncomingRecord(start + place, came, None, value) for place, value in enumerate(values)]
         end = self.ends[partition] = start + len(values)
+        self.added.append((partition, start, came, values))
+        self.put(partition, start, came, values)
+        return start, end
+
+    def put(self, partition: int, start: int, came: int, values: Sequence[bytes]) -> None:
+        records = [IncomingRecord(start + place, came, None, value) for place, value in enumerate(values)]
         (made,) = encode(
             IncomingRecords.of(records),
             topic=TRANSACTIONS.topic,
             key_fields=TRANSACTIONS.key_fields,
             partition=partition,
             start=start,
-            end=end,
+            end=start + len(values),
             now_ms=came,
         )
         key = object_key(TRANSACTIONS.bronze_folder, self.topic_id, partition, made.start)
         self.s3.put_object(Bucket=BRONZE_BUCKET, Key=key, Body=made.body, Metadata=made.metadata)
-        return start, end
 
     def read(self, partition: int, start: int, end: int) -> Any:
         return classify_records(list(BronzeLog(self.s3, TRANSACTIONS).read(self.topic_id, partition, start, end)))
@@ -235,6 +242,24 @@ def test_verdicts_of_each_version_are_given_again_by_it_also_where_another_was_p
     # Without a file, the rules in use are tried.
     code, output, _ = run_app(alone(backtest_command), own, "--json")
     assert (code, json.loads(output)["rules_version"]) == (0, usual)
+
+
+@pytest.mark.parametrize("chunk", [20_000, 15])
+def test_what_the_contract_refuses_today_is_remembered_as_it_was_scored(
+    log: Log, own: Settings, conn: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    """Bronze never changes, a contract does; to the back-test a record that was made worse is the same."""
+    monkeypatch.setattr(scored, "CHUNK", chunk)
+    for partition, start, came, values in log.added:
+        now = [b'{"txn_id": "T1"}' if number % 3 == 0 else value for number, value in enumerate(values)]
+        log.put(partition, start, came, now)
+    result = back_test(own, load_rules(RULES_FILE), ALWAYS, datetime.now(UTC))
+    (verdicts,) = conn.execute("SELECT count(*) FROM transactions").fetchone() or (0,)
+    assert result.unread > 50
+    assert (result.transactions, result.different) == (verdicts - result.unread, 0)
+    tests = "SELECT count(*) FROM fraudtransaction WHERE 'card_testing' = ANY(reasons)"
+    assert result.rules["card_testing"].fired > 10
+    assert (conn.execute(tests).fetchone() or (0,))[0] > result.rules["card_testing"].fired
 
 
 def test_a_verdict_that_somebody_changed_is_found(log: Log, own: Settings, conn: psycopg.Connection) -> None:
