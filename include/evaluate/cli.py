@@ -14,14 +14,22 @@ from rich.console import Console
 from rich.table import Table
 
 from include.evaluate.files import evaluate_files
-from include.evaluate.result import Evaluation, ratio
+from include.evaluate.result import IN_VERDICT, Evaluation, ratio
 from include.evaluate.rows import FileError
 from include.evaluate.warehouse import evaluate
 from include.fraud.rulebook import RulesError, load_rules
+from include.fraud.rulefile import Mode
+from include.fraud.verdicts import SNOOZED
 from include.kafka.topics import LABELS_TOPIC, TopicTimeoutError, UnknownTopicError
 from include.settings import MissingSettingError, Settings
 
 _REFUSALS_SHOWN = 20
+_FIRED = {
+    IN_VERDICT: "in fraud verdicts",
+    Mode.ALERT: "with too little weight",
+    Mode.SHADOW: "in shadow",
+    SNOOZED: "asleep",
+}
 _NOT_EVALUATED = (MissingSettingError, UnknownTopicError, TopicTimeoutError, psycopg.Error, FileError, RulesError)
 
 
@@ -133,11 +141,14 @@ def _ranking(evaluation: Evaluation) -> Table:
 def _rules(evaluation: Evaluation) -> Table:
     table = Table(title="Rules", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("rule", no_wrap=True)
-    for heading in ("fired", "on fraud", "precision", "share of frauds"):
+    table.add_column("fired")
+    for heading in ("times", "on fraud", "precision", "share of frauds"):
         table.add_column(heading, justify="right")
     for rule in evaluation.rules:
         share = _percent(evaluation.recall_of(rule))
-        table.add_row(rule.rule, f"{rule.fired:,}", f"{rule.on_fraud:,}", _percent(rule.precision), share)
+        table.add_row(
+            rule.rule, _FIRED[rule.mode], f"{rule.fired:,}", f"{rule.on_fraud:,}", _percent(rule.precision), share
+        )
     return table
 
 

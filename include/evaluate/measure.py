@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -34,12 +34,18 @@ transaction.
 
 
 def measure(
-    judged: pa.Table, without_verdict: Mapping[str | None, int], *, without_label: int, unreadable: int
+    judged: pa.Table,
+    without_verdict: Mapping[str | None, int],
+    *,
+    without_label: int,
+    unreadable: int,
+    not_counted: Iterable[RuleScore] = (),
 ) -> Evaluation:
     """Measure what has `JUDGED_AND_LABELLED`.
 
     ``without_verdict`` counts by scenario the labels of transactions that have no verdict, ``without_label`` the
-    verdicts that have no label, ``unreadable`` what should have been a label.
+    verdicts that have no label, ``unreadable`` what should have been a label. ``not_counted`` are the rules that fired
+    without making their transaction fraud.
     """
     caught = Counter(judged.filter(judged["caught"])["scenario"].to_pylist())
     missed = Counter(judged.filter(pc.invert(judged["caught"]))["scenario"].to_pylist())
@@ -55,19 +61,19 @@ def measure(
         scenarios=tuple(
             ScenarioScore(one, caught[one] + missed[one] + waiting[one], caught[one], missed[one]) for one in of_frauds
         ),
-        rules=_rules(judged),
+        rules=tuple(sorted((*_rules(judged), *not_counted), key=lambda one: one.rule)),
         cases=_cases(judged),
         by_score=_ranking(judged, "score", "amount"),
         by_amount=_ranking(judged, "amount"),
     )
 
 
-def _rules(judged: pa.Table) -> tuple[RuleScore, ...]:
+def _rules(judged: pa.Table) -> list[RuleScore]:
     reasons = judged["reasons"].combine_chunks()
     parents = pc.list_parent_indices(reasons)
     hits = pa.table({"rule": pc.list_flatten(reasons), "fraud": judged["scenario"].is_valid().take(parents)})
-    counted = hits.group_by("rule").aggregate([("fraud", "count"), ("fraud", "sum")]).sort_by("rule")
-    return tuple(RuleScore(row["rule"], row["fraud_count"], row["fraud_sum"]) for row in counted.to_pylist())
+    counted = hits.group_by("rule").aggregate([("fraud", "count"), ("fraud", "sum")])
+    return [RuleScore(row["rule"], row["fraud_count"], row["fraud_sum"]) for row in counted.to_pylist()]
 
 
 def _cases(judged: pa.Table) -> tuple[CaseScore, ...]:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+IN_VERDICT = "verdict"
+"""The mode of a rule that is among the reasons of a fraud verdict."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScenarioScore:
@@ -29,15 +32,20 @@ class ScenarioScore:
 
 @dataclass(frozen=True, slots=True)
 class RuleScore:
-    """How often a rule fired on labelled transactions, and how often that was a fraud of any scenario."""
+    """How often a rule fired on labelled transactions, and how often that was a fraud of any scenario.
+
+    ``mode`` says what came of it: `IN_VERDICT`, or, where the rule did not make its transaction fraud, the mode of
+    ``ops.rule_hit``: alert (the weights were too little), shadow, or snoozed.
+    """
 
     rule: str
     fired: int
     on_fraud: int
+    mode: str = IN_VERDICT
 
     @property
     def precision(self) -> float | None:
-        """Share of the rule's alarms that were frauds."""
+        """Share of what it fired on that was fraud."""
         return ratio(self.on_fraud, self.fired)
 
 
@@ -136,8 +144,9 @@ class Evaluation:
         }
 
     def precision_of(self, scenario: str) -> float | None:
-        """Precision of the rule that has the scenario's name; None when there is none or it never fired."""
-        return next((rule.precision for rule in self.rules if rule.rule == scenario), None)
+        """Precision of the rule with the scenario's name, in verdicts; None when there is none or it never fired."""
+        named = (rule for rule in self.rules if (rule.rule, rule.mode) == (scenario, IN_VERDICT))
+        return next((rule.precision for rule in named), None)
 
     def recall_of(self, rule: RuleScore) -> float | None:
         """Share of the judged frauds on which this rule fired; None when none was judged."""

@@ -14,7 +14,7 @@ from pyarrow import csv
 
 from include.evaluate.labels import parse_label
 from include.evaluate.measure import JUDGED_AND_LABELLED, measure
-from include.evaluate.result import Evaluation
+from include.evaluate.result import Evaluation, RuleScore
 from include.kafka.scan import scan
 from include.kafka.topics import LABELS_TOPIC
 from include.kafka.unreadable import Unreadable
@@ -48,7 +48,14 @@ def evaluate(settings: Settings, labels_topic: str = LABELS_TOPIC) -> Evaluation
             without_verdict: dict[str | None, int] = dict(
                 conn.execute(load_sql("evaluate/count_without_verdict")).fetchall()
             )
-    return measure(judged, without_verdict, without_label=verdicts - judged.num_rows, unreadable=unreadable)
+            not_counted = [RuleScore(*row) for row in conn.execute(load_sql("evaluate/count_hits"))]
+    return measure(
+        judged,
+        without_verdict,
+        without_label=verdicts - judged.num_rows,
+        unreadable=unreadable,
+        not_counted=not_counted,
+    )
 
 
 def unite_labels(conn: psycopg.Connection, kafka_config: Mapping[str, Any], topic: str = LABELS_TOPIC) -> int:

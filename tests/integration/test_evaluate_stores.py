@@ -12,13 +12,15 @@ from confluent_kafka.admin import AdminClient
 from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 
-from include.evaluate import CaseScore, RuleScore, ScenarioScore, evaluate
+from include.evaluate import CaseScore, RuleScore, ScenarioScore, cli, evaluate
 from include.generators.producer import RecordProducer
 from include.generators.records import encode
 from include.kafka.topics import TOPICS, TopicSpec, UnknownTopicError, ensure_topics
 from include.postgres import connect
 from include.settings import Settings
+from include.stack.cli import alone
 from include.warehouse.schema import apply_schema
+from tests.support.casework import run_app
 from tests.support.warehouse import scratch_database
 
 pytestmark = pytest.mark.integration
@@ -122,6 +124,36 @@ def test_verdicts_are_ranked_by_score_and_old_ones_by_what_they_were(warehouse: 
     assert result.by_amount.average_precision == pytest.approx((1 / 2 + 2 / 3 + 3 / 4) / 3)
     assert result.cases == (CaseScore("theft", 2, 2, 1),)
     assert result.rules == (RuleScore("dear", 3, 2), RuleScore("fast", 1, 1))
+
+
+def test_a_rule_is_measured_in_whatever_mode_it_fired(
+    warehouse: Settings, labels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(warehouse, labels, ("T1", "theft"), ("T2", "theft"), ("T3", None), ("T4", "theft"))
+    judge(warehouse, "T1", "dear")
+    judge(warehouse, "T2")
+    judge(warehouse, "T3")
+    judge(warehouse, "T5")  # without a label
+    note = "INSERT INTO ops.rule_hit SELECT %s, %s, %s, '1', '{}', now()"
+    with connect(warehouse.warehouse_dsn) as conn:
+        hits = [("T1", "watching", "shadow"), ("T2", "dear", "alert"), ("T2", "new_city", "snoozed")]
+        hits += [("T3", "dear", "alert"), ("T3", "watching", "shadow"), ("T5", "dear", "alert")]
+        conn.cursor().executemany(note, [*hits, ("T4", "dear", "alert")])
+    result = evaluate(warehouse, labels)
+    assert result.rules == (
+        RuleScore("dear", 1, 1),
+        RuleScore("dear", 2, 1, "alert"),
+        RuleScore("new_city", 1, 1, "snoozed"),
+        RuleScore("watching", 2, 1, "shadow"),
+    )
+    assert result.precision_of("dear") == 1.0
+    monkeypatch.setattr(cli, "evaluate", lambda _settings: result)
+    code, output, _ = run_app(alone(cli.evaluate_command), warehouse)
+    assert code == 0
+    rows = [line.split("  ") for line in output.splitlines()]
+    assert ["dear", "with too little weight", "2", "1", "50.0%", "50.0%"] in [
+        [cell.strip() for cell in row if cell.strip()] for row in rows
+    ]
 
 
 def test_no_labels_is_an_empty_evaluation(warehouse: Settings, labels: str) -> None:

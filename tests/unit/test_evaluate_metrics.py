@@ -179,7 +179,7 @@ def test_the_whole_evaluation_of_a_few_transactions() -> None:
     assert (result.labels, result.labels_without_verdict, result.verdicts_without_label) == (10, 5, 7)
     assert (result.genuine_alarmed, result.genuine_passed, result.unreadable_labels) == (1, 1, 1)
     assert result.as_json()["rules"][1] == {
-        "rule": "fast", "fired": 2, "on_fraud": 2, "precision": 1.0, "recall": pytest.approx(2 / 3),
+        "rule": "fast", "fired": 2, "on_fraud": 2, "mode": "verdict", "precision": 1.0, "recall": pytest.approx(2 / 3),
     }  # fmt: skip
 
 
