@@ -11,9 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from include.bench.backtesting import backtest
 from include.bench.figures import Figure, machine
 from include.bench.growth import growth
 from include.bench.latency import latency
+from include.bench.many_rules import many_rules
 from include.bench.scoring import scoring
 from include.bench.silver import silver
 from include.bench.stack import cold_up, stack
@@ -28,17 +30,18 @@ BENCHES: Mapping[str, Callable[[Settings, int], list[Figure]]] = {
     "bronze": bronze,
     "verdicts": verdicts,
     "scoring": scoring,
+    "backtest": backtest,
     "latency": latency,
     "verify": verify,
     "silver": silver,
     "growth": growth,
 }
 """Those on servers of their own."""
-WHOLE: Mapping[str, Callable[[int], list[Figure]]] = {"stack": stack, "cold-up": cold_up}
-"""Those that start a whole stack."""
+STARTING: Mapping[str, Callable[[int], list[Figure]]] = {"rules": many_rules, "stack": stack, "cold-up": cold_up}
+"""Those that start what they measure themselves."""
 ALONE = frozenset({"cold-up"})
 """Not part of all: it downloads and builds everything anew."""
-NAMES = (*BENCHES, *WHOLE)
+NAMES = (*BENCHES, *STARTING)
 
 
 def bench_command(
@@ -59,7 +62,7 @@ def bench_command(
     for one in [one for one in NAMES if one not in ALONE] if name == "all" else [name]:
         console.print(f"{one}: measuring", style="dim")
         try:
-            figures += WHOLE[one](rounds) if one in WHOLE else _on_servers(BENCHES[one], rounds)
+            figures += STARTING[one](rounds) if one in STARTING else _on_servers(BENCHES[one], rounds)
         except BenchError as error:
             # What took an hour to measure is shown all the same.
             failed[one] = str(error)

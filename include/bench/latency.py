@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from confluent_kafka.admin import AdminClient
 from psycopg import Connection
@@ -22,7 +23,9 @@ from include.settings import Settings
 SECONDS = 300.0
 WARM_UP_SECONDS = 30.0
 """Counted from the first verdict at a rate; until then a JVM starts, or backlog is made up for."""
-WANTED: Mapping[int, Mapping[str, float | None]] = {1_000: {"p50": 0.6, "p99": 1.0}, 10_000: {"p50": None, "p99": 2.0}}
+Wanted: TypeAlias = Mapping[str, float | None]
+"""Percentiles, such as p99, and how many seconds they may be."""
+WANTED: Mapping[int, Wanted] = {1_000: {"p50": 0.6, "p99": 1.0}, 10_000: {"p50": None, "p99": 2.0}}
 """Seconds at most, by transactions a second."""
 _LEAST_SHARE = 0.95
 """Of the transactions that a rate asks for so many have to be made, or the rate was another one."""
@@ -50,7 +53,7 @@ _LATENCIES = """
         WHERE starts_with(txn_id, %(run)s)
     )
     SELECT count(*),
-        percentile_disc(ARRAY[0.5, 0.99]) WITHIN GROUP (
+        percentile_disc(%(shares)s::float[]) WITHIN GROUP (
             ORDER BY moments[width_bucket(bronze_offset, ends) + 1] - made
         )
     FROM made
@@ -61,19 +64,24 @@ _LATENCIES = """
 
 def latency(settings: Settings, _rounds: int) -> list[Figure]:
     """Seconds until a verdict is committed and visible, at two rates; one round of five minutes at each of them."""
+    return [figure for of_rate in waited(settings, WANTED, SECONDS) for figure in of_rate]
+
+
+def waited(settings: Settings, wanted: Mapping[int, Wanted], seconds: float) -> list[list[Figure]]:
+    """The figures of each rate, at which so many seconds are measured; ``wanted`` has its percentiles and limits."""
     with connect(settings.warehouse_dsn, "paylake bench") as conn, apart(follow, settings):
         begin_anew(settings, conn)
         with running(JOBS / "fraud_stream.py", "--checkpoint", CHECKPOINT) as job:
             watch = Watch(conn, job)
-            return [figure for rate in WANTED for figure in _at(rate, settings, conn, watch)]
+            return [_at(rate, limits, seconds, settings, conn, watch) for rate, limits in wanted.items()]
 
 
-def _at(rate: int, settings: Settings, conn: Connection, watch: Watch) -> list[Figure]:
+def _at(rate: int, wanted: Wanted, seconds: float, settings: Settings, conn: Connection, watch: Watch) -> list[Figure]:
     run_id, before = new_run_id(), len(watch.seen)
     with apart(generate_at, settings, rate, run_id):
         watch.until(lambda: len(watch.seen) > before, "a first verdict")
         began = time.time() + WARM_UP_SECONDS
-        ended = began + SECONDS
+        ended = began + seconds
         watch.until(lambda: time.time() > ended, "the end of the measurement")
     admin = AdminClient(settings.kafka_config)
     ends, current = end_offsets(admin, TRANSACTIONS.topic), topic_id(admin, TRANSACTIONS.topic)
@@ -83,14 +91,15 @@ def _at(rate: int, settings: Settings, conn: Connection, watch: Watch) -> list[F
         return all(done.get(partition, 0) >= end for partition, end in ends.items())
 
     watch.until(all_judged, f"verdicts on all that was made at {rate:,}/s")
-    batches = {"batches": list(watch.seen), "seen": list(watch.seen.values())}
+    shares = [int(name.removeprefix("p")) / 100 for name in wanted]
+    batches = {"batches": list(watch.seen), "seen": list(watch.seen.values()), "shares": shares}
     moments = {"run": f"T{run_id}-", "began": began, "ended": ended}
     ((count, percentiles),) = conn.execute(_LATENCIES, batches | moments).fetchall()
     if not count:
         raise BenchError(f"nothing was made at {rate:,}/s")
-    made = Figure(f"transactions made and judged at {rate:,}/s", "1/s", (count / SECONDS,), _LEAST_SHARE * rate)
-    waited = [
-        Figure(f"made → verdict visible, {rate:,}/s, {name}", "s", (seconds,), wanted, lower_is_better=True)
-        for (name, wanted), seconds in zip(WANTED[rate].items(), percentiles, strict=True)
+    made = Figure(f"transactions made and judged at {rate:,}/s", "1/s", (count / seconds,), _LEAST_SHARE * rate)
+    latencies = [
+        Figure(f"made → verdict visible, {rate:,}/s, {name}", "s", (latency,), limit, lower_is_better=True)
+        for (name, limit), latency in zip(wanted.items(), percentiles, strict=True)
     ]
-    return [*waited, made]
+    return [*latencies, made]

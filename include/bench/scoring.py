@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
-import yaml
 
 from include.bench.figures import Figure, Peer, by_turns
+from include.bench.rulebooks import FEATURES, written
 from include.bench.submit import in_environment
 from include.bench.verdicts import backlog, judge_backlog
 from include.fraud.history import RECALLED, History
@@ -27,21 +27,6 @@ from include.settings import Settings
 
 BATCH = 1_000
 RULES = (4, 50, 250, 1_000)
-_ONLINE = "channel = 'Online'"
-_FEATURES: tuple[dict[str, str], ...] = (
-    {"entity": "user", "function": "count", "window": "10 minutes", "filter": f"{_ONLINE} and amount < 5"},
-    {"entity": "user", "function": "count", "window": "1 hour"},
-    {"entity": "user", "function": "sum", "window": "1 day"},
-    {"entity": "user", "function": "mean", "window": "30 days"},
-    {"entity": "user", "function": "stddev", "window": "30 days"},
-    {"entity": "user", "function": "ratio_to_mean", "window": "30 days"},
-    {"entity": "user", "function": "distinct", "of": "merchant", "window": "1 day"},
-    {"entity": "user", "function": "first_time", "of": "location", "window": "30 days"},
-    {"entity": "user", "function": "speed_kmh", "window": "1 day", "filter": "channel <> 'Online'"},
-    {"entity": "user", "function": "seconds_since_last", "window": "1 day"},
-    {"entity": "merchant", "function": "count", "window": "1 hour"},
-    {"entity": "user_merchant", "function": "count", "window": "30 days"},
-)
 
 
 def scoring(settings: Settings, rounds: int) -> list[Figure]:
@@ -77,21 +62,20 @@ def _with_rules(path: Path, settings: Settings, records: int) -> float:
 def _rules_files() -> Iterator[tuple[Path, Path]]:
     with TemporaryDirectory(prefix="paylake-bench-") as folder:
         paths = (Path(folder) / "remembering.yaml", Path(folder) / "forgetful.yaml")
-        for path, features in zip(paths, (_FEATURES, ()), strict=True):
+        for path, features in zip(paths, (FEATURES, {}), strict=True):
             path.write_text(_rules(4, features), encoding="utf-8")
         yield paths
 
 
-def _rules(count: int, features: tuple[dict[str, str], ...]) -> str:
+def _rules(count: int, features: Mapping[str, Mapping[str, str]]) -> str:
     """A rules' file; few transactions are above the limits, as few are frauds."""
-    declared = [{"name": f"f{number}", **feature} for number, feature in enumerate(features)]
-    counted = [one["name"] for one in declared if one["function"] != "first_time"]
+    counted = [name for name, one in features.items() if one["function"] != "first_time"]
     rules = [
         {
             "id": f"r{number}",
             "says": "amount {amount} is above {limit}",
             "when": "amount > limit"
-            + (f" and {_ONLINE}" if number % 2 else "")
+            + (" and channel = 'Online'" if number % 2 else "")
             + (f" and {counted[number % len(counted)]} >= {number % 7}" if counted else ""),
             "parameters": {"limit": str(30_000 + 10 * number)},
             "weight": 100,
@@ -99,16 +83,14 @@ def _rules(count: int, features: tuple[dict[str, str], ...]) -> str:
         }
         for number in range(count)
     ]
-    return yaml.safe_dump(
-        {"version": f"bench-{count}-{len(features)}", "alert_at": 100, "features": declared, "rules": rules}
-    )
+    return written(features, rules)
 
 
 def _asked(rounds: int) -> dict[str, tuple[float, ...]]:
     """Milliseconds from a batch of transactions to its verdicts, by the number of rules."""
     runs = {}
     for count in RULES:
-        rules = parse_rules(_rules(count, _FEATURES), "bench")
+        rules = parse_rules(_rules(count, FEATURES), "bench")
         history = History(rules.features, lambda _member, _sinces: ())
         batches = iter(_batches(rounds + 1))
         lists = Lists.at(rules.all_lists, (), 0, datetime.now(UTC))

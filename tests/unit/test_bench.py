@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import psutil
 import pytest
@@ -12,8 +13,17 @@ import typer
 
 from include.bench import command
 from include.bench.figures import Figure, Peer, by_turns
+from include.bench.many_rules import RULES
+from include.bench.rulebooks import FEATURES, rulebook
 from include.bench.submit import BenchError
 from include.bench.usage import cpu_seconds, memory_bytes
+from include.fraud.replay import judge_log
+from include.fraud.rulebook import parse_rules
+from include.generators.population import Population
+from include.generators.transactions import TransactionSource
+from include.quality.columns import VALID, with_outcome
+from tests.support.judging import classify_records
+from tests.support.records import in_bronze
 
 
 @pytest.mark.parametrize(
@@ -48,6 +58,22 @@ def test_all_are_measured_in_each_round() -> None:
     assert measured == ["one", "other"] * 2
 
 
+@pytest.mark.parametrize("count", RULES)
+def test_the_rules_of_the_bench_are_as_many_as_it_says_and_seldom_fire(count: int) -> None:
+    rules = parse_rules(rulebook(count), "bench")
+    assert (len(rules.rules), len(rules.features)) == (count, len(FEATURES))
+    asked = {name for rule in rules.rules for name in rule.condition.names}
+    assert count < 50 or asked >= {*FEATURES, "merchant.category", "merchant.country_code"}
+    moments = iter(datetime(2026, 1, 30, 12, 0, second, tzinfo=UTC) for second in range(20))
+    population = Population(42, 500, 100)
+    source = TransactionSource(population, run_id="bench", fraud_share=0.02, clock=lambda: next(moments))
+    values = [one.sent[1] for _ in range(20) for one in source.take(100)]
+    transactions = with_outcome(classify_records(in_bronze(*one) for one in enumerate(values)), VALID)
+    scores = judge_log(transactions, rules, {})["score"].to_pylist()
+    assert len(scores) == 2_000
+    assert 0 < sum(score > 0 for score in scores) < 60
+
+
 def test_the_time_of_processes_that_ended_counts() -> None:
     own = [psutil.Process()]
     before = cpu_seconds(own)
@@ -75,7 +101,7 @@ def test_what_could_not_be_measured_is_told_beside_what_could(
 
     well = [Figure("speed", "1/s", (10.0,), 1.0)]
     monkeypatch.setattr(command, "NAMES", ("stack", "other", "cold-up"))
-    monkeypatch.setattr(command, "WHOLE", {"stack": fail, "other": lambda _rounds: well, "cold-up": fail})
+    monkeypatch.setattr(command, "STARTING", {"stack": fail, "other": lambda _rounds: well, "cold-up": fail})
     with pytest.raises(typer.Exit) as ended:
         command.bench_command("all", rounds=1, as_json=True)
     found = json.loads(capsys.readouterr().out)
