@@ -20,7 +20,7 @@ import requests
 
 from include.domains import PROFILES
 from include.local.supervision.leftovers import find
-from tests.support.books import assert_balanced
+from tests.support.books import assert_balanced, assert_judged_again
 from tests.support.kafka import produce
 from tests.support.processes import parent, resident_megabytes
 from tests.support.records import good
@@ -124,13 +124,14 @@ def _descends(pid: int, root: int) -> bool:
 
 
 def assert_whole(stack: Stack, traffic: Traffic) -> None:
-    """Nothing of before goes on, nothing is lost, nothing doubled."""
+    """Nothing of before goes on, nothing is lost, nothing doubled, and what was judged is judged the same again."""
     wait_until(lambda: not orphans(stack), "the end of all orphans", ORPHAN_SECONDS)
     wait_until(
         lambda: len(stack.drivers()) == 1 == len(bronze_tasks(stack)), "one stream of each kind", VERDICT_SECONDS
     )
     traffic.assert_all_judged()
     assert_balanced(stack.settings, wait_seconds=BATCH_SECONDS)
+    assert max(assert_judged_again(stack.settings)) > 1, "verdicts by what came before"
 
 
 def await_user_in_gold(stack: Stack, user_id: str) -> float:

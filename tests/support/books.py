@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from threading import Event
 from typing import Any
 
 from confluent_kafka.admin import AdminClient
 from psycopg.sql import SQL, Identifier
 
+from include.backtest.cli import back_test
 from include.domains import BRONZE_BUCKET, CHECKPOINTS_BUCKET, SILVER_BUCKET, TRANSACTIONS, Domain
 from include.fraud.lease import acquire
 from include.fraud.ledger import newest_entry
@@ -97,3 +99,26 @@ def assert_balanced(settings: Settings, *domains: Domain, wait_seconds: float = 
     report = verify(settings, wait_seconds=wait_seconds, **chosen)
     assert report.balanced, report.problems()
     return report
+
+
+TINY_BEFORE = """
+    SELECT (fired -> 'values' ->> 'user_tiny_online_10m')::integer
+    FROM fraudtransaction, jsonb_array_elements(evidence) AS fired
+    WHERE fired ->> 'rule' = 'card_testing'
+    ORDER BY scored_at, bronze_offset
+"""
+
+
+def assert_judged_again(settings: Settings) -> list[int]:
+    """Have a back-test of the rules in use give each stored verdict again.
+
+    Returns the counts of earlier payments by which card testing was found, in the order of scoring within a partition.
+    """
+    with connect(settings.warehouse_dsn) as conn:
+        counts = [count for (count,) in conn.execute(TINY_BEFORE)]
+        (verdicts,) = conn.execute("SELECT count(*) FROM transactions").fetchone() or (0,)
+    result = back_test(settings, load_rules(), datetime(1, 1, 1, tzinfo=UTC), datetime.now(UTC))
+    assert result.transactions >= verdicts
+    assert (result.same_version, result.different, result.unread) == (result.transactions, 0, 0)
+    assert result.rules["card_testing"].fired >= len(counts)
+    return counts

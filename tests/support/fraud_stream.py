@@ -121,16 +121,22 @@ class Stream:
             case 3:
                 self.expected_frauds.add(body["txn_id"])
                 body["amount"] = "30000.01"
+            case 6:
+                # Card testing, but for the first: by how many of the user's came before.
+                body["amount"] = "3.00"
+                if number > 6:
+                    self.expected_frauds.add(body["txn_id"])
         return body
 
     def expected(self) -> tuple[int, ...]:
         """Fraud, genuine, duplicates, quarantined, among all that was produced; the rest are tombstones."""
         numbers = range(1, self.produced + 1)
-        fraud, rejected = (sum(number % 10 == digit for number in numbers) for digit in (3, 1))
+        rejected = sum(number % 10 == 1 for number in numbers)
         # The very first T000005 may be number 2 or number 5; one of all of them has the id.
-        same_id = sum(number % 10 == 2 for number in numbers) + 1
-        genuine = sum(number % 10 in (4, 5, 6, 7, 8, 9) for number in numbers)
-        return fraud, genuine, same_id - 1, rejected
+        duplicates = sum(number % 10 == 2 for number in numbers)
+        valid = sum(number % 10 in (3, 4, 5, 6, 7, 8, 9) for number in numbers)
+        fraud = len(self.expected_frauds)
+        return fraud, valid - fraud, duplicates, rejected
 
     def stored(self) -> tuple[int, ...] | None:
         """The same four counts, as the tables have them now."""

@@ -148,7 +148,10 @@ class Stack:
 
 
 class Traffic:
-    """Genuine transactions, a few each second, from a client that waits for a broker that is away.
+    """Transactions, a few each second, from a client that waits for a broker that is away.
+
+    Every tenth is a tiny payment online, which after the first of them is fraud by what came before; the others are
+    genuine.
 
     Ids sort in the order of sending, so what was sent after some moment is told by its id alone.
     """
@@ -209,8 +212,7 @@ class Traffic:
 
     def _judged(self) -> set[str]:
         return {
-            row[0]
-            for row in self._ask("SELECT txn_id FROM genuinetransaction WHERE txn_id LIKE %s", [f"{self._prefix}%"])
+            row[0] for row in self._ask("SELECT txn_id FROM transactions WHERE txn_id LIKE %s", [f"{self._prefix}%"])
         }
 
     def _ask(self, sql: str, arguments: list[str]) -> list[tuple[Any, ...]]:
@@ -228,7 +230,8 @@ class Traffic:
         while not self._stop.wait(self._pause):
             self._sent += 1
             now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-            value = encoded(good(TRANSACTIONS, txn_id=self._id(self._sent), timestamp=now))
+            tiny = {"amount": 3, "channel": "Online"} if self._sent % 10 == 0 else {}
+            value = encoded(good(TRANSACTIONS, txn_id=self._id(self._sent), timestamp=now, **tiny))
             self._producer.produce(
                 TRANSACTIONS.topic, key=f"U{self._sent % 50:04}", value=value, on_delivery=self._note
             )
