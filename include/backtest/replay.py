@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
@@ -19,7 +20,6 @@ from include.fraud.marks import micros_of, read_marks
 from include.fraud.recall import recall
 from include.fraud.rules import Rules
 from include.fraud.verdicts import Verdicts, judge, merchant_columns
-from include.settings import Settings
 
 
 class Judged(NamedTuple):
@@ -31,10 +31,13 @@ class Judged(NamedTuple):
 
 
 class Replay:
-    """A replay of the verdicts of a period, over two sessions of the warehouse's: one reads, the other remembers."""
+    """A replay of the verdicts of a period, over two sessions of the warehouse's: one reads, the other remembers.
 
-    def __init__(self, settings: Settings, reading: psycopg.Connection, conn: psycopg.Connection, rules: Rules) -> None:
-        self._settings = settings
+    ``reader`` is the process that reads bronze.
+    """
+
+    def __init__(self, reader: Executor, reading: psycopg.Connection, conn: psycopg.Connection, rules: Rules) -> None:
+        self._reader = reader
         self._reading = reading
         self._conn = conn
         self._rules = rules
@@ -45,7 +48,7 @@ class Replay:
 
     def judged(self, since: datetime, until: datetime) -> Iterator[Judged]:
         """What the rules say of each transaction that got its verdict from ``since`` until before ``until``."""
-        for chunk in chunks(self._reading, self._settings, since, until):
+        for chunk in chunks(self._reading, self._reader, since, until):
             self._before = chunk.began
             yield self._judge(chunk)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 from multiprocessing import get_context
 from typing import Any, NamedTuple
@@ -64,20 +66,27 @@ class Chunk(NamedTuple):
         return min(one.scored_at for one in (*self.stored[:1], *self.unread[:1]))
 
 
-def chunks(conn: psycopg.Connection, settings: Settings, since: datetime, until: datetime) -> Iterator[Chunk]:
+@contextmanager
+def bronze_reader(settings: Settings) -> Iterator[Executor]:
+    """A process of its own that reads bronze, for `chunks`; it starts at once, and is ready a second later."""
+    with ProcessPoolExecutor(1, get_context("spawn"), _open_bronze, (settings,)) as reader:
+        reader.submit(os.getpid)
+        yield reader
+
+
+def chunks(conn: psycopg.Connection, reader: Executor, since: datetime, until: datetime) -> Iterator[Chunk]:
     """The verdicts that were given from ``since`` until before ``until``, in chunks that end where a moment ends.
 
-    Reads bronze in a process of its own, one chunk ahead. Holds a transaction of ``conn`` open.
+    Bronze is read one chunk ahead. Holds a transaction of ``conn`` open.
     """
-    with ProcessPoolExecutor(1, get_context("spawn"), _open_bronze, (settings,)) as pool:
-        ahead: tuple[list[Stored], Future[pa.Table]] | None = None
-        for stored in _stored(conn, since, until):
-            following = stored, pool.submit(_transactions, _ranges(stored))
-            if ahead is not None:
-                yield _chunk(conn, ahead[0], ahead[1].result())
-            ahead = following
+    ahead: tuple[list[Stored], Future[pa.Table]] | None = None
+    for stored in _stored(conn, since, until):
+        following = stored, reader.submit(_transactions, _ranges(stored))
         if ahead is not None:
             yield _chunk(conn, ahead[0], ahead[1].result())
+        ahead = following
+    if ahead is not None:
+        yield _chunk(conn, ahead[0], ahead[1].result())
 
 
 def _stored(conn: psycopg.Connection, since: datetime, until: datetime) -> Iterator[list[Stored]]:

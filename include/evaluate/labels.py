@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,8 @@ class Label:
 def parse_label(value: bytes | None) -> Label | None:
     """The label that a record of the topic holds, None if it holds none."""
     try:
-        label = json.loads(value or b"")
-    except ValueError:
+        label = msgspec.json.decode(value or b"")
+    except (ValueError, RecursionError):
         return None
     match label:
         case {"txn_id": str(txn_id), "is_fraud": bool(is_fraud), "scenario": (str() | None) as scenario}:
