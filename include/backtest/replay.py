@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import psycopg
@@ -41,7 +41,6 @@ class Replay:
         self._reading = reading
         self._conn = conn
         self._rules = rules
-        self._knowledge = Knowledge(conn, rules)
         self._history = History(rules.features, self._recall)
         self._marked = Marked(rules.features, partial(read_marks, conn))
         self._before = datetime.now(UTC)
@@ -51,6 +50,11 @@ class Replay:
         for chunk in chunks(self._reading, self._reader, since, until):
             self._before = chunk.began
             yield self._judge(chunk)
+
+    @cached_property
+    def _knowledge(self) -> Knowledge:
+        """Read after the verdicts, while others score: it may know of later changes, but of none too few."""
+        return Knowledge(self._conn, self._rules)
 
     def _recall(self, member: Member, sinces: Mapping[str, int]) -> Iterator[pa.Table]:
         return recall(self._conn, self._before, member, sinces)

@@ -40,6 +40,8 @@ def verify_command(
 ) -> None:
     """Prove from Kafka, MinIO and PostgreSQL themselves that every record is in exactly one place.
 
+    Whether each verdict is the one that the rules give is what backtest, without a file, proves beside it.
+
     Exit code 0: the books balance. 1: they do not; what is wrong is listed. 2: a store does not answer.
     130: it was interrupted.
     """

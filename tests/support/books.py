@@ -13,6 +13,7 @@ from include.backtest.cli import back_test
 from include.domains import BRONZE_BUCKET, CHECKPOINTS_BUCKET, SILVER_BUCKET, TRANSACTIONS, Domain
 from include.fraud.lease import acquire
 from include.fraud.ledger import newest_entry
+from include.fraud.promotion import rules_in_use
 from include.fraud.scorer import Scorer
 from include.fraud.sink import Batch, Sink
 from include.kafka.topics import ensure_topics, reset_topics
@@ -117,7 +118,8 @@ def assert_judged_again(settings: Settings) -> list[int]:
     with connect(settings.warehouse_dsn) as conn:
         counts = [count for (count,) in conn.execute(TINY_BEFORE)]
         (verdicts,) = conn.execute("SELECT count(*) FROM transactions").fetchone() or (0,)
-    result = back_test(settings, load_rules(), datetime(1, 1, 1, tzinfo=UTC), datetime.now(UTC))
+        rules = rules_in_use(conn)
+    result = back_test(settings, rules, datetime(1, 1, 1, tzinfo=UTC), datetime.now(UTC))
     assert result.transactions >= verdicts
     assert (result.same_version, result.different, result.unread) == (result.transactions, 0, 0)
     assert result.rules["card_testing"].fired >= len(counts)
