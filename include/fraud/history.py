@@ -16,6 +16,7 @@ import pyarrow as pa
 from include.fraud.computed import arrow_type, since_newest, summed
 from include.fraud.features import OF_NEWEST, Entity, Feature, Member, filter_condition
 from include.fraud.memory import Memory, Passing, Plan
+from include.fraud.summary import Summary
 
 DEFAULT_REMEMBERED = 50_000
 """So many users are held in memory between two batches, and as many merchants."""
@@ -116,34 +117,32 @@ class History:
 
     def _add(self, member: Member, recalled: pa.Table) -> None:
         own = Entity(member)
-        passed = Passing(recalled, self._filters)
+        summary = Summary(recalled, self._filters)
         for entity in (own, Entity.USER_MERCHANT) if member is Member.USER else (own,):
-            met = self._met(entity, passed)
-            for number, (window, kinds) in enumerate(self._plans[entity].windows.items()):
-                whom = zip(met, passed.passing[window.filter], strict=True)
-                what = zip(passed.panes(window), passed.amounts, passed.values(kinds), strict=True)
-                for (memory, counts), one in zip(whom, what, strict=True):
-                    if counts:
-                        memory.series[number].add(*one)
-            for number, text in enumerate(self._plans[entity].filters):
-                for memory, counts, sighting in zip(met, passed.passing[text], passed.sightings(), strict=True):
-                    if counts:
-                        memory.see(number, sighting)
+            plan = self._plans[entity]
+            if not plan.span:
+                continue
+            met = [self._of(entity, *names) for names in summary.entities(entity)]
+            for number, (window, kinds) in enumerate(plan.windows.items()):
+                for of, panes in summary.panes(entity, window, kinds):
+                    met[of].series[number].take_in(panes)
+            for number, text in enumerate(plan.filters):
+                for of, sighting in summary.newest(entity, text):
+                    met[of].see(number, sighting)
 
     def _met(self, entity: Entity, passing: Passing) -> list[Memory]:
         """The memory of the entity of each transaction."""
-        if entity is not Entity.USER_MERCHANT:
-            memories = self._memories[Member(entity)]
-            return [memories[name] for name in passing.members[Member(entity)]] if self._plans[entity].span else []
-        plan = self._plans[entity]
-        if not plan.span:
+        if not self._plans[entity].span:
             return []
-        met = []
-        users = self._memories[Member.USER]
-        for user, merchant in zip(passing.members[Member.USER], passing.members[Member.MERCHANT], strict=True):
-            known = users[user].at_merchants
-            memory = known.get(merchant)
-            if memory is None:
-                memory = known[merchant] = plan.blank(users[user].since)
-            met.append(memory)
-        return met
+        columns = (passing.members[Member(part)] for part in entity.split("_"))
+        return [self._of(entity, *names) for names in zip(*columns, strict=True)]
+
+    def _of(self, entity: Entity, *names: str) -> Memory:
+        """The memory of an entity, whose user or merchant is known."""
+        if entity is not Entity.USER_MERCHANT:
+            return self._memories[Member(entity)][names[0]]
+        user = self._memories[Member.USER][names[0]]
+        memory = user.at_merchants.get(names[1])
+        if memory is None:
+            memory = user.at_merchants[names[1]] = self._plans[entity].blank(user.since)
+        return memory

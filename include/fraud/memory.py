@@ -99,6 +99,14 @@ def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
     return {"date": moments.cast(pa.date32()), "month": pc.month(moments), "year": pc.year(moments)} | own
 
 
+def passing_masks(
+    table: pa.Table, filters: Mapping[str, Condition]
+) -> dict[str | None, pa.BooleanArray | None]:
+    """Which transactions pass each filter; None for the one that lets all pass, which has no text."""
+    batch = Batch(_columns(table))
+    return {None: None} | {text: condition.holds(batch).fill_null(False) for text, condition in filters.items()}
+
+
 class Passing:
     """Transactions as lists, which are made when they are asked for."""
 
@@ -107,10 +115,10 @@ class Passing:
         self.amounts = units_of(table["amount"])
         self.txn_ids: list[str] = table["txn_id"].to_pylist()
         self.members: dict[Member, list[str]] = {member: table[member.column].to_pylist() for member in Member}
-        self.passing: dict[str | None, list[bool]] = {None: [True] * table.num_rows}
-        batch = Batch(_columns(table))
-        for text, condition in filters.items():
-            self.passing[text] = condition.holds(batch).fill_null(False).to_pylist()
+        self.passing: dict[str | None, list[bool]] = {
+            text: [True] * table.num_rows if mask is None else mask.to_pylist()
+            for text, mask in passing_masks(table, filters).items()
+        }
 
     def panes(self, window: Window) -> list[int]:
         """The number of the pane in which each is."""

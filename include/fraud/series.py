@@ -14,6 +14,11 @@ REMEMBERED = 2 * PANES
 """A series remembers so many panes: of those in which anything happened the newest."""
 
 
+def blank_members(kinds: int) -> tuple[dict[str, int], ...]:
+    """Where nothing was seen: a count of values for each kind that is told apart."""
+    return tuple([{} for _ in range(kinds)]) if kinds else ()
+
+
 class Pane:
     """What happened in one pane: how many transactions, sums of amounts and their squares, the highest; members seen.
 
@@ -22,9 +27,24 @@ class Pane:
 
     __slots__ = ("count", "highest", "members", "squares", "total")
 
-    def __init__(self, kinds: int) -> None:
-        self.count = self.total = self.squares = self.highest = 0
-        self.members: tuple[dict[str, int], ...] = tuple({} for _ in range(kinds))
+    def __init__(
+        self, members: tuple[dict[str, int], ...], count: int = 0, total: int = 0, squares: int = 0, highest: int = 0
+    ) -> None:
+        self.members = members
+        self.count = count
+        self.total = total
+        self.squares = squares
+        self.highest = highest
+
+    def take_in(self, other: Pane) -> None:
+        """Count what happened in another one."""
+        self.count += other.count
+        self.total += other.total
+        self.squares += other.squares
+        self.highest = max(self.highest, other.highest)
+        for mine, others in zip(self.members, other.members, strict=True):
+            for value, count in others.items():
+                mine[value] = mine.get(value, 0) + count
 
 
 class Series:
@@ -72,14 +92,9 @@ class Series:
 
     def add(self, number: int, amount: int, values: Sequence[str]) -> None:
         """Count a transaction of this pane; ``values`` has one for each kind of members."""
-        pane = self._panes.get(number)
+        pane = self._panes.get(number) or self._begin(number)
         if pane is None:
-            if len(self._numbers) == REMEMBERED and number < self._numbers[0]:
-                return
-            pane = self._panes[number] = Pane(self.kinds)
-            insort(self._numbers, number)
-            if len(self._numbers) > REMEMBERED:
-                self._forget_oldest()
+            return
         pane.count += 1
         pane.total += amount
         pane.squares += amount * amount
@@ -93,6 +108,26 @@ class Series:
             seen[value] = seen.get(value, 0) + 1
             if inside:
                 counted[value] += 1
+
+    def take_in(self, panes: dict[int, Pane]) -> None:
+        """Count all that happened in these panes, at most `REMEMBERED`, which are the series' own from now on."""
+        if not self._panes:
+            # As nearly always: one after the other would take several times as long.
+            self._panes, self._numbers = panes, sorted(panes)
+            return
+        for number, summed in panes.items():
+            if pane := self._panes.get(number) or self._begin(number):
+                pane.take_in(summed)
+
+    def _begin(self, number: int) -> Pane | None:
+        """A pane in which nothing happened yet; None where it is too old to be remembered."""
+        if len(self._numbers) == REMEMBERED and number < self._numbers[0]:
+            return None
+        pane = self._panes[number] = Pane(blank_members(self.kinds))
+        insort(self._numbers, number)
+        if len(self._numbers) > REMEMBERED:
+            self._forget_oldest()
+        return pane
 
     def _forget_oldest(self) -> None:
         oldest = self._numbers.pop(0)

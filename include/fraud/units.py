@@ -17,19 +17,20 @@ _EXACT = 1 << 63
 
 
 def units_of(amounts: pa.ChunkedArray) -> list[int]:
-    """The amounts in units; ``amounts`` are decimals with `SCALE` places, without nulls."""
-    halves = np.concatenate(
-        [
-            np.frombuffer(chunk.buffers()[1], np.dtype("<i8")).reshape(-1, 2)[chunk.offset : chunk.offset + len(chunk)]
-            for chunk in amounts.chunks
-        ]
-        or [np.empty((0, 2), np.int64)]
-    )
-    low, high = halves[:, 0], halves[:, 1]
-    if np.array_equal(high, low >> 63):
+    """The unscaled values of decimals without nulls, so units if they have `SCALE` places."""
+    width = amounts.type.byte_width
+    parts = [
+        np.frombuffer(chunk.buffers()[1], np.uint8)[chunk.offset * width : (chunk.offset + len(chunk)) * width]
+        for chunk in amounts.chunks
+    ]
+    whole = np.concatenate(parts) if parts else np.empty(0, np.uint8)
+    words = whole.view("<i8").reshape(-1, width // 8)
+    low = words[:, 0]
+    if (words[:, 1:] == (low >> 63)[:, None]).all():
         plain: list[int] = low.tolist()
         return plain
-    return [int(amount.scaleb(SCALE)) for amount in amounts.to_pylist()]
+    raw = whole.tobytes()
+    return [int.from_bytes(raw[at : at + width], "little", signed=True) for at in range(0, len(raw), width)]
 
 
 def decimals(units: Sequence[int | None]) -> pa.Array:
