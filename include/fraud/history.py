@@ -55,10 +55,14 @@ class History:
         }
         self._memories: dict[Member, OrderedDict[str, Memory]] = {one: OrderedDict() for one in self._spans}
 
-    def forget(self) -> None:
-        """Drop what is in memory."""
-        for memories in self._memories.values():
-            memories.clear()
+    def forget(self, transactions: pa.Table | None = None) -> None:
+        """Drop what is in memory, or what is there of the users and merchants of these transactions."""
+        for member, memories in self._memories.items():
+            if transactions is None:
+                memories.clear()
+            else:
+                for name in transactions[member.column].to_pylist():
+                    memories.pop(name, None)
 
     def pass_by(self, table: pa.Table) -> dict[str, pa.Array]:
         """The features of each transaction by name, each counted from then on; the rows come in the order of scoring.
@@ -98,10 +102,12 @@ class History:
             unknown: dict[str, int] = {}
             for name, time in earliest.items():
                 known = memories.get(name)
+                # Some more, so that the next one that is late does not ask again.
+                since = time - span - span // 8
                 if known is None or known.since > time - span:
-                    # Some more, so that the next one that is late does not ask again.
-                    unknown[name] = time - span - span // 8
+                    unknown[name] = since
                 else:
+                    known.leave_merchants(since, self._plans[Entity.USER_MERCHANT])
                     memories.move_to_end(name)
             if unknown:
                 self._remember(member, unknown)

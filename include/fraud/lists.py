@@ -101,12 +101,19 @@ class ListState:
         """Which of the values it holds; null where the value is. Ids are compared exactly, cities by `has_city`."""
         if self.kind is ListKind.CITIES:
             distinct = pc.unique(values).drop_null().to_pylist()
-            held = [location for location in distinct if self.has_city(location)]
+            held = pa.array([location for location in distinct if self.has_city(location)], pa.string())
         else:
-            held = [entry.value for entry in self.entries]
-        return pc.if_else(
-            pc.is_valid(values), pc.is_in(values, pa.array(held, pa.string())), pa.scalar(None, pa.bool_())
-        )
+            held = self._held
+        return pc.if_else(pc.is_valid(values), pc.is_in(values, held), pa.scalar(None, pa.bool_()))
+
+    @cached_property
+    def values(self) -> frozenset[str]:
+        """Those that have an entry."""
+        return frozenset(entry.value for entry in self.entries)
+
+    @cached_property
+    def _held(self) -> pa.Array:
+        return pa.array([entry.value for entry in self.entries], pa.string())
 
     def has_city(self, location: str) -> bool:
         """Whether the location is one of the cities, however it is spelled, and whatever follows it after a comma.

@@ -19,6 +19,9 @@ from include.fraud.units import units_of
 SECOND = 1_000_000
 """In microseconds."""
 
+_FEW = 64
+"""Of so many merchants of a user nobody looks whether they are still within reach."""
+
 Newest: TypeAlias = tuple[int, str, str]
 """Time, id and location of a transaction: the greatest is the newest."""
 
@@ -69,6 +72,13 @@ class Plan:
         series = [Series(len(kinds)) for kinds in self.windows.values()]
         return Memory(since, series, [None] * len(self.filters), [None] * len(self.filters))
 
+    def holds(self, memory: Memory, since: int) -> bool:
+        """Whether there is anything in it from this time on."""
+        if any(newest is not None and newest[0] >= since for newest in memory.newest):
+            return True
+        summed = zip(memory.series, self.windows, strict=True)
+        return any((series.last_pane + 1) * window.pane > since for series, window in summed)
+
 
 @dataclass(slots=True)
 class Memory:
@@ -80,6 +90,19 @@ class Memory:
     elsewhere: list[Newest | None]
     """The newest at another place than that of the newest."""
     at_merchants: dict[str, Memory] = field(default_factory=dict)
+    many: int = _FEW
+    """With more merchants than this it is worth looking which are out of reach."""
+
+    def leave_merchants(self, since: int, plan: Plan) -> None:
+        """Drop the merchants of whom there is nothing from this time on, and remember that all there is begins there.
+
+        Who asks for an earlier time has it recalled, as if it had never been in memory. It waits until they are
+        twice as many as were within reach the last time, so that nobody looks at all of them for each new one.
+        """
+        if len(self.at_merchants) > self.many:
+            self.since = max(self.since, since)
+            self.at_merchants = {name: one for name, one in self.at_merchants.items() if plan.holds(one, since)}
+            self.many = max(_FEW, 2 * len(self.at_merchants))
 
     def see(self, number: int, one: Newest) -> None:
         """Take a transaction for the newest, or for the newest at another place, if it is."""
@@ -99,9 +122,7 @@ def _columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
     return {"date": moments.cast(pa.date32()), "month": pc.month(moments), "year": pc.year(moments)} | own
 
 
-def passing_masks(
-    table: pa.Table, filters: Mapping[str, Condition]
-) -> dict[str | None, pa.BooleanArray | None]:
+def passing_masks(table: pa.Table, filters: Mapping[str, Condition]) -> dict[str | None, pa.BooleanArray | None]:
     """Which transactions pass each filter; None for the one that lets all pass, which has no text."""
     batch = Batch(_columns(table))
     return {None: None} | {text: condition.holds(batch).fill_null(False) for text, condition in filters.items()}

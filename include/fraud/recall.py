@@ -19,7 +19,7 @@ from include.sql import load_sql
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
-_BLOCK = 4 * 1024 * 1024
+_BLOCK = 16 * 1024 * 1024
 """So many bytes of them are in memory at once."""
 _AT_ONCE = 50
 _WRITTEN = pa.schema([field.with_type(pa.int64()) if field.name == "timestamp" else field for field in RECALLED])

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from include.fraud.features import Member
 from include.fraud.history import History
 from include.fraud.list_changes import changes_of
-from include.fraud.lists import Change, Lists
+from include.fraud.lists import Lists
 from include.fraud.marked import Mark, Marked
 from include.fraud.marks import micros_of, read_marks
 from include.fraud.promotion import rules_in_use
@@ -35,6 +35,19 @@ class Moment:
     lists_version: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What lists hold from a version on, until a change of them ends (None: none does)."""
+
+    version: int
+    until: datetime | None
+    lists: Lists
+
+    def at(self, moment: Moment) -> bool:
+        """Whether that is what they hold at a moment; moments only grow."""
+        return self.version == moment.lists_version and (self.until is None or moment.at < self.until)
+
+
 class Scorer:
     """Scores by the rules in use; whether these, and what it remembers, still hold is checked at each moment.
 
@@ -46,12 +59,13 @@ class Scorer:
         """How many transactions were read again to be remembered: by that a long recall shows that it moves."""
         self._conn: psycopg.Connection | None = None
         self._moment: Moment | None = None
-        self._transaction = ""
+        self._transaction = self._before = ""
+        self._scored: list[pa.Table] = []
         self._promotion: int | None = None
         self._rules: Rules | None = None
         self._history = History((), self._recall)
         self._marked = Marked((), self._read_marks)
-        self._changes: tuple[int, list[Change]] = (0, [])
+        self._lists_known: _Known | None = None
 
     @property
     def rules(self) -> Rules:
@@ -60,9 +74,10 @@ class Scorer:
             raise RuntimeError("there are no rules before a moment was begun")
         return self._rules
 
-    def forget(self) -> None:
-        """Drop what is remembered: the caller's transaction, or a part of it, does not come about."""
-        self._history.forget()
+    def undo(self) -> None:
+        """Drop what is remembered of whom was scored last: the part of the caller's transaction does not come about."""
+        if self._scored:
+            self._history.forget(self._scored[-1])
 
     def lock(self, conn: psycopg.Connection) -> None:
         """Let nobody else score, or change a list, until the caller's transaction ends."""
@@ -77,16 +92,21 @@ class Scorer:
         row = conn.execute(load_sql("fraud/next_moment")).fetchone()
         assert row is not None  # noqa: S101 - the schema has put the row there
         at, lists_version, promotion, last, transaction = row
-        if last != self._transaction:
-            # Somebody else scored since, or the transaction in which this one did was rolled back.
-            self.forget()
+        if last == self._before:
+            # The transaction in which this one scored was rolled back, and nobody else has scored since.
+            for transactions in self._scored:
+                self._history.forget(transactions)
+        elif last != self._transaction:
+            self._history.forget()
+        if last != transaction:
+            self._before, self._scored = last, []
         self._transaction = transaction
         if promotion != self._promotion:
             self._rules = rules_in_use(conn)
             self._promotion = promotion
             self._history = History(self._rules.features, self._recall)
             self._marked = Marked(self._rules.features, self._read_marks)
-            self._changes = (0, [])
+            self._lists_known = None
         self._conn, self._moment = conn, Moment(at, lists_version)
         return self._moment
 
@@ -96,6 +116,7 @@ class Scorer:
         merchants = _merchants_now(conn, moment, pc.unique(transactions["merchant_id"]).to_pylist())
         columns = {name: transactions[name] for name in transactions.column_names}
         columns |= merchant_columns(merchants[one] for one in transactions["merchant_id"].to_pylist())
+        self._scored.append(transactions.select(["user_id", "merchant_id"]))
         columns |= self._history.pass_by(transactions)
         columns |= self._marked.told(transactions, [micros_of(moment.at)] * transactions.num_rows)
         return judge(self.rules, columns, transactions.num_rows, self._lists(conn, moment))
@@ -115,11 +136,13 @@ class Scorer:
         return read_marks(self._begun()[0], member, ids, since)
 
     def _lists(self, conn: psycopg.Connection, moment: Moment) -> Lists:
-        version, changes = self._changes
-        if version != moment.lists_version:
+        known = self._lists_known
+        if known is None or not known.at(moment):
             changes = changes_of(conn, self.rules.all_lists)
-            self._changes = moment.lists_version, changes
-        return Lists.at(self.rules.all_lists, changes, moment.lists_version, moment.at)
+            ends = (one.until for one in changes if one.until is not None and one.until > moment.at)
+            lists = Lists.at(self.rules.all_lists, changes, moment.lists_version, moment.at)
+            known = self._lists_known = _Known(moment.lists_version, min(ends, default=None), lists)
+        return known.lists
 
 
 def _merchants_now(conn: psycopg.Connection, moment: Moment, merchant_ids: Sequence[str]) -> dict[str, Merchant]:

@@ -67,6 +67,11 @@ class Series:
         self.count = self.total = self.squares = 0
         self.members: tuple[Counter[str], ...] = tuple(Counter() for _ in range(self.kinds))
 
+    @property
+    def last_pane(self) -> int:
+        """The number of the newest pane in which anything happened; without one a number before all others."""
+        return self._numbers[-1] if self._numbers else _NOWHERE
+
     def move_to(self, number: int) -> None:
         """Let the window end with this pane."""
         if number == self.head:
@@ -110,7 +115,10 @@ class Series:
                 counted[value] += 1
 
     def take_in(self, panes: dict[int, Pane]) -> None:
-        """Count all that happened in these panes, at most `REMEMBERED`, which are the series' own from now on."""
+        """Count all that happened in these panes, at most `REMEMBERED`, which are the series' own from now on.
+
+        The window must not have been moved yet.
+        """
         if not self._panes:
             # As nearly always: one after the other would take several times as long.
             self._panes, self._numbers = panes, sorted(panes)

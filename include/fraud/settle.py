@@ -116,7 +116,7 @@ def settle_apart(
             with conn.transaction():
                 return settle(conn, part, scorer) if waiting is None else settle_locked(conn, part, scorer, waiting)
         except Exception:
-            scorer.forget()
+            scorer.undo()
             raise
 
     def refuse(part: pa.Table, error: Exception) -> Settled:

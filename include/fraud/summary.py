@@ -72,13 +72,13 @@ class Summary:
         kept = np.searchsorted(of, of, "right") - np.arange(len(of)) <= REMEMBERED
         groups = groups.filter(pa.array(kept))
         found: dict[int, dict[int, Pane]] = {}
-        columns = [groups[name].to_pylist() for name in ("entity", "pane", "count_all")]
-        columns += [units_of(groups[name]) for name in ("amount_sum", "square_sum", "amount_max")]
-        for one, number, *sums in zip(*columns, strict=True):
+        counted = (groups[name].to_pylist() for name in ("entity", "pane", "count_all"))
+        summed = (units_of(groups[name]) for name in ("amount_sum", "square_sum", "amount_max"))
+        for one, number, count, total, squares, highest in zip(*counted, *summed, strict=True):
             panes = found.get(one)
             if panes is None:
                 panes = found[one] = {}
-            panes[number] = Pane(blank_members(len(kinds)), *sums)
+            panes[number] = Pane(blank_members(len(kinds)), count, total, squares, highest)
         oldest = np.zeros(len(names), np.int64)
         oldest[groups["entity"].to_numpy()[::-1]] = groups["pane"].to_numpy()[::-1]
         for place, kind in enumerate(kinds):
@@ -116,5 +116,5 @@ class Summary:
         users, merchants = self._coded(Member.USER), self._coded(Member.MERCHANT)
         encoded = pa.array(users.codes * len(merchants.values) + merchants.codes).dictionary_encode()
         pairs = (divmod(pair, len(merchants.values)) for pair in encoded.dictionary.to_pylist())
-        names = [(users.values[user], merchants.values[merchant]) for user, merchant in pairs]
+        names: list[tuple[str, ...]] = [(users.values[user], merchants.values[merchant]) for user, merchant in pairs]
         return encoded.indices.to_numpy().astype(np.int64), names

@@ -60,7 +60,7 @@ def judge(rules: Rules, columns: Mapping[str, pa.Array | pa.ChunkedArray], rows:
     those of the rules.
     """
     verdicts = Verdicts([False] * rows, [0] * rows, [[] for _ in range(rows)], [])
-    asleep = {name: {entry.value for entry in state.entries} for name, state in lists.states.items() if state.entries}
+    asleep = {name: state.values for name, state in lists.states.items() if state.entries}
     for row, hits in rules.ask(columns, lists).items():
         counted: list[dict[str, Any]] = []
         score = 0

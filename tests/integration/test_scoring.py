@@ -143,6 +143,28 @@ def test_what_somebody_else_scored_counts_at_once(own: Settings, conn: psycopg.C
     assert (evidence["rule"], evidence["values"]["user_tiny_online_10m"]) == ("card_testing", "2")
 
 
+def test_a_record_that_fails_has_those_forgotten_who_were_in_its_batch_and_nobody_else(
+    own: Settings, conn: psycopg.Connection
+) -> None:
+    scorer = Scorer()
+    sink = Sink(own.warehouse_dsn, acquire(conn, "test"), scorer, no_records, Event(), patience=10)
+    users = [f"U{number}" for number in range(8)]
+    sink.write(batch(0, *(tiny(number, user) for number, user in enumerate(users * 2))))
+    conn.execute("ALTER TABLE genuinetransaction ADD CHECK (user_id <> 'U666')")
+    counts = sink.write(batch(1, tiny(20, "U6"), tiny(21, "U666"), tiny(22, "U7", amount="600"))).counts
+    assert counts is not None
+    assert (counts.quarantined, counts.fraud + counts.genuine) == (1, 2)
+    recalled = scorer.recalled
+    others = sink.write(batch(2, *(tiny(30 + number, user, seconds=60) for number, user in enumerate(users[:6]))))
+    assert scorer.recalled == recalled
+    touched = sink.write(batch(3, *(tiny(40 + number, user, seconds=60) for number, user in enumerate(users[6:]))))
+    found = {one["user_id"]: one["evidence"][0]["values"]["user_tiny_online_10m"] for one in others.frauds}
+    assert found == dict.fromkeys(users[:6], "2")
+    found = {one["user_id"]: one["evidence"][0]["values"]["user_tiny_online_10m"] for one in touched.frauds}
+    assert found == {"U6": "3", "U7": "2"}
+    sink.close()
+
+
 def test_who_scores_waits_for_who_does(own: Settings, conn: psycopg.Connection) -> None:
     scorer = Scorer()
     with connect(own.warehouse_dsn) as other, ThreadPoolExecutor(1) as background:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from include.fraud.features import Feature, Member
 from include.fraud.history import RECALLED, History
+from include.fraud.memory import Memory
 from include.geography import least_distance_km
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -66,9 +69,10 @@ def table(transactions: Iterable[Txn]) -> pa.Table:
 class Warehouse:
     """What the verdict tables would tell of transactions that have their verdict."""
 
-    def __init__(self) -> None:
+    def __init__(self, piece: int = 3) -> None:
         self.scored: list[Txn] = []
         self.asked = 0
+        self._piece = piece
 
     def recall(self, member: Member, sinces: Mapping[str, int]) -> Iterator[pa.Table]:
         self.asked += 1
@@ -80,7 +84,7 @@ class Warehouse:
             and one.timestamp >= epoch + timedelta(microseconds=since)
         ]
         # In pieces, as of a long history.
-        yield from (table(found[start : start + 3]) for start in range(0, len(found), 3))
+        yield from (table(found[start : start + self._piece]) for start in range(0, len(found), self._piece))
 
 
 def told(history: History, warehouse: Warehouse, batch: Sequence[Txn]) -> list[dict[str, Any]]:
@@ -226,6 +230,51 @@ def test_a_long_history_is_remembered_by_its_newest_panes() -> None:
     found = told(history, warehouse, steady[:150]) + told(history, warehouse, steady[150:] + late)
     assert found == expected(log, FEATURES[:2])
     assert [row["f0"] for row in found[-4:]] == [60, 60, 11, 0]
+
+
+@pytest.mark.parametrize("piece", [1, 70, 1000])
+def test_a_long_history_is_recalled_as_it_was_remembered(piece: int) -> None:
+    """More panes than a series remembers, of two users, some of them far too late, with the highest amounts."""
+    rng = random.Random(piece)  # noqa: S311
+    log = [
+        Txn(
+            f"T{n:04}",
+            rng.choice(["U1", "U2"]),
+            rng.choice(["M1", "M2", "M3"]),
+            Decimal(rng.choice(["1", "4.5", "999999999999999.9999"])),
+            rng.choice(["Online", "POS"]),
+            rng.choice(["London", "Tokyo"]),
+            START + timedelta(seconds=rng.choice([70 * n, 70 * n, 7 * n])),
+        )
+        for n in range(360)
+    ]
+    warehouse = Warehouse(piece)
+    told(history_of(warehouse), warehouse, log[:350])
+    assert told(history_of(warehouse), warehouse, log[350:]) == expected(log)[350:]
+
+
+def test_merchants_out_of_reach_are_forgotten_and_change_no_feature() -> None:
+    """A user who pays at a new merchant each minute, now and then comes back to one, and sometimes pays late."""
+    of_merchant = {"entity": "user_merchant", "window": "1 hour"}
+    declared = ({"function": "count"}, {"function": "first_time", "of": "channel"}, {"function": "seconds_since_last"})
+    features = [Feature.model_validate({"name": f"f{n}", **of_merchant, **one}) for n, one in enumerate(declared)]
+
+    def paid(name: str, merchant: int, minutes: int) -> Txn:
+        return Txn(name, "U1", f"M{merchant}", Decimal(3), "POS", "London", START + timedelta(minutes=minutes))
+
+    log = [paid(f"T{n:04}", n if n % 7 else n - 5, n) for n in range(800)]
+    log += [paid(f"L{n}", n, n + after) for n, after in [(799, 5), (790, 30), (700, 20), (100, 60), (1, 59), (785, 9)]]
+    warehouse = Warehouse(1000)
+    history = history_of(warehouse, features=features)
+    found: list[dict[str, Any]] = []
+    most = 0
+    for start in range(0, len(log), 10):
+        found += told(history, warehouse, log[start : start + 10])
+        if start < 800:
+            most = max(most, sum(isinstance(one, Memory) for one in gc.get_objects()))
+    assert found == expected(log, features)
+    # Twice those of an hour and some more, where it had been 690; what is late by hours has them all recalled.
+    assert most < 180
 
 
 def test_what_is_in_memory_is_not_asked_for_again() -> None:
