@@ -19,6 +19,7 @@ from include.bench.many_rules import many_rules
 from include.bench.scoring import scoring
 from include.bench.silver import silver
 from include.bench.stack import cold_up, stack
+from include.bench.state import state
 from include.bench.submit import BenchError, in_environment
 from include.bench.traffic import bronze, generate
 from include.bench.verdicts import verdicts, verify
@@ -31,6 +32,7 @@ BENCHES: Mapping[str, Callable[[Settings, int], list[Figure]]] = {
     "verdicts": verdicts,
     "scoring": scoring,
     "backtest": backtest,
+    "state": state,
     "latency": latency,
     "verify": verify,
     "silver": silver,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import islice, pairwise
 
+import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from include.bench import latency, traffic
+from include.bench import latency, state, traffic
 from include.bench.apart import apart, follow
-from include.bench.history import PARTITION, History
+from include.bench.history import PARTITION
+from include.bench.history import History as BronzeHistory
+from include.bench.scoring import FEATURES
 from include.domains import TRANSACTIONS
+from include.fraud.features import Feature
+from include.fraud.history import History
 from include.ingest import Limits
 from include.kafka.topics import ensure_topics
 from include.settings import Settings
@@ -43,10 +48,27 @@ def test_latency_is_that_of_all_that_was_made_in_the_time(settings: Settings, mo
     assert 150 < made.median < 250
 
 
+def test_what_is_remembered_in_whatever_way_is_the_same_and_costs_something(
+    conn: psycopg.Connection, own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "USERS", 20)
+    monkeypatch.setattr(state, "PAYMENTS", 10)
+    monkeypatch.setattr(state, "PIECE", 100)
+    monkeypatch.setattr(state, "SIZES", (10, 50))
+    small, large, memory, _ = state.state(own, 1)
+    for figure in (small, large, memory):
+        assert figure.median > 0
+        assert all(peer.median > 0 for peer in figure.peers)
+    features = tuple(Feature.model_validate({"name": f"f{n}", **one}) for n, one in enumerate(FEATURES))
+    in_memory, in_rows = History(features, lambda _member, _sinces: ()), state.Rows(features, conn)
+    for piece in islice(state.payments(), 3):
+        assert in_rows.pass_by(piece) == in_memory.pass_by(piece)
+
+
 def test_a_history_is_one_that_the_ingestion_goes_on_from(settings: Settings) -> None:
     begin_anew(settings, TRANSACTIONS)
     ensure_topics(AdminClient(settings.kafka_config), [TRANSACTIONS.topic])
-    with History(settings) as history:
+    with BronzeHistory(settings) as history:
         history.write(history.make(20))
         made = history.make(1)
         with apart(follow, settings, Limits(flush_records=1)):
