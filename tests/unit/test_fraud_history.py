@@ -158,8 +158,9 @@ def oracle(feature: Feature, before: Sequence[Txn], one: Txn) -> Any:
     raise AssertionError(feature.function)
 
 
-def expected(log: Sequence[Txn], features: Sequence[Feature] = FEATURES) -> list[dict[str, Any]]:
-    return [{one.name: oracle(one, log[:number], txn) for one in features} for number, txn in enumerate(log)]
+def expected(log: Sequence[Txn], features: Sequence[Feature] = FEATURES, start: int = 0) -> list[dict[str, Any]]:
+    told = enumerate(log[start:], start)
+    return [{one.name: oracle(one, log[:number], txn) for one in features} for number, txn in told]
 
 
 SECONDS = st.one_of(
@@ -232,7 +233,7 @@ def test_a_long_history_is_remembered_by_its_newest_panes() -> None:
     assert [row["f0"] for row in found[-4:]] == [60, 60, 11, 0]
 
 
-@pytest.mark.parametrize("piece", [1, 70, 1000])
+@pytest.mark.parametrize("piece", [7, 70, 1000])
 def test_a_long_history_is_recalled_as_it_was_remembered(piece: int) -> None:
     """More panes than a series remembers, of two users, some of them far too late, with the highest amounts."""
     rng = random.Random(piece)  # noqa: S311
@@ -250,7 +251,7 @@ def test_a_long_history_is_recalled_as_it_was_remembered(piece: int) -> None:
     ]
     warehouse = Warehouse(piece)
     told(history_of(warehouse), warehouse, log[:350])
-    assert told(history_of(warehouse), warehouse, log[350:]) == expected(log)[350:]
+    assert told(history_of(warehouse), warehouse, log[350:]) == expected(log, start=350)
 
 
 def test_merchants_out_of_reach_are_forgotten_and_change_no_feature() -> None:
@@ -262,18 +263,18 @@ def test_merchants_out_of_reach_are_forgotten_and_change_no_feature() -> None:
     def paid(name: str, merchant: int, minutes: int) -> Txn:
         return Txn(name, "U1", f"M{merchant}", Decimal(3), "POS", "London", START + timedelta(minutes=minutes))
 
-    log = [paid(f"T{n:04}", n if n % 7 else n - 5, n) for n in range(800)]
-    log += [paid(f"L{n}", n, n + after) for n, after in [(799, 5), (790, 30), (700, 20), (100, 60), (1, 59), (785, 9)]]
+    log = [paid(f"T{n:04}", n if n % 7 else n - 5, n) for n in range(400)]
+    log += [paid(f"L{n}", n, n + after) for n, after in [(399, 5), (390, 30), (300, 20), (100, 60), (1, 59), (385, 9)]]
     warehouse = Warehouse(1000)
     history = history_of(warehouse, features=features)
     found: list[dict[str, Any]] = []
     most = 0
     for start in range(0, len(log), 10):
         found += told(history, warehouse, log[start : start + 10])
-        if start < 800:
+        if start < 400:
             most = max(most, sum(isinstance(one, Memory) for one in gc.get_objects()))
     assert found == expected(log, features)
-    # Twice those of an hour and some more, where it had been 690; what is late by hours has them all recalled.
+    # Twice those of an hour and some more, where it had been 345; what is late by hours has them all recalled.
     assert most < 180
 
 
