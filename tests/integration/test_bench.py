@@ -12,7 +12,7 @@ from include.bench import latency, state, traffic
 from include.bench.apart import apart, follow
 from include.bench.history import PARTITION
 from include.bench.history import History as BronzeHistory
-from include.bench.scoring import FEATURES
+from include.bench.rulebooks import FEATURES
 from include.domains import TRANSACTIONS
 from include.fraud.features import Feature
 from include.fraud.history import History
@@ -59,7 +59,7 @@ def test_what_is_remembered_in_whatever_way_is_the_same_and_costs_something(
     for figure in (small, large, memory):
         assert figure.median > 0
         assert all(peer.median > 0 for peer in figure.peers)
-    features = tuple(Feature.model_validate({"name": f"f{n}", **one}) for n, one in enumerate(FEATURES))
+    features = tuple(Feature.model_validate({"name": name, **one}) for name, one in FEATURES.items())
     in_memory, in_rows = History(features, lambda _member, _sinces: ()), state.Rows(features, conn)
     for piece in islice(state.payments(), 3):
         assert in_rows.pass_by(piece) == in_memory.pass_by(piece)
