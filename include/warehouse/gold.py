@@ -29,7 +29,7 @@ from include.lake.catalog import CATALOG, NAMESPACE, SilverState, changed_rows, 
 from include.retries import tell
 from include.settings import Settings
 from include.sql import load_sql
-from include.warehouse.tables import GOLD_COLUMNS
+from include.warehouse.columns import GOLD_COLUMNS
 
 log = logging.getLogger(__name__)
 

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from include.contracts import Contract, ContractError, Field
 from include.domains import GOLD_DOMAINS, TRANSACTIONS
+from include.warehouse.columns import FRAUD_COLUMNS, GOLD_COLUMNS, VERDICT_COLUMNS, Column
 
 # What a contract may name as a physical type; it goes into DDL, where no placeholder can stand.
 PHYSICAL_TYPE = re.compile(r"[a-z][a-z ]*(\(\d+(, ?\d+)?\))?(\[\])?")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column; ``checks`` are pairs of a kind (which names the constraint) and a boolean SQL expression."""
-
-    name: str
-    type: str
-    description: str
-    required: bool = True
-    primary_key: bool = False
-    default: str | None = None
-    checks: tuple[tuple[str, Composable], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,53 +101,10 @@ def _bounds(value: Composable, *bounds: tuple[str, object]) -> Composable:
     )
 
 
-COORDINATES = (
-    Column("bronze_topic_id", "text", "Id of the Kafka topic the record came on."),
-    Column("bronze_partition", "integer", "Kafka partition the record came on."),
-    Column("bronze_offset", "bigint", "Kafka offset of the record in its partition."),
-)
-GOLD_COLUMNS = (
-    *COORDINATES,
-    Column("bronze_generation", "integer", "Which of the topic's lives the record is from; a reset starts the next."),
-    Column(
-        "bronze_taken_ms",
-        "bigint",
-        "When the record came, in ms since 1970; null in rows of before that was noted.",
-        required=False,
-    ),
-    Column("loaded_at", "timestamptz", "When the row last changed here.", default="now()"),
-)
-VERDICT_COLUMNS = (
-    *COORDINATES,
-    Column("rules_version", "text", "Version of the fraud rules that gave the verdict."),
-    Column("scored_at", "timestamptz", "When the verdict was given; the order of scoring.", default="now()"),
-    Column(
-        "score",
-        "integer",
-        "Sum of the weights of the rules that fired; null in rows of before it was noted.",
-        required=False,
-    ),
-    Column(
-        "lists_version",
-        "bigint",
-        "Version of the lists that the rules asked; null in rows of before it was noted.",
-        required=False,
-    ),
-)
-FRAUD_COLUMNS = (
-    Column(
-        "reasons",
-        "text[]",
-        "Names of all rules that fired.",
-        checks=(("given", SQL("cardinality(reasons) > 0 AND array_position(reasons, NULL) IS NULL")),),
-    ),
-    Column(
-        "evidence",
-        "jsonb",
-        'Array of {"rule", "message", "values"}: what made each rule fire. May quote personal data.',
-        checks=(("array", SQL("jsonb_typeof(evidence) = 'array'")),),
-    ),
-)
+_FRAUD_CHECKS: dict[str, tuple[tuple[str, Composable], ...]] = {
+    "reasons": (("given", SQL("cardinality(reasons) > 0 AND array_position(reasons, NULL) IS NULL")),),
+    "evidence": (("array", SQL("jsonb_typeof(evidence) = 'array'")),),
+}
 
 
 def contract_columns(contract: Contract) -> tuple[Column, ...]:
@@ -175,9 +120,10 @@ def gold_table(contract: Contract) -> Table:
 def verdict_tables(contract: Contract) -> tuple[Table, Table]:
     """FraudTransaction and GenuineTransaction; a txn_id is in one of them (``ops.transaction_seen`` sees to it)."""
     shared = contract_columns(contract) + VERDICT_COLUMNS
+    judged = tuple(replace(column, checks=_FRAUD_CHECKS[column.name]) for column in FRAUD_COLUMNS)
     fraud = "Transactions on which at least one fraud rule fired. One row per txn_id, disjoint from GenuineTransaction."
     genuine = "Transactions on which no fraud rule fired. One row per txn_id, disjoint from FraudTransaction."
-    return Table("fraudtransaction", fraud, shared + FRAUD_COLUMNS), Table("genuinetransaction", genuine, shared)
+    return Table("fraudtransaction", fraud, shared + judged), Table("genuinetransaction", genuine, shared)
 
 
 def domain_tables() -> tuple[Table, ...]:
