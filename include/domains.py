@@ -60,6 +60,7 @@ class Domain:
     each of the others a verdict; silver follows it. ``partitions`` is how many its topic is created with: the most that
     can be read in parallel; adding some later would move keys to other partitions and break their order. ``retention``
     is how long Kafka keeps a record. ``generator`` is what of ours produces such records, None if only others do.
+    ``silent_for`` is how long no record may come before somebody is told; None where a source may be silent.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -76,6 +77,7 @@ class Domain:
     partitions: Annotated[int, Field(ge=1)] = 2
     retention: timedelta = field(default=timedelta(days=7))
     generator: Generator | None = None
+    silent_for: timedelta | None = None
 
     @property
     def contract(self) -> Contract:

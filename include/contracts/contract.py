@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from open_data_contract_standard.model import SchemaObject
+from open_data_contract_standard.model import SchemaObject, Team, TeamMember
 
 from include.cleaning import CLEANERS
 from include.contracts.field import Field, FieldReader, custom_value
@@ -16,6 +16,7 @@ from include.marked_yaml import YamlPath
 CONTRACTS_FOLDER = Path(__file__).parent
 ENVELOPES = frozenset({"schema_registry", "connect", "debezium"})
 """What records may be wrapped in, and a contract may ask to be taken off."""
+OUR_TEAM = "paylake"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,13 @@ class Contract:
 
     ``record`` holds the fields of a message on ``topic``; ``columns`` those of the table ``table`` (its unquoted SQL
     name; for transactions the shape that both verdict tables share). ``unwrap`` names those of `ENVELOPES` that are
-    taken off a message before it is judged.
+    taken off a message before it is judged. ``owners`` are the teams or people of the contract's ``team``, ours if it
+    names none.
     """
 
     id: str
     version: str
+    owners: tuple[str, ...]
     name: str
     description: str
     topic: str
@@ -84,6 +87,7 @@ class _Reader:
         return Contract(
             id=self._need("id", document.id),
             version=self._need("version", document.version),
+            owners=_owners(document.team) or (OUR_TEAM,),
             name=self._need("name", document.name),
             description=self._need("purpose", document.description.purpose if document.description else None),
             topic=self._need("physicalName of the topic", topic.physicalName),
@@ -144,3 +148,9 @@ class _Reader:
             if not isinstance(word, str) or word not in ENVELOPES:
                 raise self._error(f"unwrap names {word!r}, which is none of {known}", topic, "customProperties")
         return frozenset(words)
+
+
+def _owners(team: Team | list[TeamMember] | None) -> tuple[str, ...]:
+    if isinstance(team, Team):
+        return (team.name,) if team.name else _owners(team.members)
+    return tuple(name for member in team or [] if (name := member.username or member.name))

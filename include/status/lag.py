@@ -25,6 +25,7 @@ from itertools import islice
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+from include.assets.registry import limit_of
 from include.domains import DOMAINS, GOLD_DOMAINS, TRANSACTIONS, Domain
 from include.fraud.ledger import reached
 from include.ingest.stuck import stuck_partitions
@@ -37,17 +38,6 @@ from include.status.problems import Problem
 from include.status.stores import KAFKA_SECONDS, Stores
 from include.status.times import age, duration, records
 from include.warehouse.gold import read_watermark
-
-STREAM_SECONDS = 60.0
-"""A transaction that waits longer for bronze, or for its verdict, is late: both take about a second, and what a stream
-needs to come back after most faults is less than this."""
-
-BATCH_SECONDS = 600.0
-"""A record of another domain that waits longer for its next layer is late: a run takes less than a minute, and what
-failed is tried again within five."""
-
-SELDOM_SECONDS = 2700.0
-"""A transaction that waits longer for silver, which has no hurry, is late: a run comes every quarter of an hour."""
 
 _OBJECTS = 100
 """Bronze objects without a single record that are passed over in search of the first one that waits."""
@@ -254,6 +244,5 @@ def _first_waiting(log: BronzeLog, topic: str, partition: int, start: int, end: 
 
 def _lag(layer: str, before: str, domain: Domain, count: int, since: float | None) -> Lag:
     """A lag of so many records, the oldest of which has waited since then (Unix time)."""
-    of_judged = SELDOM_SECONDS if layer == "silver" else STREAM_SECONDS
-    limit = of_judged if domain.judged else BATCH_SECONDS
-    return Lag(layer, before, domain.name, count, age(since) if since is not None and count else None, limit)
+    waited = age(since) if since is not None and count else None
+    return Lag(layer, before, domain.name, count, waited, limit_of(layer, domain))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from include.assets.event import Materialization
 from include.domains import MERCHANTS
 from paylake_airflow import assets
 from paylake_airflow.events import KEY, announce_and_note, last_told
@@ -56,7 +57,7 @@ class Airflow:
         """A run that tells of a snapshot and ends in a state; returns what it thought had been told before."""
         context = self.context(run_id, max_tries=max_tries)
         before = last_told(context, ASSET, SilverTold)
-        announce_and_note(context, ASSET, {"snapshot_id": snapshot}, told(snapshot), before)
+        announce_and_note(context, ASSET, Materialization(snapshot_id=snapshot), {}, told(snapshot), before)
         if state == "success":
             self.events.append(context["outlet_events"][ASSET].extra)
         self.states[run_id] = {"clean": state}
@@ -75,7 +76,7 @@ def test_nothing_was_told_at_first_and_then_what_the_last_run_told() -> None:
     assert airflow.run("1", "a", "success") is None
     assert airflow.run("2", "b", "success") == told("a")
     assert airflow.remembered() == told("b")
-    assert airflow.events == [{"snapshot_id": "a"}, {"snapshot_id": "b"}]
+    assert [event["snapshot_id"] for event in airflow.events] == ["a", "b"]
 
 
 @pytest.mark.parametrize("state", ["failed", "up_for_retry"])

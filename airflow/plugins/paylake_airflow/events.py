@@ -18,6 +18,9 @@ from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from include.assets.event import Materialization
+from include.assets.registry import ASSETS
+
 log = logging.getLogger(__name__)
 
 KEY = "told"
@@ -47,18 +50,30 @@ class _Note(Told):
     before: dict[str, Any] | None
 
 
-def announce(context: Mapping[str, Any], asset: Asset, extra: dict[str, Any]) -> None:
-    """Give ``extra`` (JSON values) to the event that is stored when the task succeeds."""
-    context["outlet_events"][asset].extra = extra
+def announce(
+    context: Mapping[str, Any], asset: Asset, made: Materialization, own: Mapping[str, Any] | None = None
+) -> None:
+    """Give what was ``made``, by today's code and contract, to the event that is stored when the task succeeds.
+
+    ``own`` are the layer's own numbers (JSON values), which stand beside it.
+    """
+    spec = ASSETS[asset.name]
+    by = made.model_copy(update={"contract_version": spec.contract_version, "code_version": spec.code_version})
+    context["outlet_events"][asset].extra = {**(own or {}), **by.as_json()}
 
 
 def announce_and_note(
-    context: Mapping[str, Any], asset: Asset, extra: dict[str, Any], now: AnyTold, before: AnyTold | None
+    context: Mapping[str, Any],
+    asset: Asset,
+    made: Materialization,
+    own: Mapping[str, Any],
+    now: AnyTold,
+    before: AnyTold | None,
 ) -> None:
-    """Announce ``extra``, and note ``now`` for the next run; ``before`` is what `last_told` said to this one."""
+    """Announce as `announce` does, and note ``now`` for the next run; ``before`` is what `last_told` said to this one."""
     run_id, earlier = context["ti"].run_id, None if before is None else before.model_dump()
     note = _Note(run_id=run_id, now=now.model_dump(), before=earlier)
-    announce(context, asset, extra)
+    announce(context, asset, made, own)
     context["asset_state_store"][asset].set(KEY, note.model_dump())
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from include.assets.event import DataVersion, Materialization
 from include.domains import DOMAINS
 from include.heartbeat import START_SECONDS, beat, beating
 from include.lifetime import die_with_parent
@@ -35,8 +36,8 @@ class IngestOperator(BaseOperator):
 
     Skips, and so wakes nobody, when there is no such topic, and when bronze holds nothing that it did not tell already.
 
-    Metadata of the event: ``records``, ``objects``, ``bytes``, ``seconds`` of this run, ``positions``, where each
-    partition of each topic now ends in bronze, and how far bronze is ``behind`` Kafka.
+    Metadata of the event: a `Materialization` of this run, whose ``positions`` are where each partition of each topic
+    now ends in bronze; and its ``records``.
     """
 
     def __init__(self, *, domain: str, **kwargs: Any) -> None:
@@ -64,10 +65,18 @@ class IngestOperator(BaseOperator):
         told = last_told(context, asset, BronzeTold)
         if positions == (told.positions if told else {}):
             raise AirflowSkipException(f"{domain.topic} holds nothing that bronze did not have and tell already")
-        numbers = {"records": report.records, "objects": report.objects, "bytes": report.bytes}
-        extra = {**numbers, "seconds": round(report.seconds, 3), "positions": positions}
-        extra["behind"] = behind(assets.BRONZE, domain)
-        announce_and_note(context, asset, extra, BronzeTold(positions=positions), told)
+        made = Materialization(
+            positions=positions,
+            rows_in=report.records,
+            rows_out=report.records,
+            bytes=report.bytes,
+            objects=report.objects,
+            seconds=round(report.seconds, 3),
+            behind=behind(assets.BRONZE, domain),
+            inputs={domain.topic: DataVersion(positions=positions)},
+        )
+        own = {"records": report.records}
+        announce_and_note(context, asset, made, own, BronzeTold(positions=positions), told)
 
 
 class RequireReadableOperator(BaseOperator):

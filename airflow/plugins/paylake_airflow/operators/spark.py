@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,10 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowSkipException
 
 import include
+from include.assets.event import DataVersion, Materialization
 from include.domains import DOMAINS, Domain
 from include.heartbeat import START_SECONDS, beat
+from include.lake.positions import plain_positions
 from include.lifetime import die_with_parent
 from paylake_airflow import assets, hooks
 from paylake_airflow.behind import behind
@@ -119,11 +122,11 @@ class SilverOperator(SparkJobOperator):
     are domains, each with the id of its DAG, which then tells of it. Of one that is paused nothing is taken. Succeeds
     however many records were rejected, so that the event is stored; ``RequireAcceptanceOperator`` fails the run.
 
-    Metadata of the event: ``rows`` in the table; what became of the records since the event before, or since the table
+    Metadata of the event: a `Materialization`; ``rows`` in the table and its ``files``; what became of the records since the event before, or since the table
     was made anew: ``valid``, ``duplicates``, ``rejected``, ``tombstones``, and ``redriven``, which were rejected and
     then became valid; the same since the beginning of this table as ``totals``; ``reasons``, the records that wait in
     quarantine now by reason; ``alarm``, if more were rejected than is allowed and nobody has accepted it, else None;
-    ``positions``, ``table_uuid``, ``silver_version`` and ``snapshot_id``; how far silver is ``behind`` bronze.
+    ``table_uuid`` and ``silver_version``.
     """
 
     def __init__(self, *, domain: str, others: Mapping[str, str], **kwargs: Any) -> None:
@@ -133,6 +136,7 @@ class SilverOperator(SparkJobOperator):
 
     def execute(self, context: Context) -> None:
         """Run the job if there is something to do, and tell."""
+        started = time.monotonic()
         domain, settings = DOMAINS[self.domain], hooks.stack_settings()
         if _is_behind(domain, settings):
             self.application_args = [self.domain, "--along", *self._others_at_work(context)]
@@ -145,8 +149,18 @@ class SilverOperator(SparkJobOperator):
         if state is None or (told and (told.snapshot_id, told.alarm) == (str(state.snapshot_id), alarm)):
             raise AirflowSkipException(f"silver of {domain.name} holds nothing that it did not tell already")
         now = silver_told(state, alarm)
-        extra = {**_silver_extra(domain, settings, state, now, told), "behind": behind(assets.SILVER, domain)}
-        announce_and_note(context, asset, extra, now, told)
+        became = _became(now, told)
+        made = Materialization(
+            snapshot_id=now.snapshot_id,
+            positions=plain_positions(state.position),
+            rows_in=sum(became[name] for name in ("valid", "duplicates", "rejected", "tombstones")),
+            rows_out=became["valid"] + became["duplicates"],
+            rejected=became["rejected"],
+            seconds=round(time.monotonic() - started, 3),
+            behind=behind(assets.SILVER, domain),
+            inputs={assets.bronze(domain).name: DataVersion(positions=plain_positions(state.position))},
+        )
+        announce_and_note(context, asset, made, {**became, **_silver_numbers(domain, settings, state, now)}, now, told)
 
     def _others_at_work(self, context: Context) -> list[str]:
         """The other domains whose DAG is there and not paused."""
@@ -215,26 +229,26 @@ def _totals(state: SilverState) -> dict[str, int]:
     }
 
 
-def _silver_extra(
-    domain: Domain, settings: Settings, state: SilverState, now: SilverTold, told: SilverTold | None
-) -> dict[str, Any]:
-    from include.lake.positions import plain_positions
+def _became(now: SilverTold, told: SilverTold | None) -> dict[str, int]:
+    """What became of the records since ``told``, or since the table was made anew."""
+    before = told.totals if told and told.table_uuid == now.table_uuid else {}
+    return {name: total - before.get(name, 0) for name, total in now.totals.items()}
+
+
+def _silver_numbers(domain: Domain, settings: Settings, state: SilverState, now: SilverTold) -> dict[str, Any]:
     from include.postgres import connect
     from include.quarantine.rows import counts
 
-    before = told.totals if told and told.table_uuid == now.table_uuid else {}
     with connect(settings.warehouse_dsn, "paylake silver") as connection:
         reasons = counts(connection, domain.name)
     return {
         "rows": state.rows,
-        **{name: total - before.get(name, 0) for name, total in now.totals.items()},
+        "files": state.files,
         "totals": now.totals,
         "reasons": reasons,
         "alarm": now.alarm,
-        "positions": plain_positions(state.position),
         "table_uuid": now.table_uuid,
         "silver_version": state.silver_version,
-        "snapshot_id": now.snapshot_id,
     }
 
 

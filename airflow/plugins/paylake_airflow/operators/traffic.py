@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperator
 
+from include.assets.event import Materialization
 from include.domains import GENERATED_REFERENCE
 from include.lifetime import die_with_parent
 from paylake_airflow import assets, hooks
@@ -21,7 +22,7 @@ class ProduceReferenceOperator(BaseOperator):
     """Produce every user, merchant and account of a population.
 
     The run's parameters are the arguments of ``include.generators.traffic.produce_reference`` of the same names.
-    Metadata of the events: ``records`` on the asset's topic, and ``seed``.
+    Metadata of the events: a `Materialization`, ``records`` on the asset's topic, and ``seed``.
     """
 
     def execute(self, context: Context) -> None:
@@ -32,8 +33,9 @@ class ProduceReferenceOperator(BaseOperator):
         report = produce_reference(hooks.kafka_config(), **params)
         self.log.info("produced %s", report.as_json())
         for domain in GENERATED_REFERENCE:
-            told = {"records": report.records[domain.topic], "seed": params["seed"]}
-            announce(context, assets.topic(domain), told)
+            records = report.records[domain.topic]
+            made = Materialization(rows_out=records, seconds=round(report.seconds, 3))
+            announce(context, assets.topic(domain), made, {"records": records, "seed": params["seed"]})
 
 
 class ProduceTransactionsOperator(BaseOperator):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.assets.event import Materialization
 from paylake_airflow import assets, hooks
 from paylake_airflow.behind import all_behind
 from paylake_airflow.events import announce
@@ -19,9 +20,9 @@ class VerifyOperator(BaseOperator):
     """Verify all domains and tell the asset of the books what came out, also where they do not balance.
 
     Succeeds whenever the stores could be read, so that the event is stored; ``RequireBalanceOperator`` fails the run.
-    Returns the findings as sentences. Metadata of the event: ``balanced``, ``records``, ``seconds``, ``domains`` with
-    the books of each, ``quarantine`` with the records that wait there by reason, ``waiting`` with those that wait in
-    Kafka and why, ``behind`` with the delay of each layer by domain, and ``findings``.
+    Returns the findings as sentences. Metadata of the event: a `Materialization`, whose ``behind`` has the delay of each
+    layer by domain; ``balanced``, ``records``, ``domains`` with the books of each, ``quarantine`` with the records that
+    wait there by reason, ``waiting`` with those that wait in Kafka and why, and ``findings``.
 
     :param wait_seconds: how long the layers may take to get to where the topics end now
     """
@@ -43,7 +44,8 @@ class VerifyOperator(BaseOperator):
         with connect(settings.warehouse_dsn, "paylake verify") as connection:
             quarantine = {name: counts(connection, name) for name in DOMAINS}
         self.log.info("%d records in %.1f s, %d findings", report.records, report.seconds, len(report.findings))
-        announce(context, assets.BOOKS, {**summary(report), "quarantine": quarantine, "behind": all_behind()})
+        made = Materialization(rows_in=report.records, seconds=round(report.seconds, 3), behind=all_behind())
+        announce(context, assets.BOOKS, made, {**summary(report), "quarantine": quarantine})
         return [finding.message for finding in report.findings]
 
 

@@ -1,0 +1,325 @@
+"""The registry of assets: one for each topic, lake folder and table, and for each check, made from that of the domains.
+
+What is said here of an asset is in its ``extra`` in Airflow, in the shape that ``docs/assets.md`` describes. The hosts
+in the URIs are names of roles, not addresses: an asset stays the same when its server moves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from include.assets import columns
+from include.assets.code import code_version
+from include.assets.columns import AssetColumn
+from include.contracts import Contract
+from include.contracts.contract import OUR_TEAM
+from include.domains import (
+    BRONZE_BUCKET,
+    DOMAINS,
+    GOLD_DOMAINS,
+    MERCHANTS,
+    SILVER_BUCKET,
+    TRANSACTIONS,
+    Domain,
+    Generator,
+    Kind,
+)
+
+KAFKA = "kafka"
+BRONZE = "bronze"
+SILVER = "silver"
+GOLD = "gold"
+FRAUD = "fraud"
+CHECKS = "checks"
+
+MANY = 1_000_000
+"""So many records should not wait for a quarter of an hour."""
+
+STREAM_SECONDS = 60.0
+"""A transaction that waits longer for bronze, or for its verdict, is late: both take about a second, and what a stream
+needs to come back after most faults is less than this."""
+
+BATCH_SECONDS = 600.0
+"""A record of another domain that waits longer for its next layer is late: a run takes less than a minute, and what
+failed is tried again within five."""
+
+SELDOM_SECONDS = 2700.0
+"""A transaction that waits longer for silver, which has no hurry, is late: a run comes every quarter of an hour."""
+
+BOOKS_SECONDS = 7200.0
+"""Books that nobody has looked at for longer are overdue: a look comes every quarter of an hour, and may take a while."""
+
+MOST_BYTES = 32_768
+"""So much of JSON an asset's extra may be: Airflow keeps a copy in each DAG that names the asset."""
+
+_TABLE_URI = "postgres://warehouse:5432/warehouse/public/{}"
+_DOMAIN_CODE = ("include/domains.py",)
+_QUALITY_CODE = ("include/cleaning", "include/quality", "include/geography.py")
+
+
+class Measured(StrEnum):
+    """What a freshness limit is measured from."""
+
+    WAITING = "waiting"
+    """For how long the oldest record of the input that waits for this asset has waited. A quiet source is no delay."""
+    UPDATE = "update"
+    """For how long nothing new came of the asset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """An asset is overdue after ``seconds``, measured as ``measured`` says."""
+
+    seconds: float
+    measured: Measured
+
+
+@dataclass(frozen=True, slots=True)
+class AssetSpec:
+    """One asset.
+
+    ``inputs`` are the names of the assets it is made of, the first of them the one that it follows; what it only
+    ``looks_at`` makes it no older when it changes. ``code`` are the files and folders that make it. ``producer`` is the
+    id of the DAG whose events tell of it; None where a watcher does. ``layer`` is how ``include.status.lag`` calls it.
+    """
+
+    name: str
+    uri: str
+    group: str
+    description: str
+    columns: tuple[AssetColumn, ...]
+    code: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    looks_at: tuple[str, ...] = ()
+    domain: Domain | None = None
+    layer: str | None = None
+    producer: str | None = None
+    freshness: Freshness | None = None
+
+    @property
+    def contract(self) -> Contract | None:
+        """The contract that its records keep."""
+        return self.domain.contract if self.domain else None
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Teams or people, the contract's."""
+        return self.contract.owners if self.contract else (OUR_TEAM,)
+
+    @property
+    def code_version(self) -> str:
+        """The version of the code that makes it, see ``include.assets.code``."""
+        return code_version(self.code)
+
+    @property
+    def contract_version(self) -> str | None:
+        """The version of its contract."""
+        return self.contract.version if self.contract else None
+
+    def extra(self) -> dict[str, Any]:
+        """What Airflow shows of it, at most `MOST_BYTES` of JSON: of a very wide table the last columns are left out."""
+        about = {
+            "description": self.description,
+            "owners": list(self.owners),
+            "contract": self.contract.id if self.contract else None,
+            "contract_version": self.contract_version,
+            "code_version": self.code_version,
+            "inputs": list(self.inputs),
+            "looks_at": list(self.looks_at),
+            "freshness": self.freshness
+            and {"limit_seconds": self.freshness.seconds, "measured": self.freshness.measured.value},
+        }
+        shown = [column.as_json() for column in self.columns]
+        while len(json.dumps(about | {"columns": shown})) > MOST_BYTES and shown:
+            shown.pop()
+        return about | {"columns": shown, "columns_left_out": len(self.columns) - len(shown)}
+
+
+def topic(domain: Domain) -> AssetSpec:
+    """The domain's Kafka topic. Who produces into it, ours or not, is no asset."""
+    silent_for = domain.silent_for
+    silence = None if silent_for is None else Freshness(silent_for.total_seconds(), Measured.UPDATE)
+    return AssetSpec(
+        name=domain.topic,
+        uri=f"kafka://kafka/{domain.topic}",
+        group=KAFKA,
+        description=f"{domain.contract.name} as they are produced, one JSON object per message.",
+        columns=columns.message_columns(domain),
+        code=("include/generators", *_DOMAIN_CODE),
+        domain=domain,
+        producer=None if domain.generator is None else str(domain.generator),
+        freshness=silence,
+    )
+
+
+def every_million(domain: Domain) -> AssetSpec:
+    """Tells whenever so many records came to the domain's topic.
+
+    An asset of its own: what tells of the topic itself would wake the streams that read it, and they never sleep.
+    """
+    told = "the trigger that watches the topic"
+    return AssetSpec(
+        name=f"{domain.topic}/every-million",
+        uri=f"kafka://kafka/{domain.topic}/every-million",
+        group=KAFKA,
+        description=f"Tells when {MANY:,} more messages of {domain.topic} came.",
+        columns=(
+            AssetColumn("topic", "string", "The topic's name.", told),
+            AssetColumn("topic_id", "string", "Its id, another one after each reset.", told),
+            AssetColumn("offsets", "object", "Where each partition ended.", told),
+        ),
+        code=("include/kafka", *_DOMAIN_CODE),
+        looks_at=(domain.topic,),
+        domain=domain,
+    )
+
+
+def bronze(domain: Domain) -> AssetSpec:
+    """The domain's folder in the bucket ``bronze``."""
+    return AssetSpec(
+        name=f"bronze/{domain.bronze_folder}",
+        uri=f"s3://{BRONZE_BUCKET}/{domain.bronze_folder}",
+        group=BRONZE,
+        description=f"Every message of {domain.topic}, byte by byte, named by topic id, partition and offset.",
+        columns=columns.bronze_columns(domain),
+        code=("include/ingest", "include/kafka", "include/lake", *_DOMAIN_CODE),
+        inputs=(domain.topic,),
+        domain=domain,
+        layer="bronze",
+        producer=f"bronze_{domain.name}",
+        freshness=Freshness(STREAM_SECONDS if domain.judged else BATCH_SECONDS, Measured.WAITING),
+    )
+
+
+def silver(domain: Domain) -> AssetSpec:
+    """The domain's folder in the bucket ``silver``."""
+    held = f"the newest of each {domain.key}" if domain.kind is Kind.REFERENCE else f"every one, by {domain.event_time}"
+    before = bronze(domain).name
+    return AssetSpec(
+        name=f"silver/{domain.silver_folder}",
+        uri=f"s3://{SILVER_BUCKET}/{domain.silver_folder}",
+        group=SILVER,
+        description=f"{domain.contract.name}, valid and cleaned, {held}, as Parquet.",
+        columns=columns.silver_columns(domain, before),
+        code=("include/spark", "include/lake", *_QUALITY_CODE, *_DOMAIN_CODE),
+        inputs=(before,),
+        looks_at=(every_million(domain).name,) if domain.judged else (),
+        domain=domain,
+        layer="silver",
+        producer=f"silver_{domain.name}",
+        freshness=Freshness(SELDOM_SECONDS if domain.judged else BATCH_SECONDS, Measured.WAITING),
+    )
+
+
+def gold(domain: Domain) -> AssetSpec:
+    """The domain's table in the warehouse."""
+    before = silver(domain).name
+    return AssetSpec(
+        name=f"gold/{domain.table.upper()}",
+        uri=_TABLE_URI.format(domain.table.lower()),
+        group=GOLD,
+        description=domain.contract.table_description,
+        columns=columns.gold_columns(domain, before),
+        code=("include/warehouse", "include/sql/gold", *_DOMAIN_CODE),
+        inputs=(before,),
+        domain=domain,
+        layer="gold",
+        producer=f"gold_{domain.name}",
+        freshness=Freshness(BATCH_SECONDS, Measured.WAITING),
+    )
+
+
+def _verdict(table: str, description: str, *, fraud: bool) -> AssetSpec:
+    before, merchants = bronze(TRANSACTIONS).name, gold(MERCHANTS).name
+    return AssetSpec(
+        name=f"fraud/{table}",
+        uri=_TABLE_URI.format(table.lower()),
+        group=FRAUD,
+        description=description,
+        columns=columns.verdict_columns(TRANSACTIONS, before, merchants, fraud=fraud),
+        code=("include/fraud", "include/sql/fraud", "include/spark/fraud_stream.py", *_QUALITY_CODE, *_DOMAIN_CODE),
+        inputs=(before,),
+        looks_at=(merchants,),
+        domain=TRANSACTIONS,
+        layer="verdicts",
+        producer="fraud_stream",
+        freshness=Freshness(STREAM_SECONDS, Measured.WAITING),
+    )
+
+
+FRAUD_TRANSACTION = _verdict(
+    "FraudTransaction", "Transactions on which at least one rule fired, with the evidence.", fraud=True
+)
+GENUINE_TRANSACTION = _verdict("GenuineTransaction", "Valid transactions on which no rule fired.", fraud=False)
+
+LABELS = AssetSpec(
+    name="transaction_labels",
+    uri="kafka://kafka/transaction_labels",
+    group=KAFKA,
+    description="The truth about generated transactions, for ./paylake evaluate; the detector never reads it.",
+    columns=(
+        AssetColumn("txn_id", "string", "The transaction's id.", "the generator"),
+        AssetColumn("scenario", "string", "Which fraud it is; null for a genuine one.", "the generator", required=False),
+        AssetColumn("is_fraud", "boolean", "Whether it is one.", "the generator"),
+        AssetColumn("timestamp", "timestamp", "When the card was used.", "the generator"),
+        AssetColumn("case", "string", "Why a genuine one looks like fraud.", "the generator", required=False),
+    ),
+    code=("include/generators",),
+    producer=str(Generator.TRANSACTIONS),
+)
+
+
+def _books(looks_at: Iterable[AssetSpec]) -> AssetSpec:
+    verify = "./paylake verify"
+    return AssetSpec(
+        name="checks/books",
+        uri="paylake://paylake/checks/books",
+        group=CHECKS,
+        description="Whether every record is in exactly one place, from Kafka to the tables: the newest event says.",
+        columns=(
+            AssetColumn("balanced", "boolean", "Whether nothing was found.", verify),
+            AssetColumn("records", "integer", "Records that were looked at.", verify),
+            AssetColumn("domains", "object", "The books of each domain.", verify),
+            AssetColumn("findings", "array", "What is wrong, each in one place.", verify),
+        ),
+        code=("include/verify", "include/sql/verify", *_DOMAIN_CODE),
+        looks_at=tuple(one.name for one in looks_at),
+        producer="verify_books",
+        freshness=Freshness(BOOKS_SECONDS, Measured.UPDATE),
+    )
+
+
+def _all() -> Iterator[AssetSpec]:
+    for domain in DOMAINS.values():
+        yield topic(domain)
+        if domain.judged:
+            yield every_million(domain)
+    yield LABELS
+    layers = [
+        *(bronze(domain) for domain in DOMAINS.values()),
+        *(silver(domain) for domain in DOMAINS.values()),
+        *(gold(domain) for domain in GOLD_DOMAINS.values()),
+        FRAUD_TRANSACTION,
+        GENUINE_TRANSACTION,
+    ]
+    yield from layers
+    yield _books(layers)
+
+
+ASSETS: dict[str, AssetSpec] = {spec.name: spec for spec in _all()}
+"""All of them by name, what is made before what is made of it."""
+BOOKS = ASSETS["checks/books"]
+
+
+def limit_of(layer: str, domain: Domain) -> float:
+    """After how many seconds what waits for a domain's layer, as ``include.status.lag`` calls it, is late."""
+    (limit, *_) = [
+        spec.freshness.seconds
+        for spec in ASSETS.values()
+        if spec.freshness and spec.domain is domain and spec.layer == layer
+    ]
+    return limit
