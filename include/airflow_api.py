@@ -83,6 +83,16 @@ class AirflowApi:
         path = f"{_run(dag_id, run_id)}/taskInstances/{quote(task_id, safe='')}/tries"
         return list(self._call("GET", path)["task_instances"])
 
+    def assets(self) -> list[dict[str, Any]]:
+        """The assets of the present DAGs, each with the time of its newest event."""
+        return list(self._call("GET", "/assets?limit=200")["assets"])
+
+    def asset_event(self, asset_id: int, *, skip: int = 0) -> dict[str, Any] | None:
+        """The asset's newest event, or that before ``skip`` newer ones; None if there is none."""
+        parameters = httpx.QueryParams({"asset_id": asset_id, "limit": 1, "offset": skip, "order_by": "-timestamp"})
+        found = self._call("GET", f"/assets/events?{parameters}")["asset_events"]
+        return dict(found[0]) if found else None
+
     def ensure_pool(self, name: str, slots: int, description: str, instead_of: int | None = None) -> None:
         """Make the pool unless it is there; one that is there is left as it is, unless it has ``instead_of`` slots."""
         body = {"name": name, "slots": slots, "description": description, "include_deferred": False}

@@ -1,4 +1,4 @@
-"""The columns of assets, and of which column of which asset each is made: column lineage, from contracts and cleaners."""
+"""The columns of assets, and which column of which asset each is made of: lineage from contracts and cleaners."""
 
 from __future__ import annotations
 
@@ -112,7 +112,8 @@ def silver_columns(domain: Domain, bronze: str) -> tuple[AssetColumn, ...]:
 def gold_columns(domain: Domain, silver: str) -> tuple[AssetColumn, ...]:
     """The columns of the domain's table, loaded from the asset ``silver``."""
     fields = (
-        _described(field, field.physical_type, AS_IT_IS, Source(silver, field.name)) for field in domain.contract.columns
+        _described(field, field.physical_type, AS_IT_IS, Source(silver, field.name))
+        for field in domain.contract.columns
     )
     return (*fields, *_added(warehouse.GOLD_COLUMNS, {**_COORDINATES_IN_SILVER, **_ORIGIN_IN_SILVER}, silver))
 
@@ -171,9 +172,7 @@ _ORIGIN_IN_SILVER: Mapping[str, _Made] = {
 }
 
 
-def _added(
-    columns: Iterable[warehouse.Column], made: Mapping[str, _Made], before: str
-) -> tuple[AssetColumn, ...]:
+def _added(columns: Iterable[warehouse.Column], made: Mapping[str, _Made], before: str) -> tuple[AssetColumn, ...]:
     """What Paylake adds to a contract's columns.
 
     Raises:

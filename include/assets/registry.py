@@ -51,7 +51,7 @@ SELDOM_SECONDS = 2700.0
 """A transaction that waits longer for silver, which has no hurry, is late: a run comes every quarter of an hour."""
 
 BOOKS_SECONDS = 7200.0
-"""Books that nobody has looked at for longer are overdue: a look comes every quarter of an hour, and may take a while."""
+"""Books that nobody has looked at for longer are overdue: a look comes every quarter of an hour, and may take long."""
 
 MOST_BYTES = 32_768
 """So much of JSON an asset's extra may be: Airflow keeps a copy in each DAG that names the asset."""
@@ -121,7 +121,7 @@ class AssetSpec:
         return self.contract.version if self.contract else None
 
     def extra(self) -> dict[str, Any]:
-        """What Airflow shows of it, at most `MOST_BYTES` of JSON: of a very wide table the last columns are left out."""
+        """What Airflow shows of it, `MOST_BYTES` of JSON at most: of a very wide table columns are left out."""
         about = {
             "description": self.description,
             "owners": list(self.owners),
@@ -263,7 +263,7 @@ LABELS = AssetSpec(
     description="The truth about generated transactions, for ./paylake evaluate; the detector never reads it.",
     columns=(
         AssetColumn("txn_id", "string", "The transaction's id.", "the generator"),
-        AssetColumn("scenario", "string", "Which fraud it is; null for a genuine one.", "the generator", required=False),
+        AssetColumn("scenario", "string", "Which fraud it is; null for none.", "the generator", required=False),
         AssetColumn("is_fraud", "boolean", "Whether it is one.", "the generator"),
         AssetColumn("timestamp", "timestamp", "When the card was used.", "the generator"),
         AssetColumn("case", "string", "Why a genuine one looks like fraud.", "the generator", required=False),

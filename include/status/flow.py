@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from include.airflow_api import AirflowApi
+from include.assets.states import AssetState, Observation
 from include.domains import DOMAINS
 from include.fraud.ledger import reached
 from include.settings import Settings
 from include.status import lag, tasks, warehouse
 from include.status.asking import SECONDS, ask
+from include.status.assets import asset_states, from_events, from_stores, overdue_problems
 from include.status.lag import Delay, Lag
 from include.status.layers import LayerPart, layer_parts
 from include.status.problems import Problem
@@ -31,7 +33,8 @@ class Flow:
     """What was found, of one part or of all.
 
     ``newest_verdict`` is when the fraud stream last committed one, None when it never did or nobody knows. ``problems``
-    are all that is wrong: what should flow and does not, and what could not be asked.
+    are all that is wrong: what should flow and does not, and what could not be asked. ``seen`` is what is known of
+    single assets, ``assets`` how each of them is.
     """
 
     layers: tuple[LayerPart, ...] = ()
@@ -40,6 +43,8 @@ class Flow:
     waiting: tuple[Waiting, ...] = ()
     failed_tasks: tuple[FailedTask, ...] = ()
     problems: tuple[Problem, ...] = ()
+    seen: Mapping[str, Observation] = field(default_factory=dict)
+    assets: tuple[AssetState, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """As plain values; times in ISO 8601, UTC, ages in seconds."""
@@ -49,6 +54,7 @@ class Flow:
             "newest_verdict": self.newest_verdict
             and {"at": _iso(self.newest_verdict), "seconds": age(self.newest_verdict.timestamp())},
             "waiting": [one.as_json() for one in self.waiting],
+            "assets": [one.as_json() for one in self.assets],
             "failed_tasks": [asdict(one) | {"since": _iso(one.since)} for one in self.failed_tasks],
             "problems": [asdict(one) for one in self.problems],
         }
@@ -64,10 +70,21 @@ def flow(
     questions = _questions(Stores(settings))
     if airflow is not None:
         questions["airflow"] = partial(_airflow, airflow, task_logs)
+        questions["events of assets"] = partial(_events, airflow)
+    return _asked(questions, seconds)
+
+
+def asset_flow(stores: Stores, seen: Mapping[str, Observation], seconds: float = SECONDS) -> Flow:
+    """Ask only what tells how the assets are, of which events told what is ``seen``; as `flow` does otherwise."""
+    return _asked(_asset_questions(stores), seconds, Flow(seen=seen))
+
+
+def _asked(questions: Mapping[str, Callable[[], Flow]], seconds: float, *known: Flow) -> Flow:
     answers, reasons = ask(questions, seconds)
-    found = joined(answers.values())
+    found = joined([*known, *answers.values()])
     silent = tuple(Problem(NO_ANSWER, name, text) for name, text in reasons.items())
-    return joined([found, Flow(problems=(*silent, *_late(found.lags)))])
+    assets = tuple(asset_states(found.seen, found.lags, found.layers))
+    return joined([found, Flow(problems=(*silent, *_late(found.lags), *overdue_problems(assets)), assets=assets)])
 
 
 def joined(parts: Iterable[Flow]) -> Flow:
@@ -81,6 +98,8 @@ def joined(parts: Iterable[Flow]) -> Flow:
         tuple(one for part in parts for one in part.waiting),
         tuple(one for part in parts for one in part.failed_tasks),
         tuple(one for part in parts for one in part.problems),
+        {name: known for part in parts for name, known in part.seen.items()},
+        tuple(one for part in parts for one in part.assets),
     )
 
 
@@ -90,7 +109,7 @@ def _questions(stores: Stores) -> dict[str, Callable[[], Flow]]:
     }
     return {
         **layers,
-        **{f"{layer} {name}": partial(_lag, question, stores) for (layer, name), question in lag.QUESTIONS.items()},
+        **_asset_questions(stores),
         "newest verdict": partial(_newest_verdict, stores),
         **{
             f"open transactions, {each.name}": partial(_waiting, behind_open_transactions, stores, each)
@@ -98,6 +117,15 @@ def _questions(stores: Stores) -> dict[str, Callable[[], Flow]]:
         },
         "quarantine": partial(_waiting, in_quarantine, stores),
         "warehouse": partial(_warehouse, stores),
+    }
+
+
+def _asset_questions(stores: Stores) -> dict[str, Callable[[], Flow]]:
+    bronze = {name: question for name, question in layer_parts(stores).items() if name.startswith("bronze/")}
+    return {
+        **{name: partial(_layer, question) for name, question in bronze.items()},
+        **{f"{layer} {name}": partial(_lag, question, stores) for (layer, name), question in lag.QUESTIONS.items()},
+        "streams": partial(_streams, stores),
     }
 
 
@@ -128,6 +156,14 @@ def _warehouse(stores: Stores) -> Flow:
 def _airflow(api: AirflowApi, task_logs: Path | None) -> Flow:
     failed, problems = tasks.look(api, task_logs)
     return Flow(failed_tasks=tuple(failed), problems=tuple(problems))
+
+
+def _events(api: AirflowApi) -> Flow:
+    return Flow(seen=from_events(api))
+
+
+def _streams(stores: Stores) -> Flow:
+    return Flow(seen=from_stores(stores))
 
 
 def _late(lags: Iterable[Lag]) -> list[Problem]:

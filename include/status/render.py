@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
+from include.assets.states import AssetState
 from include.status.flow import Flow
 from include.status.lag import Lag
 from include.status.layers import LayerPart
@@ -19,6 +20,8 @@ def render(found: Flow, console: Console) -> None:
     """Print the layers that answered, the records that wait, and what is wrong."""
     if found.layers:
         console.print(_layer_table(found.layers, found.lags))
+    if found.assets:
+        console.print(_asset_table(found.assets))
     if found.newest_verdict:
         console.print(f"The newest verdict is {duration(age(found.newest_verdict.timestamp()))} old.", highlight=False)
     for waiting in found.waiting:
@@ -51,6 +54,26 @@ def _layer_table(parts: Iterable[LayerPart], lags: Iterable[Lag]) -> Table:
         updated = f"{duration(age(part.updated.timestamp()))} ago" if part.updated else "-"
         table.add_row(layer, part.name, rows, updated, _behind(part, behind))
     return table
+
+
+def _asset_table(assets: Iterable[AssetState]) -> Table:
+    """What data each asset holds, since when, and whether its inputs hold newer ones."""
+    table = Table("asset", "data", title="Assets", title_justify="left")
+    table.add_column("new", justify="right")
+    table.add_column("freshness")
+    for one in assets:
+        updated = f"{duration(age(one.updated.timestamp()))} ago" if one.updated else "-"
+        table.add_row(one.name, one.version.short if one.version else "-", updated, _freshness(one))
+    return table
+
+
+def _freshness(one: AssetState) -> str:
+    text = f"stale: {records(one.waiting)} wait" if one.waiting else "stale" if one.stale else ""
+    if one.overdue:
+        text = f"[red]{text or 'stale'}, overdue after {duration(one.limit_seconds)}[/]"
+    if one.changed:
+        text = f"{text or 'up to date'}, made by other {' and '.join(one.changed)}"
+    return text or ("up to date" if one.updated or one.version else "-")
 
 
 def _behind(part: LayerPart, lags: dict[tuple[str, str], Lag]) -> str:

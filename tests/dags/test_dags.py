@@ -28,6 +28,7 @@ MANUAL = {"generate_reference", "reset_topics"}
 CHECKS = {"verify_books"}
 UPKEEP = {"retention"}
 RULES = {"rules_backtest", "rules_promotion"}
+WATCH = {"freshness"}
 SELDOM = {"silver_transactions"}
 BATCHES = {
     f"{layer}_{domain}" for layer in ("bronze", "silver", "gold") for domain in ("profiles", "merchants", "accounts")
@@ -69,7 +70,7 @@ SCHEDULING = {
     ("verify_books", "checks/books"),
 }
 # What is only looked up, which the view "Data" adds: with it, the graph is one connected picture.
-LOOKED_UP = {("gold/MERCHANTS", "fraud_stream")} | {
+LOOKED_UP = {("gold/MERCHANTS", "fraud_stream"), ("checks/books", "freshness")} | {
     (asset, "verify_books")
     for _, asset in SCHEDULING
     if asset.split("/")[0] in ("bronze", "silver", "gold", "fraud") and "/" in asset
@@ -136,7 +137,7 @@ def data_edges(dags: dict[str, Any]) -> set[tuple[str, str]]:
 
 
 def test_there_is_one_dag_per_domain_and_layer_and_one_for_each_other_job(dags: dict[str, Any]) -> None:
-    assert set(dags) == BATCHES | SELDOM | STREAMS | MANUAL | CHECKS | UPKEEP | RULES
+    assert set(dags) == BATCHES | SELDOM | STREAMS | MANUAL | CHECKS | UPKEEP | RULES | WATCH
 
 
 def test_the_graph_of_the_schedules_is_the_design(dags: dict[str, Any]) -> None:
@@ -200,7 +201,7 @@ def test_every_topic_asset_is_a_topic_that_paylake_makes(dags: dict[str, Any]) -
 def test_every_dag_says_why_it_fires_and_whose_it_is(dags: dict[str, Any]) -> None:
     layers = {
         **dict.fromkeys(STREAMS | MANUAL, "kafka"),
-        **dict.fromkeys(CHECKS, "checks"),
+        **dict.fromkeys(CHECKS | WATCH, "checks"),
         "bronze_transactions": "bronze",
         **dict.fromkeys({"fraud_stream"} | RULES, "fraud"),
     }
@@ -218,7 +219,7 @@ def test_every_dag_says_why_it_fires_and_whose_it_is(dags: dict[str, Any]) -> No
 
 
 def test_bounded_tasks_have_a_limit_and_try_again_after_growing_pauses(dags: dict[str, Any]) -> None:
-    for dag_id in BATCHES | SELDOM | MANUAL | UPKEEP | RULES:
+    for dag_id in BATCHES | SELDOM | MANUAL | UPKEEP | RULES | WATCH:
         for task in dags[dag_id].tasks:
             if task.task_id == "approve":
                 continue  # It waits for a person, without a process: see its own test.

@@ -22,7 +22,7 @@ from include.local.setup.java import find_java
 from include.postgres import connect
 from include.settings import Settings
 from include.spark.silver_run import SilverReport
-from paylake_airflow.operators.spark import SilverTold, _is_behind, _silver_extra, silver_told
+from paylake_airflow.operators.spark import SilverTold, _is_behind, silver_event, silver_told
 from tests.support.books import assert_balanced, begin_anew, judge_all
 from tests.support.bronze import drain
 from tests.support.domains import allow_amounts_up_to_1000, require_city, stricter
@@ -110,7 +110,8 @@ def in_quarantine(world: World) -> dict[str, list[int]]:
 def event_of(world: World, told: SilverTold | None = None) -> tuple[dict[str, Any], SilverTold]:
     """Silver's event after one that told ``told``, and what it tells."""
     now = silver_told(state_of(world), alarm=None)
-    return _silver_extra(MERCHANTS, world.settings, state_of(world), now, told), now
+    made, own = silver_event(MERCHANTS, world.settings, state_of(world), now, told)
+    return {**own, **made.as_json()}, now
 
 
 def request(world: World) -> None:

@@ -70,7 +70,7 @@ def announce_and_note(
     now: AnyTold,
     before: AnyTold | None,
 ) -> None:
-    """Announce as `announce` does, and note ``now`` for the next run; ``before`` is what `last_told` said to this one."""
+    """Announce as `announce` does, and note ``now`` for the next run; ``before`` is what `last_told` said."""
     run_id, earlier = context["ti"].run_id, None if before is None else before.model_dump()
     note = _Note(run_id=run_id, now=now.model_dump(), before=earlier)
     announce(context, asset, made, own)

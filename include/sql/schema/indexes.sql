@@ -62,3 +62,6 @@ CREATE INDEX IF NOT EXISTS list_change_list_idx ON ops.list_change (list, value,
 
 -- What rules said of a transaction without making it fraud.
 CREATE INDEX IF NOT EXISTS rule_hit_rule_idx ON ops.rule_hit (rule, scored_at);
+
+-- An asset has one open alarm at most.
+CREATE UNIQUE INDEX IF NOT EXISTS freshness_alarm_open_idx ON ops.freshness_alarm (asset) WHERE cleared_at IS NULL;

@@ -246,3 +246,24 @@ CREATE TABLE IF NOT EXISTS ops.rule_hit (
 COMMENT ON TABLE ops.rule_hit IS
     'Rules that fired on a transaction without making it fraud: they only watch (shadow), are asleep for its user or merchant (snoozed), or their weights were too little (alert).';
 COMMENT ON COLUMN ops.rule_hit.evidence IS '{"rule", "message", "values"}, as in FraudTransaction. May quote personal data.';
+
+CREATE TABLE IF NOT EXISTS ops.freshness_alarm (
+    asset      text NOT NULL,
+    raised_at  timestamptz NOT NULL DEFAULT now(),
+    message    text NOT NULL,
+    cleared_at timestamptz,
+    PRIMARY KEY (asset, raised_at)
+);
+COMMENT ON TABLE ops.freshness_alarm IS 'Assets that passed their freshness limit; of each, one alarm at most is open.';
+COMMENT ON COLUMN ops.freshness_alarm.message IS 'What was wrong when it was raised.';
+COMMENT ON COLUMN ops.freshness_alarm.cleared_at IS 'When the asset was found fresh again; NULL while it is not.';
+
+CREATE TABLE IF NOT EXISTS ops.notice (
+    notice_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at        timestamptz NOT NULL DEFAULT now(),
+    subject   text NOT NULL,
+    message   text NOT NULL,
+    sent_to   text[] NOT NULL DEFAULT '{}'
+);
+COMMENT ON TABLE ops.notice IS 'What people are told by webhook or e-mail.';
+COMMENT ON COLUMN ops.notice.sent_to IS 'The channels that have taken it.';

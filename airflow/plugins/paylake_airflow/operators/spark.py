@@ -122,11 +122,11 @@ class SilverOperator(SparkJobOperator):
     are domains, each with the id of its DAG, which then tells of it. Of one that is paused nothing is taken. Succeeds
     however many records were rejected, so that the event is stored; ``RequireAcceptanceOperator`` fails the run.
 
-    Metadata of the event: a `Materialization`; ``rows`` in the table and its ``files``; what became of the records since the event before, or since the table
-    was made anew: ``valid``, ``duplicates``, ``rejected``, ``tombstones``, and ``redriven``, which were rejected and
-    then became valid; the same since the beginning of this table as ``totals``; ``reasons``, the records that wait in
-    quarantine now by reason; ``alarm``, if more were rejected than is allowed and nobody has accepted it, else None;
-    ``table_uuid`` and ``silver_version``.
+    Metadata of the event: a `Materialization`; ``rows`` in the table and its ``files``; what became of the records
+    since the event before, or since the table was made anew: ``valid``, ``duplicates``, ``rejected``, ``tombstones``,
+    and ``redriven``, which were rejected and then became valid; the same since the beginning of this table as
+    ``totals``; ``reasons``, the records that wait in quarantine now by reason; ``alarm``, if more were rejected than is
+    allowed and nobody has accepted it, else None; ``table_uuid`` and ``silver_version``.
     """
 
     def __init__(self, *, domain: str, others: Mapping[str, str], **kwargs: Any) -> None:
@@ -149,18 +149,10 @@ class SilverOperator(SparkJobOperator):
         if state is None or (told and (told.snapshot_id, told.alarm) == (str(state.snapshot_id), alarm)):
             raise AirflowSkipException(f"silver of {domain.name} holds nothing that it did not tell already")
         now = silver_told(state, alarm)
-        became = _became(now, told)
-        made = Materialization(
-            snapshot_id=now.snapshot_id,
-            positions=plain_positions(state.position),
-            rows_in=sum(became[name] for name in ("valid", "duplicates", "rejected", "tombstones")),
-            rows_out=became["valid"] + became["duplicates"],
-            rejected=became["rejected"],
-            seconds=round(time.monotonic() - started, 3),
-            behind=behind(assets.SILVER, domain),
-            inputs={assets.bronze(domain).name: DataVersion(positions=plain_positions(state.position))},
-        )
-        announce_and_note(context, asset, made, {**became, **_silver_numbers(domain, settings, state, now)}, now, told)
+        made, own = silver_event(domain, settings, state, now, told)
+        seconds = round(time.monotonic() - started, 3)
+        made = made.model_copy(update={"seconds": seconds, "behind": behind(assets.SILVER, domain)})
+        announce_and_note(context, asset, made, own, now, told)
 
     def _others_at_work(self, context: Context) -> list[str]:
         """The other domains whose DAG is there and not paused."""
@@ -229,27 +221,37 @@ def _totals(state: SilverState) -> dict[str, int]:
     }
 
 
-def _became(now: SilverTold, told: SilverTold | None) -> dict[str, int]:
-    """What became of the records since ``told``, or since the table was made anew."""
-    before = told.totals if told and told.table_uuid == now.table_uuid else {}
-    return {name: total - before.get(name, 0) for name, total in now.totals.items()}
-
-
-def _silver_numbers(domain: Domain, settings: Settings, state: SilverState, now: SilverTold) -> dict[str, Any]:
+def silver_event(
+    domain: Domain, settings: Settings, state: SilverState, now: SilverTold, told: SilverTold | None
+) -> tuple[Materialization, dict[str, Any]]:
+    """What silver's event tells after one that told ``told``: that of every event, and the numbers of silver's own."""
     from include.postgres import connect
     from include.quarantine.rows import counts
 
+    before = told.totals if told and told.table_uuid == now.table_uuid else {}
+    became = {name: total - before.get(name, 0) for name, total in now.totals.items()}
     with connect(settings.warehouse_dsn, "paylake silver") as connection:
         reasons = counts(connection, domain.name)
-    return {
+    positions = plain_positions(state.position)
+    made = Materialization(
+        snapshot_id=now.snapshot_id,
+        positions=positions,
+        rows_in=sum(became[name] for name in ("valid", "duplicates", "rejected", "tombstones")),
+        rows_out=became["valid"] + became["duplicates"],
+        rejected=became["rejected"],
+        inputs={assets.bronze(domain).name: DataVersion(positions=positions)},
+    )
+    own = {
         "rows": state.rows,
         "files": state.files,
+        **became,
         "totals": now.totals,
         "reasons": reasons,
         "alarm": now.alarm,
         "table_uuid": now.table_uuid,
         "silver_version": state.silver_version,
     }
+    return made, own
 
 
 class RequireAcceptanceOperator(BaseOperator):

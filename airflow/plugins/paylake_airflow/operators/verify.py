@@ -20,9 +20,9 @@ class VerifyOperator(BaseOperator):
     """Verify all domains and tell the asset of the books what came out, also where they do not balance.
 
     Succeeds whenever the stores could be read, so that the event is stored; ``RequireBalanceOperator`` fails the run.
-    Returns the findings as sentences. Metadata of the event: a `Materialization`, whose ``behind`` has the delay of each
-    layer by domain; ``balanced``, ``records``, ``domains`` with the books of each, ``quarantine`` with the records that
-    wait there by reason, ``waiting`` with those that wait in Kafka and why, and ``findings``.
+    Returns the findings as sentences. Metadata of the event: a `Materialization`, whose ``behind`` has the delay of
+    each layer by domain; ``balanced``, ``records``, ``domains`` with the books of each, ``quarantine`` with the records
+    that wait there by reason, ``waiting`` with those that wait in Kafka and why, and ``findings``.
 
     :param wait_seconds: how long the layers may take to get to where the topics end now
     """

@@ -1,0 +1,1 @@
+"""Alerts for people: an alarm for each asset that is overdue, and notices that reach every channel once."""

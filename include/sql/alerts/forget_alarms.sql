@@ -1,0 +1,1 @@
+DELETE FROM ops.freshness_alarm WHERE cleared_at < now() - make_interval(days => %(days)s)

@@ -1,0 +1,1 @@
+DELETE FROM ops.notice WHERE at < now() - make_interval(days => %(days)s)

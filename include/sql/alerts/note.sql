@@ -1,0 +1,1 @@
+INSERT INTO ops.notice (subject, message) VALUES (%(subject)s, %(message)s) RETURNING notice_id, at

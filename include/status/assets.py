@@ -1,0 +1,159 @@
+"""What is known of each asset: from its newest event in Airflow; of streams, which tell none, from the stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import ValidationError
+
+from include.airflow_api import AirflowApi, AirflowApiError
+from include.assets.event import DataVersion, Materialization
+from include.assets.registry import ASSETS, AssetSpec, Measured
+from include.assets.states import AssetState, Observation, Waits, states
+from include.domains import TRANSACTIONS
+from include.fraud.ledger import reached
+from include.lake.bronze_log import BronzeLog
+from include.lake.positions import plain_positions
+from include.status.lag import Lag
+from include.status.layers import LayerPart
+from include.status.problems import Problem
+from include.status.stores import Stores
+from include.status.times import duration
+
+_TRIES = 8
+"""So many newest events of an asset are looked at for one that counts and can be shown."""
+
+_OF_STREAMS = tuple(spec for spec in ASSETS.values() if spec.domain is TRANSACTIONS and spec.layer == "verdicts")
+
+
+def from_events(api: AirflowApi) -> dict[str, Observation]:
+    """What the newest event of each asset that has one tells.
+
+    Raises:
+        AirflowApiError: Airflow does not answer, or refuses.
+    """
+    known = {asset["name"]: asset for asset in api.assets()}
+    found = {}
+    for name, spec in ASSETS.items():
+        if name in known and known[name]["last_asset_event"]:
+            event = _newest_event(api, known[name]["id"], spec)
+            if event is not None:
+                found[name] = observed(spec, datetime.fromisoformat(event["timestamp"]), event["extra"])
+    return found
+
+
+def observed(spec: AssetSpec, at: datetime, extra: Mapping[str, Any] | None) -> Observation:
+    """What an event tells that a task or a watcher of the asset made; one that says nothing sensible tells its time."""
+    plain = dict(extra or {})
+    if plain.get("from_trigger"):
+        payload = plain.get("payload") or {}
+        plain = {"positions": {payload.get("topic_id"): payload.get("offsets")}}
+    try:
+        made = Materialization.model_validate(plain)
+    except ValidationError:
+        return Observation(at)
+    version = DataVersion(snapshot_id=made.snapshot_id, positions=made.positions)
+    return Observation(
+        updated=at,
+        version=None if version == DataVersion() else version,
+        inputs=made.inputs,
+        code_version=made.code_version,
+        contract_version=made.contract_version,
+    )
+
+
+def _newest_event(api: AirflowApi, asset_id: int, spec: AssetSpec) -> dict[str, Any] | None:
+    """The newest event whose word counts.
+
+    Airflow (3.3.2) can not show an event while a run that it has woken is queued; then it is one before it.
+    """
+    for skip in range(_TRIES):
+        try:
+            event = api.asset_event(asset_id, skip=skip)
+        except AirflowApiError as error:
+            if error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            continue
+        if event is None:
+            return None
+        if speaks(spec, event["source_dag_id"], event["extra"]):
+            return event
+    return None
+
+
+def speaks(spec: AssetSpec, source_dag_id: str | None, extra: Mapping[str, Any] | None) -> bool:
+    """Whether an event's word counts: the asset's task or watcher made it, not a person."""
+    if source_dag_id is None:
+        return bool((extra or {}).get("from_trigger"))
+    return source_dag_id == spec.producer
+
+
+def from_stores(stores: Stores) -> dict[str, Observation]:
+    """What the stores say of what the streams make.
+
+    Raises:
+        Whatever a client raises when its store does not answer, or has what it should not have.
+    """
+    with stores.warehouse() as connection:
+        stream = reached(connection)
+    bronze = DataVersion(positions=plain_positions(BronzeLog(stores.s3, TRANSACTIONS).end_positions()))
+    judged = DataVersion(positions=plain_positions(stream.positions))
+    (followed,) = {name for spec in _OF_STREAMS for name in spec.inputs}
+    verdicts = Observation(stream.newest_verdict, judged, {followed: judged})
+    return {
+        followed: Observation(None, bronze, {ASSETS[followed].inputs[0]: bronze}),
+        **{spec.name: verdicts for spec in _OF_STREAMS},
+    }
+
+
+def asset_states(
+    seen: Mapping[str, Observation], lags: Iterable[Lag], parts: Iterable[LayerPart] = ()
+) -> list[AssetState]:
+    """How each asset is now: from what was seen of it, what waits for it and, where that was asked, its rows' ages."""
+    by_layer = {(lag.layer, lag.domain): Waits(lag.records, lag.seconds) for lag in lags}
+    waits = {
+        name: by_layer[spec.layer, spec.domain.name]
+        for name, spec in ASSETS.items()
+        if spec.layer and spec.domain and (spec.layer, spec.domain.name) in by_layer
+    }
+    return states(ASSETS, dict(seen) | _dated(seen, parts), waits, datetime.now(UTC))
+
+
+def _dated(seen: Mapping[str, Observation], parts: Iterable[LayerPart]) -> dict[str, Observation]:
+    """What the rows of a part of a layer tell of an asset's age, where no event does."""
+    named = {spec.name.split("/", 1)[-1].lower(): spec for spec in ASSETS.values() if spec.layer}
+    found = {}
+    for part in parts:
+        spec = named.get(part.name)
+        if spec is None or part.updated is None:
+            continue
+        told = seen.get(spec.name, Observation(None))
+        if told.updated is None:
+            found[spec.name] = Observation(
+                part.updated, told.version, told.inputs, told.code_version, told.contract_version
+            )
+        if spec.layer == "bronze" and spec.inputs[0] not in seen:
+            # Nobody watches the topic of a stream: what last came of it came to bronze.
+            found[spec.inputs[0]] = Observation(part.updated)
+    return found
+
+
+def overdue_problems(assets: Iterable[AssetState]) -> list[Problem]:
+    """The assets of which nothing came for too long; those for which something waits are late layers already."""
+    return [
+        Problem("overdue", one.name, sentence(one)) for one in assets if one.overdue and one.measured is Measured.UPDATE
+    ]
+
+
+def sentence(state: AssetState) -> str:
+    """How it stands with an asset's freshness, for people."""
+    limit = f"late after {duration(state.limit_seconds)}"
+    if state.measured is Measured.UPDATE:
+        return f"nothing new for {duration(state.seconds)} ({limit})"
+    if not state.stale:
+        return "up to date"
+    waiting = ", ".join(cause.input for cause in state.stale_because)
+    return f"newer data of {waiting} have waited for {duration(state.seconds)} ({limit})"
