@@ -10,7 +10,7 @@ from paylake_airflow.operators.freshness import WatchFreshnessOperator
 DOC = """\
 Compares each asset with its freshness limit, which stands in the asset's `extra`. Of one that has become overdue an
 alarm is raised, once; it is cleared when the asset is fresh again. Both are in this task's log, and go to the
-connections `alert_webhook` (HTTP) and `alert_email` (SMTP), if there are such. `./paylake status` marks what is overdue.
+connections `alert_webhook` (HTTP) and `alert_email` (SMTP), if they are there. `./paylake status` marks it, too.
 
 **Fires** every five minutes, and when triggered by hand. Pause it to be told nothing.
 """

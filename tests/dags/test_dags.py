@@ -166,6 +166,31 @@ def test_assets_are_grouped_by_layer_and_described(dags: dict[str, Any]) -> None
         assert found[name].normalized_uri is not None, "the provider of its scheme knows this URI"
 
 
+def test_every_asset_is_in_the_registry_with_owners_columns_and_the_graphs_own_edges(dags: dict[str, Any]) -> None:
+    from include.assets.registry import ASSETS
+
+    found = assets_of(dags)
+    assert set(found) == set(ASSETS)
+    for name, asset in found.items():
+        assert asset.extra == ASSETS[name].extra()
+        assert (asset.uri, asset.group) == (ASSETS[name].uri, ASSETS[name].group)
+        assert asset.extra["owners"]
+        assert asset.extra["columns"]
+        assert all(column["name"] and column["type"] and column["made_by"] for column in asset.extra["columns"])
+    drawn = {
+        (inlet.name, outlet.name)
+        for dag in dags.values()
+        for task in dag.tasks
+        for inlet in task.inlets
+        for outlet in task.outlets
+    }
+    told = {(before, spec.name) for spec in ASSETS.values() for before in (*spec.inputs, *spec.looks_at)}
+    # A trigger, no task, makes the one of the other.
+    assert told == drawn | {("transactions", "transactions/every-million")}
+    makers = {asset.name: dag.dag_id for dag in dags.values() for task in dag.tasks for asset in task.outlets}
+    assert {name: spec.producer for name, spec in ASSETS.items() if spec.producer} == makers
+
+
 def test_topics_are_watched_but_for_that_of_the_stream_which_tells_by_the_million(dags: dict[str, Any]) -> None:
     watched = {
         asset.name: [(one.trigger.serialize()[1]["topic"], one.trigger.serialize()[1]["records"])]

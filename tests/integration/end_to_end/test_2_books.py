@@ -7,6 +7,8 @@ import json
 import psycopg
 import pytest
 
+from include.assets.event import DataVersion, Materialization
+from include.assets.registry import ASSETS
 from include.domains import DOMAINS, REFERENCE_DOMAINS
 from tests.support.story import Story
 from tests.support.story_records import FIRST, FRAUD, PAYMENTS, REJECTED
@@ -29,6 +31,22 @@ def test_asset_events_tell_what_each_layer_did(story: Story) -> None:
         )
         assert sum(event["extra"]["inserted"] for event in gold) == len(story.rows(f"SELECT * FROM {domain.table}"))  # noqa: S608
         assert all(layer[-1]["extra"]["behind"] == NOTHING_WAITS for layer in (bronze, silver, gold))
+        rows = [layer[-1]["extra"] for layer in (bronze, silver, gold)]
+        of_bronze, of_silver, of_gold = (Materialization.model_validate(extra) for extra in rows)
+        assert of_silver.inputs == {f"bronze/{domain.bronze_folder}": DataVersion(positions=of_bronze.positions)}
+        assert of_gold.snapshot_id in {event["extra"]["snapshot_id"] for event in silver}
+        assert sum(event["extra"]["rows_in"] for event in silver) == len(FIRST[domain.topic])
+        for made, name in ((of_bronze, f"bronze/{domain.bronze_folder}"), (of_gold, f"gold/{domain.table.upper()}")):
+            assert made.code_version == ASSETS[name].code_version
+            assert made.contract_version == domain.contract.version
+            assert made.seconds is not None
+
+
+def test_airflow_shows_what_the_registry_says_of_each_asset(story: Story) -> None:
+    shown = {asset["name"]: asset for asset in story.airflow.get("assets", limit=100)["assets"]}
+    assert shown.keys() == ASSETS.keys()
+    for name, spec in ASSETS.items():
+        assert (shown[name]["extra"], shown[name]["group"]) == (spec.extra(), spec.group)
 
 
 def test_the_books_balance_and_an_asset_says_so(story: Story) -> None:
@@ -85,7 +103,14 @@ def test_status_names_what_fails_until_it_succeeds(story: Story) -> None:
     assert {(lag["records"], lag["seconds"]) for lag in found["behind"]} == {(0, None)}
     assert found["newest_verdict"]["seconds"] > 0
     assert {one["reason"] for one in found["waiting"]} == {"quarantine"}
+    assets = {one["name"]: one for one in found["assets"]}
+    assert assets.keys() == ASSETS.keys()
+    assert [name for name, one in assets.items() if one["stale"] or one["changed"]] == []
+    told = [name for name, one in assets.items() if one["data_version"]]
+    assert set(told) >= {name for name, spec in ASSETS.items() if spec.layer}
+    assert assets["checks/books"]["freshness"]["overdue"] is False
     shown = story.stack.paylake("status")
+    assert "up to date" in shown.stdout
     assert shown.returncode == 0
     assert max(map(len, shown.stdout.splitlines())) <= 100, shown.stdout
 

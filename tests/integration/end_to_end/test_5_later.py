@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -12,9 +13,11 @@ import pytest
 
 from include.local.secrets import load_secrets
 from include.local.servers import postgres
+from tests.support.people import webhook
 from tests.support.processes import parent
 from tests.support.stack import Traffic
-from tests.support.story import Story
+from tests.support.story import FLOW_SECONDS, Story
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
@@ -71,3 +74,30 @@ def test_what_is_old_goes_and_what_is_at_work_stays(story: Story) -> None:
     assert story.stack.drivers() == [driver]
     verified = story.stack.paylake("verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_people_are_told_once_of_books_that_nobody_looked_at_and_once_more_when_somebody_did(story: Story) -> None:
+    airflow, layout = story.airflow, story.stack.layout
+    assert story.stack.paylake("airflow", "dags", "pause", "verify_books").returncode == 0
+    wait_until(lambda: not airflow.unfinished("verify_books"), "the end of verifications", FLOW_SECONDS)
+    with psycopg.connect(postgres.dsn(layout, load_secrets(layout), "airflow")) as database:
+        database.execute(
+            "UPDATE asset_event SET timestamp = timestamp - interval '3 hours' WHERE source_dag_id = 'verify_books'"
+        )
+    with webhook() as (url, told):
+        connection = {"connection_id": "alert_webhook", "conn_type": "http", "host": url}
+        assert airflow.post("connections", connection).status_code == 201
+
+        def of_books() -> list[str]:
+            return [one["subject"] for one in told if "checks/books" in one["subject"]]
+
+        for _ in range(2):
+            assert airflow.run("freshness") == "success"
+            assert of_books() == ["checks/books is overdue"]
+        found = json.loads(story.stack.paylake("status", "--json").stdout)
+        assert ("overdue", "checks/books") in {(one["check"], one["subject"]) for one in found["problems"]}
+
+        assert story.stack.paylake("airflow", "dags", "unpause", "verify_books").returncode == 0
+        assert airflow.run("verify_books") == "success"
+        assert airflow.run("freshness") == "success"
+        assert of_books() == ["checks/books is overdue", "checks/books is fresh again"]
