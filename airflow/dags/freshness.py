@@ -23,4 +23,4 @@ with DAG(
     doc_md=DOC,
     **defaults.ONE_AT_A_TIME,
 ):
-    WatchFreshnessOperator(task_id="watch", inlets=assets.measured_by_events())
+    WatchFreshnessOperator(task_id="watch", inlets=[assets.BOOKS])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -123,21 +124,21 @@ def asset_states(
 
 
 def _dated(seen: Mapping[str, Observation], parts: Iterable[LayerPart]) -> dict[str, Observation]:
-    """What the rows of a part of a layer tell of an asset's age, where no event does."""
+    """What the rows of the layers tell of ages: of an asset without an event, and of each topic.
+
+    What last came of a topic came to bronze. Its events do not tell: there is one whenever its watcher begins to look.
+    """
     named = {spec.name.split("/", 1)[-1].lower(): spec for spec in ASSETS.values() if spec.layer}
     found = {}
     for part in parts:
         spec = named.get(part.name)
         if spec is None or part.updated is None:
             continue
-        told = seen.get(spec.name, Observation(None))
-        if told.updated is None:
-            found[spec.name] = Observation(
-                part.updated, told.version, told.inputs, told.code_version, told.contract_version
-            )
-        if spec.layer == "bronze" and spec.inputs[0] not in seen:
-            # Nobody watches the topic of a stream: what last came of it came to bronze.
-            found[spec.inputs[0]] = Observation(part.updated)
+        if (told := seen.get(spec.name, Observation(None))).updated is None:
+            found[spec.name] = replace(told, updated=part.updated)
+        if spec.layer == "bronze":
+            (topic,) = spec.inputs
+            found[topic] = replace(seen.get(topic, Observation(None)), updated=part.updated)
     return found
 
 

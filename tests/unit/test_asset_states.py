@@ -166,6 +166,11 @@ def test_lags_and_layers_of_the_stores_are_part_of_the_picture() -> None:
     assert found["fraud/GenuineTransaction"].waiting == 4
     assert found[SILVER].seconds == 0.0
     assert found["transactions"].updated == found["bronze/transactions-folder"].updated == NOW
+    watched = {"user_profiles": Observation(NOW, at(3)), BRONZE: bronze(3)}
+    parts = [LayerPart("bronze", "profiles-folder", "profiles", 3, ago(900))]
+    found = {one.name: one for one in asset_states(watched, [], parts)}
+    assert (found["user_profiles"].updated, found["user_profiles"].version) == (ago(900), at(3))
+    assert found[BRONZE].updated == ago(100), "its event says so"
 
 
 def test_events_are_read_from_airflow_past_those_that_it_cannot_show_or_a_person_made() -> None:

@@ -11,8 +11,8 @@ from functools import cache
 from airflow.sdk import Asset, AssetWatcher
 
 from include.assets import registry
-from include.assets.registry import ASSETS, BRONZE, CHECKS, FRAUD, GOLD, KAFKA, MANY, SILVER, AssetSpec, Measured
-from include.domains import DOMAINS, Domain
+from include.assets.registry import ASSETS, BRONZE, CHECKS, FRAUD, GOLD, KAFKA, MANY, SILVER, AssetSpec
+from include.domains import Domain
 from paylake_airflow.triggers import KafkaEndOffsetsTrigger
 
 __all__ = ["BRONZE", "CHECKS", "FRAUD", "GOLD", "KAFKA", "SILVER"]
@@ -57,13 +57,6 @@ def silver(domain: Domain) -> Asset:
 def gold(domain: Domain) -> Asset:
     """The domain's table in the warehouse."""
     return asset(registry.gold(domain).name)
-
-
-def measured_by_events() -> list[Asset]:
-    """Those whose freshness is measured from their newest event."""
-    measured = {name for name, spec in ASSETS.items() if spec.freshness and spec.freshness.measured is Measured.UPDATE}
-    topics = [topic(domain) for domain in DOMAINS.values() if domain.topic in measured]
-    return [*topics, *(asset(name) for name in sorted(measured - {one.name for one in topics}))]
 
 
 def _made(spec: AssetSpec, *watchers: AssetWatcher) -> Asset:

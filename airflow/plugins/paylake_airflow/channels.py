@@ -60,8 +60,10 @@ class Email:
         """Send it.
 
         Raises:
-            ChannelError: the server does not answer, or refuses.
+            ChannelError: the server does not answer, or refuses; or the connection names nobody.
         """
+        if not self.to:
+            raise ChannelError(f'the extra of the connection {EMAIL_CONN_ID} names nobody: {{"to": "…"}}')
         from airflow.providers.smtp.hooks.smtp import SmtpHook
 
         try:
@@ -74,19 +76,12 @@ class Email:
 
 
 def channels() -> list[Channel]:
-    """Those whose connections are there.
-
-    Raises:
-        ChannelError: the connection of e-mail names nobody.
-    """
+    """Those whose connections are there."""
     found: list[Channel] = []
     if _connection(WEBHOOK_CONN_ID):
         found.append(Webhook())
     if email := _connection(EMAIL_CONN_ID):
-        to = email.extra_dejson.get("to")
-        if not to:
-            raise ChannelError(f'the extra of the connection {EMAIL_CONN_ID} names nobody: {{"to": "…"}}')
-        found.append(Email(str(to)))
+        found.append(Email(str(email.extra_dejson.get("to") or "")))
     return found
 
 

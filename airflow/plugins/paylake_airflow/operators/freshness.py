@@ -27,7 +27,7 @@ class WatchFreshnessOperator(BaseOperator):
     """Raise an alarm of each asset that has become overdue, clear those of assets that are fresh again, and tell.
 
     An asset of which nobody can say how fresh it is, because a store does not answer, keeps the alarm that it has. The
-    inlets are the assets whose limits are measured from their events.
+    inlets are the assets of which only events tell how old they are.
     """
 
     def execute(self, context: Context) -> None:
@@ -49,7 +49,6 @@ class WatchFreshnessOperator(BaseOperator):
         found = asset_flow(stores, {name: seen for name, seen in told.items() if seen})
         for problem in found.problems:
             self.log.warning("%s: %s", problem.subject, problem.message)
-        ways = channels()
         with connect(hooks.warehouse_dsn(), "paylake freshness") as connection:
             notices = follow(
                 connection,
@@ -58,7 +57,7 @@ class WatchFreshnessOperator(BaseOperator):
             )
             for notice in notices:
                 self.log.warning("%s: %s", notice.subject, notice.message)
-            failures = deliver(connection, ways)
+            failures = deliver(connection, channels())
             forget(connection, REMEMBERED_DAYS)
         if failures:
             raise AirflowException("; ".join(failures.values()))
