@@ -184,7 +184,13 @@ def _added(columns: Iterable[warehouse.Column], made: Mapping[str, _Made], befor
         sources = tuple(one if isinstance(one, Source) else Source(before, one) for one in of)
         found.append(
             AssetColumn(
-                column.name, column.type, column.description, made_by, required=column.required, sources=sources
+                column.name,
+                column.type,
+                column.description,
+                made_by,
+                required=column.required,
+                personal="personal data" in column.description,
+                sources=sources,
             )
         )
     return tuple(found)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from include.assets.event import DataVersion
-from include.assets.registry import AssetSpec, Measured
+from include.assets.spec import AssetSpec, Measured
 
 
 @dataclass(frozen=True, slots=True)

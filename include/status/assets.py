@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from include.airflow_api import AirflowApi, AirflowApiError
 from include.assets.event import DataVersion, Materialization
-from include.assets.registry import ASSETS, AssetSpec, Measured
+from include.assets.registry import ASSETS
+from include.assets.spec import AssetSpec, Measured
 from include.assets.states import AssetState, Observation, Waits, states
 from include.domains import TRANSACTIONS
 from include.fraud.ledger import reached

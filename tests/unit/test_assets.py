@@ -12,7 +12,8 @@ import pytest
 from include.assets import code, columns, registry
 from include.assets.code import code_version
 from include.assets.columns import AssetColumn, Source
-from include.assets.registry import ASSETS, MOST_BYTES, Measured
+from include.assets.registry import ASSETS
+from include.assets.spec import MOST_BYTES, Measured
 from include.contracts import ContractError, load_contract
 from include.contracts.contract import CONTRACTS_FOLDER
 from include.domains import DOMAINS, GOLD_DOMAINS, PROFILES, TRANSACTIONS
@@ -89,6 +90,7 @@ def test_a_column_tells_its_cleaner_its_rule_and_that_it_is_personal() -> None:
     )
     assert column("transactions", "channel").rule == "one of ATM, POS, Online"
     evidence = column("fraud/FraudTransaction", "evidence")
+    assert evidence.personal, "it quotes amounts and places"
     assert Source("gold/MERCHANTS", "risk_level") in evidence.sources
     assert Source("bronze/transactions-folder", "amount") in evidence.sources
 

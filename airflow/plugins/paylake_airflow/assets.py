@@ -11,7 +11,8 @@ from functools import cache
 from airflow.sdk import Asset, AssetWatcher
 
 from include.assets import registry
-from include.assets.registry import ASSETS, BRONZE, CHECKS, FRAUD, GOLD, KAFKA, MANY, SILVER, AssetSpec
+from include.assets.registry import ASSETS, BRONZE, CHECKS, FRAUD, GOLD, KAFKA, MANY, SILVER
+from include.assets.spec import AssetSpec
 from include.domains import Domain
 from paylake_airflow.triggers import KafkaEndOffsetsTrigger
 
