@@ -68,12 +68,13 @@ def _asset_table(assets: Iterable[AssetState]) -> Table:
 
 
 def _freshness(one: AssetState) -> str:
-    text = f"stale: {records(one.waiting)} wait" if one.waiting else "stale" if one.stale else ""
+    """Empty for a source that may be quiet, ``-`` for what nobody knows."""
+    text = f"stale: {one.waiting:,} wait" if one.waiting else "stale" if one.stale else ""
     if one.overdue:
-        text = f"[red]{text or 'stale'}, overdue after {duration(one.limit_seconds)}[/]"
-    if one.changed:
-        text = f"{text or 'up to date'}, made by other {' and '.join(one.changed)}"
-    return text or ("up to date" if one.updated or one.version else "-")
+        text = f"[red]{text}{', ' if text else ''}overdue ({duration(one.limit_seconds)})[/]"
+    elif not text and one.limit_seconds is not None:
+        text = "-" if one.seconds is None else "up to date"
+    return f"{text}, made by other {' and '.join(one.changed)}" if one.changed else text
 
 
 def _behind(part: LayerPart, lags: dict[tuple[str, str], Lag]) -> str:

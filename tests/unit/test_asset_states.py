@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from include.assets.event import DataVersion
 from include.assets.registry import ASSETS
 from include.assets.states import AssetState, Observation, Waits, states
 from include.status.assets import asset_states, from_events, observed, overdue_problems, sentence, speaks
+from include.status.flow import Flow
 from include.status.lag import Lag
 from include.status.layers import LayerPart
+from include.status.render import render
 from tests.support.airflow_stand_in import served
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -174,8 +179,6 @@ def test_lags_and_layers_of_the_stores_are_part_of_the_picture() -> None:
 
 
 def test_events_are_read_from_airflow_past_those_that_it_cannot_show_or_a_person_made() -> None:
-    import json
-
     events = {
         7: [
             None,  # its run is queued
@@ -199,3 +202,23 @@ def test_events_are_read_from_airflow_past_those_that_it_cannot_show_or_a_person
 
     with served(answer) as api:
         assert from_events(api) == {SILVER: Observation(ago(9), DataVersion(snapshot_id="1"))}
+
+
+def test_status_shows_a_line_for_each_asset_within_its_columns() -> None:
+    seen = {"checks/books": Observation(datetime.now(UTC) - timedelta(hours=3)), SILVER: silver(5, code="0" * 12)}
+    lags = [
+        Lag("silver", "bronze", "transactions", 12_345, 3000.0, 2700.0),
+        Lag("silver", "bronze", "profiles", 0, None, 600.0),
+        Lag("gold", "silver", "profiles", 3, 5.0, 600.0),
+    ]
+    output = StringIO()
+    render(Flow(assets=tuple(asset_states(seen, lags))), Console(file=output, width=100))
+    lines = {line.split("│")[1].strip(): line.split("│") for line in output.getvalue().splitlines() if "│" in line}
+    shown = {name: cells[4].strip() for name, cells in lines.items()}
+    assert shown.keys() == ASSETS.keys()
+    assert shown["silver/processed-transactions"] == "stale: 12,345 wait, overdue (45 min)"
+    assert shown["checks/books"] == "overdue (2 h)"
+    assert shown[GOLD] == "stale: 3 wait"
+    assert shown[SILVER] == "up to date, made by other code"
+    assert (shown["user_profiles"], shown["gold/ACCOUNTS"]) == ("", "-")
+    assert lines[SILVER][2].strip() == silver(5).version.short  # type: ignore[union-attr]
