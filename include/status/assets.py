@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from include.airflow_api import AirflowApi, AirflowApiError
 from include.assets.event import DataVersion, Materialization
-from include.assets.registry import ASSETS
+from include.assets.registry import ASSETS, FRAUD_TRANSACTION, GENUINE_TRANSACTION, bronze
 from include.assets.spec import AssetSpec, Measured
 from include.assets.states import AssetState, Observation, Waits, states
 from include.domains import TRANSACTIONS
@@ -27,8 +27,6 @@ from include.status.times import duration
 
 _TRIES = 8
 """So many newest events of an asset are looked at for one that counts and can be shown."""
-
-_OF_STREAMS = tuple(spec for spec in ASSETS.values() if spec.domain is TRANSACTIONS and spec.layer == "verdicts")
 
 
 def from_events(api: AirflowApi) -> dict[str, Observation]:
@@ -93,22 +91,27 @@ def speaks(spec: AssetSpec, source_dag_id: str | None, extra: Mapping[str, Any] 
     return source_dag_id == spec.producer
 
 
-def from_stores(stores: Stores) -> dict[str, Observation]:
-    """What the stores say of what the streams make.
+def ingested(stores: Stores) -> dict[str, Observation]:
+    """What bronze says of what its stream has written.
 
     Raises:
-        Whatever a client raises when its store does not answer, or has what it should not have.
+        Whatever S3's client raises when it does not answer, or has what it should not have.
+    """
+    version = DataVersion(positions=plain_positions(BronzeLog(stores.s3, TRANSACTIONS).end_positions()))
+    return {bronze(TRANSACTIONS).name: Observation(None, version, {TRANSACTIONS.topic: version})}
+
+
+def judged(stores: Stores) -> dict[str, Observation]:
+    """What the ledger says of what the fraud stream has written.
+
+    Raises:
+        psycopg.Error: the warehouse does not answer, or lacks a table.
     """
     with stores.warehouse() as connection:
         stream = reached(connection)
-    bronze = DataVersion(positions=plain_positions(BronzeLog(stores.s3, TRANSACTIONS).end_positions()))
-    judged = DataVersion(positions=plain_positions(stream.positions))
-    (followed,) = {name for spec in _OF_STREAMS for name in spec.inputs}
-    verdicts = Observation(stream.newest_verdict, judged, {followed: judged})
-    return {
-        followed: Observation(None, bronze, {ASSETS[followed].inputs[0]: bronze}),
-        **{spec.name: verdicts for spec in _OF_STREAMS},
-    }
+    version = DataVersion(positions=plain_positions(stream.positions))
+    verdicts = Observation(stream.newest_verdict, version, {bronze(TRANSACTIONS).name: version})
+    return {FRAUD_TRANSACTION.name: verdicts, GENUINE_TRANSACTION.name: verdicts}
 
 
 def asset_states(

@@ -16,7 +16,7 @@ from include.fraud.ledger import reached
 from include.settings import Settings
 from include.status import lag, tasks, warehouse
 from include.status.asking import SECONDS, ask
-from include.status.assets import asset_states, from_events, from_stores, overdue_problems
+from include.status.assets import asset_states, from_events, ingested, judged, overdue_problems
 from include.status.lag import Delay, Lag
 from include.status.layers import LayerPart, layer_parts
 from include.status.problems import Problem
@@ -125,7 +125,8 @@ def _asset_questions(stores: Stores) -> dict[str, Callable[[], Flow]]:
     return {
         **{name: partial(_layer, question) for name, question in bronze.items()},
         **{f"{layer} {name}": partial(_lag, question, stores) for (layer, name), question in lag.QUESTIONS.items()},
-        "streams": partial(_streams, stores),
+        "ingested transactions": partial(_seen, ingested, stores),
+        "judged transactions": partial(_seen, judged, stores),
     }
 
 
@@ -162,8 +163,8 @@ def _events(api: AirflowApi) -> Flow:
     return Flow(seen=from_events(api))
 
 
-def _streams(stores: Stores) -> Flow:
-    return Flow(seen=from_stores(stores))
+def _seen(question: Callable[[Stores], dict[str, Observation]], stores: Stores) -> Flow:
+    return Flow(seen=question(stores))
 
 
 def _late(lags: Iterable[Lag]) -> list[Problem]:

@@ -276,6 +276,7 @@ def test_garbage_in_bronze_silences_its_folder_only(stores: Stores, settings: Se
         "bronze transactions",
         "silver transactions",
         "verdicts transactions",
+        "ingested transactions",
     }
     assert all(key in message for message in found.values())
 
