@@ -16,6 +16,7 @@ from include.bench.figures import Figure, machine
 from include.bench.growth import growth
 from include.bench.latency import latency
 from include.bench.many_rules import many_rules
+from include.bench.page import page
 from include.bench.scoring import scoring
 from include.bench.silver import silver
 from include.bench.stack import cold_up, stack
@@ -39,7 +40,12 @@ BENCHES: Mapping[str, Callable[[Settings, int], list[Figure]]] = {
     "growth": growth,
 }
 """Those on servers of their own."""
-STARTING: Mapping[str, Callable[[int], list[Figure]]] = {"rules": many_rules, "stack": stack, "cold-up": cold_up}
+STARTING: Mapping[str, Callable[[int], list[Figure]]] = {
+    "rules": many_rules,
+    "page": page,
+    "stack": stack,
+    "cold-up": cold_up,
+}
 """Those that start what they measure themselves."""
 ALONE = frozenset({"cold-up"})
 """Not part of all: it downloads and builds everything anew."""
