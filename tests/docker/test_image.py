@@ -15,7 +15,7 @@ from tests.docker.engine import Engine
 from tests.docker.stand_ins import PULLED
 from tests.support.clone import copy_of_clone
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(1800)]
 
 ASTRO, OFFICIAL = "astrocrpublic.azurecr.io/runtime:3.3-8-python-3.12", "apache/airflow:3.3.2-python3.12"
 HOMES = {ASTRO: "/usr/local/airflow", OFFICIAL: "/opt/airflow"}
@@ -65,7 +65,7 @@ def clone(docker_engine: Engine) -> Iterator[Clone]:
         yield Clone(Path(folder), docker_engine.environment)
 
 
-@pytest.fixture(scope="module", params=[ASTRO, pytest.param(OFFICIAL, marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=[ASTRO, OFFICIAL])
 def base(request: pytest.FixtureRequest) -> str:
     assert request.param in PULLED
     return str(request.param)
