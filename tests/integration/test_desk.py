@@ -36,6 +36,9 @@ WRITES = {
     "cases/{case_id}/mark": {"what": "confirmed"},
     "cases/{case_id}/notes": {"note": "hm"},
     "reports": {"txn_ids": ["TG1"]},
+    "lists/{name}": {"change": "add", "value": "M77", "reason": "x"},
+    "backtests": {},
+    "promotions": {"rules": "version: 1"},
     "snoozes": {"rule": "huge_amount", "entity": "user", "value": "U1", "until": "2999-01-01T00:00:00Z", "reason": "x"},
 }
 FROM_THE_PAGE = {"X-Requested-With": "paylake"}
@@ -122,7 +125,7 @@ def test_whoever_may_only_look_changes_nothing(vera: httpx.Client, ana: httpx.Cl
     written = {path for method, path in routes() if method not in ("GET", "HEAD")}
     assert {f"/api/{re.sub('{.*}', '1', path)}" for path in WRITES} == written
     for path, body in WRITES.items():
-        path = f"api/{path.format(case_id=case_id)}"
+        path = f"api/{path.format(case_id=case_id, name='suspicious_merchants')}"
         assert vera.post(path, json=body).status_code == 403, path
         # Another site could have a browser send the login, but not this header.
         assert ana.post(path, json=body, headers={"X-Requested-With": "other"}).status_code == 403, path

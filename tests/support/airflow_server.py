@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,10 @@ ROLES = {"ana": "user", "vera": "viewer"}
 
 @dataclass(frozen=True)
 class AirflowServer:
-    """Where it answers."""
+    """Where it answers, and what its processes have for an environment."""
 
     url: str
+    environment: Mapping[str, str]
 
     def client(self, user: str | None) -> httpx.Client:
         """A client who is logged in as somebody, or, for None, is not."""
@@ -37,8 +38,11 @@ class AirflowServer:
 
 
 @contextmanager
-def airflow_server(home: Path, connections: dict[str, str]) -> Iterator[AirflowServer]:
-    """Start one with the users `ROLES`; ``connections`` are Airflow's, as URIs by id."""
+def airflow_server(home: Path, connections: dict[str, str], dags: Collection[str] = ()) -> Iterator[AirflowServer]:
+    """Start one with the users `ROLES`, which knows some of our DAGs' files but runs none.
+
+    ``connections`` are Airflow's, as URIs or JSON by id.
+    """
     port = free_port_base()
     passwords = home / "passwords.json"
     passwords.write_text(json.dumps({name: name for name in ROLES}), encoding="utf-8")
@@ -56,6 +60,13 @@ def airflow_server(home: Path, connections: dict[str, str]) -> Iterator[AirflowS
     }
     airflow = str(Path(sys.executable).with_name("airflow"))
     subprocess.run([airflow, "db", "migrate"], env=environment, check=True, timeout=300, stdout=subprocess.DEVNULL)
+    if dags:
+        (home / "dags").mkdir()
+        for name in dags:
+            (home / "dags" / name).symlink_to(CLONE / "airflow" / "dags" / name)
+        subprocess.run(
+            [airflow, "dags", "reserialize"], env=environment, check=True, timeout=300, stdout=subprocess.DEVNULL
+        )
     log = (home / "api-server.log").open("wb")
     server = subprocess.Popen(
         [airflow, "api-server", "--port", str(port), "--host", "127.0.0.1"],
@@ -76,7 +87,7 @@ def airflow_server(home: Path, connections: dict[str, str]) -> Iterator[AirflowS
 
     try:
         wait_until(answers, "the API server answers", 120)
-        yield AirflowServer(url)
+        yield AirflowServer(url, environment)
     finally:
         os.killpg(server.pid, 15)
         server.wait(60)

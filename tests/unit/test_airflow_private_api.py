@@ -39,13 +39,23 @@ PUBLIC = ("airflow.sdk", "airflow.sdk.exceptions", "airflow.plugins_manager", "a
 """What Airflow's documentation calls its public interface; so are the providers' hooks and operators."""
 
 INSIDE = {
+    "airflow.api_fastapi.auth.managers.models.base_user": {"BaseUser"},
+    "airflow.api_fastapi.auth.managers.models.resource_details": {"DagAccessEntity"},
+    "airflow.api_fastapi.common.db.common": {"SessionDep"},
+    "airflow.api_fastapi.core_api.datamodels.dag_run": {"TriggerDAGRunPostBody"},
+    "airflow.api_fastapi.core_api.routes.public.dag_run": {"trigger_dag_run"},
+    "airflow.api_fastapi.core_api.security": {"GetUserDep", "requires_access_dag"},
     "airflow.configuration": {"AIRFLOW_HOME", "conf"},
     "airflow.executors.base_executor": {"BaseExecutor", "get_execution_api_server_url"},
     "airflow.executors.workloads": {"ExecutorWorkload"},
     "airflow.executors.workloads.types": {"WorkloadKey"},
     "airflow.jobs.job": {"Job", "JobState"},
     "airflow.models": {"DagRun"},
+    "airflow.models.dag": {"DagModel"},
+    "airflow.models.dagbag": {"DBDagBag"},
+    "airflow.models.dagrun": {"DagRun"},
     "airflow.models.pool": {"Pool"},
+    "airflow.models.xcom": {"XCOM_RETURN_KEY", "XComModel"},
     "airflow.sdk.configuration": {"conf"},
     "airflow.sdk.definitions.timetables.simple": {"ContinuousTimetable"},
     "airflow.utils.db_cleanup": {"run_cleanup"},
@@ -361,3 +371,15 @@ def test_pools_are_made_as_before() -> None:
 
     inspect.signature(Pool.get_pool).bind("streams", session=None)
     inspect.signature(Pool.create_or_update_pool).bind("streams", 8, "words", include_deferred=False, session=None)
+
+
+# The page.
+
+
+def test_the_page_starts_a_run_as_the_route_does() -> None:
+    from airflow.api_fastapi.core_api.datamodels.dag_run import TriggerDAGRunPostBody
+    from airflow.api_fastapi.core_api.routes.public.dag_run import trigger_dag_run
+
+    found = list(inspect.signature(trigger_dag_run).parameters)
+    assert found == ["dag_id", "body", "dag_bag", "user", "session", "request"], "paylake_desk.runs calls it so"
+    assert {"logical_date", "conf"} <= TriggerDAGRunPostBody.model_fields.keys(), "paylake_desk.runs gives these"

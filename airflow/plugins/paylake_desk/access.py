@@ -11,6 +11,7 @@ from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, Header, HTTPException, status
+from fastapi.params import Depends as DependsOn
 
 DAG_ID = "fraud_stream"
 """Rights are asked for by the DAG whose work the page shows, so that every auth manager knows them."""
@@ -29,6 +30,11 @@ def _from_the_page(
 
 
 may_write = [_may_write, Depends(_from_the_page)]
+
+
+def may_start(dag_id: str) -> list[DependsOn]:
+    """The same for whoever starts runs of another DAG."""
+    return [Depends(requires_access_dag("POST", DagAccessEntity.RUN, dag_id)), Depends(_from_the_page)]
 
 
 def _name(user: GetUserDep) -> str:

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 
 from include.cases.work import CaseError
 from include.fraud.list_changes import ListError
-from paylake_desk import cases, frauds
+from include.fraud.rulebook import RulesError
+from paylake_desk import backtests, cases, frauds, rules
 from paylake_desk.access import may_read
 
 WEB = Path(__file__).parent / "web"
@@ -57,6 +58,8 @@ app = FastAPI(
 )
 app.include_router(frauds.router)
 app.include_router(cases.router)
+app.include_router(rules.router)
+app.include_router(backtests.router)
 
 
 @app.middleware("http")
@@ -74,6 +77,7 @@ def _answer(status: int) -> Callable[[Request, Exception], JSONResponse]:
 
 app.add_exception_handler(CaseError, _answer(409))
 app.add_exception_handler(ListError, _answer(409))
+app.add_exception_handler(RulesError, _answer(409))
 app.add_exception_handler(psycopg.OperationalError, _answer(503))
 app.add_exception_handler(PoolTimeout, _answer(503))
 

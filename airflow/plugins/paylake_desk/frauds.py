@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
@@ -17,11 +17,11 @@ from include.desk.frauds import Fraud, Summary, feed, summary
 from include.desk.spreadsheet import harmless
 from include.desk.transaction import Around, around
 from include.fraud.promotion import rules_in_use
+from paylake_desk.period import Within, utc
 from paylake_desk.warehouse import Warehouse
 
 router = APIRouter(prefix="/api", tags=["frauds"])
 
-LONGEST = timedelta(days=31)
 EXPORTED = 10_000
 """So many rows an export has at most."""
 _COLUMNS = (
@@ -33,29 +33,14 @@ Id = Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 
 
 def _chosen(
-    since: Annotated[datetime | None, Query(description="Verdicts from then on; by default of the last day.")] = None,
-    until: Annotated[datetime | None, Query(description="Verdicts before then; by default up to now.")] = None,
+    period: Within,
     rule: Id | None = None,
     user_id: Id | None = None,
     merchant_id: Id | None = None,
     channel: Id | None = None,
     country: Annotated[str | None, Query(pattern="^[A-Z]{2}$", description="The merchant's.")] = None,
 ) -> Filter:
-    end = _utc(until) if until else datetime.now(UTC)
-    try:
-        start = _utc(since) if since else end - timedelta(days=1)
-    except OverflowError as error:
-        raise HTTPException(400, "There is no day before that.") from error
-    if not timedelta() < end - start <= LONGEST:
-        raise HTTPException(400, f"A period begins before it ends, and has {LONGEST.days} days at most.")
-    return Filter(start, end, rule, user_id, merchant_id, channel, country)
-
-
-def _utc(moment: datetime) -> datetime:
-    try:
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError as error:
-        raise HTTPException(400, "There is no such moment in UTC.") from error
+    return Filter(period.since, period.until, rule, user_id, merchant_id, channel, country)
 
 
 Chosen = Annotated[Filter, Depends(_chosen)]
@@ -72,7 +57,7 @@ def list_frauds(
     """Frauds, the newest verdict first; the next page begins before the last one's scored_at and txn_id."""
     if (before_at is None) != (before_id is None):
         raise HTTPException(400, "A page begins before a scored_at and a txn_id: say both.")
-    before = None if before_at is None or before_id is None else (_utc(before_at), before_id)
+    before = None if before_at is None or before_id is None else (utc(before_at), before_id)
     return feed(conn, chosen, limit, before)
 
 

@@ -51,7 +51,7 @@ function show() {
     ),
   );
   trouble.hidden = true;
-  const subject = `${name} ${place.id ?? ""}`;
+  const subject = `${name} ${place.part ?? ""} ${place.id ?? ""}`;
   if (subject !== shown) {
     said.textContent = "";
     main.replaceChildren(h("p", { class: "faint" }, "Loading …"));
