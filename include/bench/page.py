@@ -27,12 +27,13 @@ WANTED_MS = 300.0
 
 # A month of verdicts, one in fifty fraud, of a thousand users at five hundred merchants.
 _FILL = """
-    INSERT INTO {table} (txn_id, user_id, amount, merchant_id, channel, location, "timestamp", date, month, year,
+    INSERT INTO {table} (txn_id, user_id, amount, merchant_id, channel, location, "timestamp", date, month, year, time,
         rules_version, bronze_topic_id, bronze_partition, bronze_offset, score, scored_at, lists_version {columns})
     SELECT 'Tpage-' || n, 'U' || lpad((n % 1000)::text, 4, '0'), 1 + n % 40000, 'M' || lpad((n % 500)::text, 4, '0'),
         (ARRAY['Online', 'POS', 'ATM'])[1 + n % 3], (ARRAY['Porto', 'London', 'Tokyo', 'Paris'])[1 + n / 7 % 4], at,
         (at AT TIME ZONE 'UTC')::date, extract(month FROM at AT TIME ZONE 'UTC'),
-        extract(year FROM at AT TIME ZONE 'UTC'), 'bench', 'bench', 0, n, {score}, at, 0 {values}
+        extract(year FROM at AT TIME ZONE 'UTC'), (at AT TIME ZONE 'UTC')::time(0), 'bench', 'bench', 0, n, {score}, at,
+        0 {values}
     FROM generate_series(0, {verdicts} - 1) AS n
     CROSS JOIN LATERAL (SELECT now() - interval '31 days' * (1 - n / {verdicts}::float)) AS moment (at)
     WHERE (n % 50 = 0) = {fraud}
