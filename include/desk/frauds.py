@@ -66,7 +66,7 @@ class Summary:
 
 
 @cache
-def _statement(name: str) -> Composed:
+def _chosen(name: str) -> Composed:
     return SQL(load_sql(f"desk/{name}")).format(chosen=SQL(load_sql("desk/chosen")))
 
 
@@ -77,7 +77,7 @@ def feed(
     before_at, before_id = before or (None, None)
     asked = chosen.parameters() | {"limit": limit, "before_at": before_at, "before_id": before_id}
     with conn.cursor(row_factory=class_row(Fraud)) as cursor:
-        return cursor.execute(_statement("feed"), asked).fetchall()
+        return cursor.execute(_chosen("feed"), asked).fetchall()
 
 
 def step_of(since: datetime, until: datetime) -> timedelta:
@@ -90,7 +90,7 @@ def summary(conn: psycopg.Connection, chosen: Filter) -> Summary:
     """The frauds added up by steps of time from ``since`` on, rule, merchant (the 20 with most), country, channel."""
     step = step_of(chosen.since, chosen.until)
     found: dict[str, list[Share]] = {by: [] for by in ("time", "rule", "merchant", "country", "channel")}
-    for by, *share in conn.execute(_statement("summary"), chosen.parameters() | {"step": step}):
+    for by, *share in conn.execute(_chosen("summary"), chosen.parameters() | {"step": step}):
         found[by].append(Share(*share))
     for by, shares in found.items():
         shares.sort(key=(lambda one: one.value) if by == "time" else (lambda one: (-one.frauds, one.value)))

@@ -69,7 +69,12 @@ def test_each_sql_file_is_loaded_by_somebody_and_each_that_is_loaded_is_there() 
     files = {str(path.relative_to(SQL_FOLDER).with_suffix("")) for path in SQL_FOLDER.rglob("*.sql")}
     code = "\n".join(path.read_text() for path in SQL_FOLDER.parent.rglob("*.py"))
     named = set(re.findall(r'load_sql\(\s*"([^"]+)"', code))
-    # Those of three modules, which load a statement of their own folder by its name alone.
-    for owner, function in (("fraud", "_statement"), ("quarantine", "_selecting"), ("quarantine", "_landing")):
+    # Those of some modules, which load a statement of their own folder by its name alone.
+    for owner, function in (
+        ("fraud", "_statement"),
+        ("quarantine", "_selecting"),
+        ("quarantine", "_landing"),
+        ("desk", "_chosen"),
+    ):
         named |= {f"{owner}/{name}" for name in re.findall(rf'{function}\(\s*"([^"]+)"', code)}
     assert named == files
