@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping, Sequence
+from datetime import date
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -65,6 +66,30 @@ class AirflowApi:
         """Start a run of the DAG now, with these values of its parameters; its id."""
         body = {"logical_date": None, "conf": dict(conf or {})}
         return str(self._call("POST", f"/dags/{quote(dag_id)}/dagRuns", body)["dag_run_id"])
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """A run of the DAG, as it is now."""
+        return dict(self._call("GET", _run(dag_id, run_id)))
+
+    def start_backfill(self, dag_id: str, first: date, last: date, most_at_once: int) -> dict[str, Any]:
+        """Have each day of a range made anew by a run of its own, so many side by side; the backfill as it begins."""
+        body = {
+            "dag_id": dag_id,
+            "from_date": f"{first}T00:00:00Z",
+            "to_date": f"{last}T00:00:00Z",
+            "reprocess_behavior": "completed",
+            "max_active_runs": most_at_once,
+        }
+        return dict(self._call("POST", "/backfills", body))
+
+    def backfill(self, backfill_id: int) -> dict[str, Any]:
+        """A backfill, as it is now."""
+        return dict(self._call("GET", f"/backfills/{backfill_id}"))
+
+    def count_runs(self, dag_id: str, **filters: str | Sequence[str]) -> int:
+        """How many runs of the DAG there are; ``filters`` as `runs` has them."""
+        parameters = httpx.QueryParams({"limit": 1, **filters})
+        return int(self._call("GET", f"/dags/{quote(dag_id)}/dagRuns?{parameters}")["total_entries"])
 
     def runs(self, dag_id: str, *, limit: int = 50, **filters: str | Sequence[str]) -> list[dict[str, Any]]:
         """The DAG's newest runs, newest first; dag_id ``~`` stands for all DAGs.

@@ -138,7 +138,19 @@ def run_tests(
     raise typer.Exit(run_suite(suite, context.args))
 
 
-offer(app, "generate", "verify", "quarantine", "cases", "lists", "rules", "evaluate", "backtest")
+offer(
+    app,
+    "generate",
+    "verify",
+    "quarantine",
+    "cases",
+    "lists",
+    "rules",
+    "evaluate",
+    "backtest",
+    "materialize",
+    "backfill",
+)
 
 
 @app.command(context_settings=PASS_THROUGH)

@@ -33,6 +33,8 @@ PASS_THROUGH = (
     "rules",
     "evaluate",
     "backtest",
+    "materialize",
+    "backfill",
     "generate",
     "airflow",
     "psql",

@@ -138,11 +138,33 @@ def backtest(context: typer.Context) -> None:
     hand_over(context, alone(backtest_command))
 
 
-HANDED_OVER = ("generate", "verify", "quarantine", "cases", "lists", "rules", "evaluate", "backtest")
+def materialize(context: typer.Context) -> None:
+    """Have assets made anew."""
+    _use(context)
+    from include.materialize.cli import materialize_command
+
+    hand_over(context, alone(materialize_command))
+
+
+def backfill(context: typer.Context) -> None:
+    """Have days of an asset made anew."""
+    _use(context)
+    from include.materialize.cli import backfill_command
+
+    hand_over(context, alone(backfill_command))
+
+
+HANDED_OVER = (
+    *("generate", "verify", "quarantine", "cases", "lists", "rules", "evaluate", "backtest"),
+    *("materialize", "backfill"),
+)
 """Those that have a command line of their own."""
 OFFERED: dict[str, Callable[..., None]] = {
     each.__name__: each
-    for each in (status, logs, generate, verify, quarantine, cases, lists, rules, evaluate, backtest)
+    for each in (
+        *(status, logs, generate, verify, quarantine, cases, lists, rules, evaluate, backtest),
+        *(materialize, backfill),
+    )
 }
 
 

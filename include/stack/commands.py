@@ -49,5 +49,7 @@ COMMANDS = {
         "Show which fraud rules are in use, who promoted them and when, and ask for others to be promoted."
     ),
     "backtest": Command("Try a rules' file on everything that was scored, before it goes live."),
+    "materialize": Command("Have Airflow make assets anew, and what is made of them, in order: 'silver/profiles+'."),
+    "backfill": Command("Have Airflow make a range of days of an asset anew."),
     "evaluate": Command("Print how good the fraud verdicts are, by the generators' truth or by labelled files."),
 }

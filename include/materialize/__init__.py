@@ -1,0 +1,1 @@
+"""Having Airflow make assets anew: which ones, in which order, and for which days."""
