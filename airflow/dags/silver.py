@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import DAG, TriggerRule, chain
+from airflow.sdk import DAG, Param, TriggerRule, chain
 
 from include import pools
 from include.domains import BATCH_DOMAINS, DOMAINS, Kind
@@ -32,8 +32,10 @@ become few.
 
 **Fires** every quarter of an hour, and when a million records came (the asset `{every_million}`).
 
-A run reads from where the table says it is to where the stream is, for five minutes at most.
+A run reads from where the table says it is to where the stream is, for five minutes at most. One with the parameters
+`from` and `to` first makes these days anew from all of bronze.
 """
+A_DAY = {"type": ["null", "string"], "format": "date"}
 TAKES = {
     Kind.REFERENCE: "merges it by `{key}` into",
     Kind.EVENT: "adds each record, by the day of its `{event_time}`, to",
@@ -64,6 +66,10 @@ for domain in DOMAINS.values():
             **common,
             schedule=defaults.seldom(assets.bronze(domain), assets.every_million(domain)),
             doc_md=FOLLOW.format(**names, every_million=assets.every_million(domain).name),
+            params={
+                "from": Param(None, **A_DAY, title="From", description="First day (UTC) to make anew; empty: none."),
+                "to": Param(None, **A_DAY, title="To", description="Last day to make anew."),
+            },
         ):
             SilverOperator(**clean | {"inlets": [*clean["inlets"], assets.every_million(domain)]}, others={})
     else:

@@ -1,6 +1,6 @@
 """The silver job: bring a domain's table up to all that bronze holds.
 
-    spark-submit include/spark/silver.py profiles [--along merchants ...]
+    spark-submit include/spark/silver.py profiles [--along merchants ...] [--days 2026-01-01 2026-01-31]
 
 A run reads bronze from the position in the table's newest snapshot to bronze's end, classifies every record, stores the
 rejected ones in quarantine and commits the valid ones (of reference data the newest of each id) together with the new
@@ -17,6 +17,8 @@ Once the session is there, another domain costs little. So a job takes ``along``
 they would start one of their own right after it: one snapshot at most, tried once. What that does not settle, and
 every error, is left to the other domain's own run.
 
+Of a domain of events ``--days`` are made anew from bronze first (``include.spark.silver_rebuild``).
+
 Records of quarantine that somebody asked to drive through again are classified with the new ones. A record that waits
 in quarantine and keeps its contract in this run is merged like any other and marked as done there;
 ``include.quarantine.landing`` says how that happens exactly once.
@@ -32,6 +34,7 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from datetime import date
 from importlib import import_module
 
 from include.domains import BATCH_DOMAINS, DOMAINS
@@ -49,6 +52,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Bring silver up to all that bronze holds.")
     parser.add_argument("domain", choices=sorted(DOMAINS))
     parser.add_argument("--along", nargs="*", default=[], choices=sorted(BATCH_DOMAINS), help="others that wait")
+    parser.add_argument("--days", nargs=2, type=date.fromisoformat, metavar="DAY", help="first and last to make anew")
     chosen = parser.parse_args(None if arguments is None else list(arguments))
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
     log.setLevel(logging.INFO)
@@ -63,6 +67,10 @@ def main(arguments: Iterable[str] | None = None) -> None:
         from include.quality.limit import RejectedLimit
         from include.spark.silver_run import run, take_along
 
+        if chosen.days:
+            from include.spark.silver_rebuild import rebuild_days
+
+            rebuild_days(DOMAINS[chosen.domain], settings, session.result(), *chosen.days)
         limit = RejectedLimit.from_environment()
         report = run(DOMAINS[chosen.domain], settings, limit, session.result)
         spark = session.result()

@@ -16,7 +16,7 @@ from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import IllegalArgumentException
-from pyspark.sql import DataFrame, DataFrameWriterV2, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameWriterV2, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
@@ -157,7 +157,7 @@ class SilverTable:
             if "unknown snapshot" not in str(error):
                 raise
             raise ConflictError(f"{self._name}: snapshot {snapshot_id} is gone") from error
-        return self._spark.table(self._branch_table)
+        return self.prepared()
 
     def write(
         self, current: DataFrame, changes: DataFrame, book: Book, *, changed: int, replaced: int, files: int
@@ -183,6 +183,21 @@ class SilverTable:
             self._merge(changes, book)
         else:
             self._writer(changes, book).append()
+
+    def replace(self, rows: DataFrame, where: Column, book: Book) -> None:
+        """Commit ``rows``, sorted by day, and ``book`` on the branch, in the place of the rows ``where`` this holds.
+
+        They are whole days, so that no file is rewritten.
+        """
+        self._writer(rows, book).option("fanout-enabled", "false").overwrite(where)
+
+    def published(self) -> DataFrame:
+        """The rows that everybody sees."""
+        return self._spark.table(self._name)
+
+    def prepared(self) -> DataFrame:
+        """The rows on the branch."""
+        return self._spark.table(self._branch_table)
 
     def publish(self, snapshot_id: int) -> None:
         """Make the branch's snapshot the table's, if that is still at ``snapshot_id``.
