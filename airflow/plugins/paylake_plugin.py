@@ -8,6 +8,7 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 from paylake_airflow.rest import RefuseUntellable
+from paylake_airflow.timetables import DailyPartitions
 
 GUARDS = [{"name": "refuse what no task could be told", "middleware": RefuseUntellable}]
 
@@ -24,10 +25,11 @@ async def desk(
 
 
 class PaylakePlugin(AirflowPlugin):
-    """Guards the REST API, and puts the page into the navigation."""
+    """Guards the REST API, puts the page into the navigation, and lets Airflow know our schedules."""
 
     name = "paylake"
     fastapi_root_middlewares = GUARDS
+    timetables = [DailyPartitions]  # noqa: RUF012 - Airflow's own shape
     fastapi_apps = [{"app": desk, "url_prefix": "/paylake", "name": "Paylake"}]  # noqa: RUF012 - Airflow's own shape
     external_views = [  # noqa: RUF012
         {

@@ -137,6 +137,27 @@ def verdict_columns(domain: Domain, bronze: str, merchants: str, *, fraud: bool)
     return (*cleaned, *added, *(judged if fraud else ()))
 
 
+def daily_fraud_columns(fraud: str, genuine: str) -> tuple[AssetColumn, ...]:
+    """The columns of the daily rollup, made of the assets ``fraud`` and ``genuine``."""
+    of = {
+        "day": ("day, UTC", ("timestamp",)),
+        "merchant_id": (AS_IT_IS, ("merchant_id",)),
+        "channel": (AS_IT_IS, ("channel",)),
+        "transactions": ("count", ("txn_id",)),
+        "amount": ("sum", ("amount",)),
+    }
+    of_both = {
+        name: (made_by, tuple(Source(one, source) for one in (fraud, genuine) for source in sources))
+        for name, (made_by, sources) in of.items()
+    }
+    of_fraud: Mapping[str, _Made] = {
+        "rules": ("in order", ("reasons",)),
+        "frauds": ("count", ("txn_id",)),
+        "fraud_amount": ("sum", ("amount",)),
+    }
+    return _added(warehouse.DAILY_FRAUD_COLUMNS, {**of_both, **of_fraud}, fraud)
+
+
 _SPARK_TYPES = {"text": "string", "integer": "int", "smallint": "int", "bigint": "bigint"}
 
 

@@ -104,6 +104,7 @@ def bronze(domain: Domain) -> AssetSpec:
         domain=domain,
         layer="bronze",
         producer=f"bronze_{domain.name}",
+        streamed=domain.judged,
         freshness=Freshness(STREAM_SECONDS if domain.judged else BATCH_SECONDS, Measured.WAITING),
     )
 
@@ -124,6 +125,7 @@ def silver(domain: Domain) -> AssetSpec:
         domain=domain,
         layer="silver",
         producer=f"silver_{domain.name}",
+        by_day=domain.judged,
         freshness=Freshness(SELDOM_SECONDS if domain.judged else BATCH_SECONDS, Measured.WAITING),
     )
 
@@ -160,6 +162,7 @@ def _verdict(table: str, description: str, *, fraud: bool) -> AssetSpec:
         domain=TRANSACTIONS,
         layer="verdicts",
         producer="fraud_stream",
+        streamed=True,
         freshness=Freshness(STREAM_SECONDS, Measured.WAITING),
     )
 
@@ -168,6 +171,21 @@ FRAUD_TRANSACTION = _verdict(
     "FraudTransaction", "Transactions on which at least one rule fired, with the evidence.", fraud=True
 )
 GENUINE_TRANSACTION = _verdict("GenuineTransaction", "Valid transactions on which no rule fired.", fraud=False)
+
+DAILY_FRAUD = AssetSpec(
+    name="gold/DAILY_FRAUD",
+    uri=_TABLE_URI.format("daily_fraud"),
+    group=GOLD,
+    description="Transactions, frauds and amounts by day, merchant, channel and the rules that fired.",
+    columns=columns.daily_fraud_columns(FRAUD_TRANSACTION.name, GENUINE_TRANSACTION.name),
+    code=("include/warehouse/daily_fraud.py", "include/sql/daily_fraud"),
+    inputs=(silver(TRANSACTIONS).name, FRAUD_TRANSACTION.name, GENUINE_TRANSACTION.name),
+    domain=TRANSACTIONS,
+    layer="gold",
+    producer="gold_daily_fraud",
+    by_day=True,
+    freshness=Freshness(BATCH_SECONDS, Measured.WAITING),
+)
 
 LABELS = AssetSpec(
     name="transaction_labels",
@@ -220,6 +238,7 @@ def _all() -> Iterator[AssetSpec]:
         GENUINE_TRANSACTION,
     ]
     yield from layers
+    yield DAILY_FRAUD
     yield _books(layers)
 
 

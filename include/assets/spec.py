@@ -41,6 +41,8 @@ class AssetSpec:
     ``inputs`` are the names of the assets it is made of, the first of them the one that it follows; what it only
     ``looks_at`` makes it no older when it changes. ``code`` are the files and folders that make it. ``producer`` is the
     id of the DAG whose events tell of it; None where a watcher does. ``layer`` is how ``include.status.lag`` calls it.
+    ``streamed`` ones come of a task without end. ``by_day``: its partitions are days (UTC), each of which can be made
+    anew.
     """
 
     name: str
@@ -55,6 +57,8 @@ class AssetSpec:
     layer: str | None = None
     producer: str | None = None
     freshness: Freshness | None = None
+    streamed: bool = False
+    by_day: bool = False
 
     @property
     def contract(self) -> Contract | None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
 
 import psycopg
 import pyarrow as pa
+from pyiceberg.conversions import from_bytes
 from pyiceberg.table import StaticTable
 from pyiceberg.table.refs import SnapshotRefType
+from pyiceberg.types import LongType
 
 from include.domains import Domain
 from include.lake.positions import Positions, positions_from_json
@@ -33,6 +35,9 @@ VERSION = "paylake.version"
 CONTRACT = "paylake.contract"
 RUN = "paylake.run"
 """Keys in the summary of each snapshot that a silver run commits; the first one, made with the table, is of no run."""
+
+
+_EPOCH = date(1970, 1, 1)
 
 
 class ForeignSnapshotError(RuntimeError):
@@ -119,6 +124,32 @@ def changed_count(settings: Settings, domain: Domain, after_version: int) -> int
     if table is None:
         raise LookupError(f"silver has no table of {domain.name}")
     return table.scan(row_filter=f"silver_version > {after_version}", selected_fields=("silver_version",)).count()
+
+
+class DayOfSilver(NamedTuple):
+    """A day of events: the newest version of its rows, and how many they are."""
+
+    version: int
+    rows: int
+
+
+def silver_days(settings: Settings, domain: Domain) -> tuple[SilverState, dict[date, DayOfSilver]] | None:
+    """The days (UTC) of event time that a domain of events has in silver, and the state they belong to.
+
+    Read from what Iceberg says of its files, not from rows. None while there is no table.
+    """
+    table = _load(settings, domain)
+    if table is None:
+        return None
+    state = _state(domain, table)
+    version = table.schema().find_field("silver_version").field_id
+    days: dict[date, DayOfSilver] = {}
+    for task in table.scan(snapshot_id=state.snapshot_id).plan_files():
+        day = _EPOCH + timedelta(days=task.file.partition[0])
+        known = days.get(day, DayOfSilver(0, 0))
+        newest: int = from_bytes(LongType(), task.file.upper_bounds[version])
+        days[day] = DayOfSilver(max(known.version, newest), known.rows + task.file.record_count)
+    return state, days
 
 
 def branch_parents(settings: Settings, domain: Domain) -> dict[str, int | None]:

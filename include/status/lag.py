@@ -5,6 +5,7 @@
 | bronze | Kafka | where ``read_committed`` readers of the topic end, end of bronze | Kafka's time of the first record |
 | silver | bronze | end of bronze, position of silver's newest snapshot | when its bronze object was written |
 | gold | silver | silver's version, the watermark | when that silver was committed |
+| gold, by day | silver | silver's versions of days, those of `ops.daily_fraud_day` | the same |
 | verdicts | bronze | end of bronze, the fraud stream's ledger | when its bronze object was written |
 
 Records in Kafka and bronze are counted by offsets, from the first record that waits to the end. That is exact, unless
@@ -37,6 +38,7 @@ from include.lake.positions import Positions
 from include.status.problems import Problem
 from include.status.stores import KAFKA_SECONDS, Stores
 from include.status.times import age, duration, records
+from include.warehouse.daily_fraud import SilverDays, lagging_days, last_rebuilt
 from include.warehouse.gold import read_watermark
 
 _OBJECTS = 100
@@ -132,6 +134,24 @@ def gold(stores: Stores, domain: Domain) -> Delay:
     return Delay(retrying(_behind_silver, stores, domain))
 
 
+def daily_fraud(stores: Stores) -> Delay:
+    """The daily rollup behind silver: all records of the days count that have to be made anew.
+
+    Iceberg keeps the time of the newest snapshot only. When several wait, the age is that of the newest rebuild.
+
+    Raises:
+        Whatever a client raises when its store does not answer, or has what it should not have.
+    """
+    with stores.warehouse() as connection:
+        silver = SilverDays.read(stores.settings)
+        days, rebuilt = lagging_days(connection, silver), last_rebuilt(connection)
+    waiting, since = sum(silver.days[day].rows for day in days), None
+    if silver.state is not None:
+        several = any(silver.days[day].version < silver.state.silver_version for day in days)
+        since = (rebuilt if several and rebuilt else silver.state.committed_at).timestamp()
+    return Delay(_lag("gold", "silver", TRANSACTIONS, waiting, since))
+
+
 def verdicts(stores: Stores) -> Delay:
     """The fraud stream behind bronze.
 
@@ -150,6 +170,7 @@ def _questions() -> Iterator[tuple[tuple[str, str], Callable[[Stores], Delay]]]:
         yield ("silver", domain.name), partial(silver, domain=domain)
     for domain in GOLD_DOMAINS.values():
         yield ("gold", domain.name), partial(gold, domain=domain)
+    yield ("gold", TRANSACTIONS.name), daily_fraud
     yield ("verdicts", TRANSACTIONS.name), verdicts
 
 

@@ -63,3 +63,18 @@ FRAUD_COLUMNS = (
         'Array of {"rule", "message", "values"}: what made each rule fire. May quote personal data.',
     ),
 )
+DAILY_FRAUD_COLUMNS = (
+    Column("day", "date", "Day of the transactions, UTC.", primary_key=True),
+    Column("merchant_id", "text", "The merchant.", primary_key=True),
+    Column("channel", "text", "How the card was used.", primary_key=True),
+    Column(
+        "rules",
+        "text[]",
+        "Names of all rules that fired, in order; empty where none did. A transaction counts in one row.",
+        primary_key=True,
+    ),
+    Column("transactions", "bigint", "So many transactions have a verdict."),
+    Column("frauds", "bigint", "So many of them are frauds: all, or none where no rule fired."),
+    Column("amount", "numeric", "Their amounts added up, in the bank's book currency."),
+    Column("fraud_amount", "numeric", "The amounts of the frauds added up."),
+)

@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from include.contracts import Contract, ContractError, Field
 from include.domains import GOLD_DOMAINS, TRANSACTIONS
-from include.warehouse.columns import FRAUD_COLUMNS, GOLD_COLUMNS, VERDICT_COLUMNS, Column
+from include.warehouse.columns import DAILY_FRAUD_COLUMNS, FRAUD_COLUMNS, GOLD_COLUMNS, VERDICT_COLUMNS, Column
 
 # What a contract may name as a physical type; it goes into DDL, where no placeholder can stand.
 PHYSICAL_TYPE = re.compile(r"[a-z][a-z ]*(\(\d+(, ?\d+)?\))?(\[\])?")
@@ -126,7 +126,14 @@ def verdict_tables(contract: Contract) -> tuple[Table, Table]:
     return Table("fraudtransaction", fraud, shared + judged), Table("genuinetransaction", genuine, shared)
 
 
+DAILY_FRAUD = Table(
+    "daily_fraud",
+    "Transactions and frauds by day, merchant, channel and the rules that fired; each transaction is in one row.",
+    DAILY_FRAUD_COLUMNS,
+)
+
+
 def domain_tables() -> tuple[Table, ...]:
-    """Every table that is made from a contract."""
+    """Every table that is made from a contract, or from such tables."""
     gold = (gold_table(domain.contract) for domain in GOLD_DOMAINS.values())
-    return *gold, *verdict_tables(TRANSACTIONS.contract)
+    return *gold, *verdict_tables(TRANSACTIONS.contract), DAILY_FRAUD

@@ -25,7 +25,7 @@ from include.verify import Report, verify
 from include.warehouse.schema import apply_schema
 from tests.support.judging import classify_records
 from tests.support.objects import remove_objects
-from tests.support.warehouse import CLAIM_TABLES, VERDICT_TABLES
+from tests.support.warehouse import CLAIM_TABLES, ROLLUP_TABLES, VERDICT_TABLES
 
 CHECKPOINT_ID = "judged-without-spark"
 BATCH_RECORDS = 5_000
@@ -41,7 +41,7 @@ def begin_anew(settings: Settings, domain: Domain) -> None:
         for table in ("quarantine", "rejected_window", "rejected_alarm"):
             conn.execute(SQL("DELETE FROM ops.{} WHERE domain = %s").format(Identifier(table)), [domain.name])
         if domain.judged:
-            conn.execute(f"TRUNCATE {', '.join((*VERDICT_TABLES, *CLAIM_TABLES, 'ops.stream_batch'))}")
+            conn.execute(f"TRUNCATE {', '.join((*VERDICT_TABLES, *CLAIM_TABLES, *ROLLUP_TABLES, 'ops.stream_batch'))}")
         if domain.gold:
             conn.execute(f"TRUNCATE {domain.table}")
         conn.execute("DELETE FROM ops.gold_watermark WHERE domain = %s", [domain.name])

@@ -22,6 +22,7 @@ GOLD_TABLES = tuple(table.name for table in domain_tables())
 VERDICT_TABLES = tuple(table.name for table in verdict_tables(TRANSACTIONS.contract))
 CLAIM_TABLES = ("ops.transaction_seen", "ops.transaction_duplicate")
 """Which record has a transaction's id, and which came later."""
+ROLLUP_TABLES = ("daily_fraud", "ops.daily_fraud_day")
 TRANSACTION_TABLES = (*VERDICT_TABLES, *CLAIM_TABLES, "ops.quarantine")
 """All places that a record of the transactions' topic can have."""
 # A sum needs no sorting, for which a full disk has no room.

@@ -17,7 +17,7 @@ POSTGRES_NAME_LIMIT = 63
 
 def test_every_table_of_the_design_is_there() -> None:
     names = {table.name for table in domain_tables()}
-    assert names == {"users", "accounts", "merchants", "fraudtransaction", "genuinetransaction"}
+    assert names == {"users", "accounts", "merchants", "fraudtransaction", "genuinetransaction", "daily_fraud"}
 
 
 @pytest.mark.parametrize("domain", REFERENCE_DOMAINS.values(), ids=REFERENCE_DOMAINS)

@@ -67,4 +67,5 @@ def _made(spec: AssetSpec, *watchers: AssetWatcher) -> Asset:
 LABELS = asset(registry.LABELS.name)
 FRAUD_TRANSACTION = asset(registry.FRAUD_TRANSACTION.name)
 GENUINE_TRANSACTION = asset(registry.GENUINE_TRANSACTION.name)
+DAILY_FRAUD = asset(registry.DAILY_FRAUD.name)
 BOOKS = asset(registry.BOOKS.name)

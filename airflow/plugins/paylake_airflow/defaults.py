@@ -19,6 +19,8 @@ ONE_AT_A_TIME: dict[str, Any] = {
     "max_active_runs": 1,
     "allowed_run_types": ["scheduled", "manual", "operator_triggered", "asset_triggered", "asset_materialization"],
 }
+# A run makes the day anew that is its partition, whatever its date: so there may be several, and backfills make sense.
+BY_DAY: dict[str, Any] = {"catchup": False, "max_active_runs": 2}
 
 # Long enough for a server that restarts, short enough that data is not late once it is back.
 BATCH: dict[str, Any] = {

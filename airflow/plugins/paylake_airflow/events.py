@@ -11,7 +11,8 @@ woken is queued.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Any, TypeVar
 
 from airflow.sdk import Asset
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 KEY = "told"
 """The note's name in the asset state store."""
+MOST_DAYS = 7
+"""So many days of one run are told as partitions: each is an event of its own, wakes a run of its own, and can not be
+shown until that begins (``include.status.assets``)."""
 FAILED = ("failed", "up_for_retry")
 """States of a task whose event was not stored."""
 
@@ -75,6 +79,16 @@ def announce_and_note(
     note = _Note(run_id=run_id, now=now.model_dump(), before=earlier)
     announce(context, asset, made, own)
     context["asset_state_store"][asset].set(KEY, note.model_dump())
+
+
+def announce_days(context: Mapping[str, Any], asset: Asset, days: Iterable[date]) -> list[str]:
+    """Tell the newest `MOST_DAYS` of these days as the asset's partitions: the keys, oldest first.
+
+    With none of them the event is of no partition, or of the run's own.
+    """
+    keys = sorted(day.isoformat() for day in days)[-MOST_DAYS:]
+    context["outlet_events"][asset].add_partitions(keys)
+    return keys
 
 
 def last_told(context: Mapping[str, Any], asset: Asset, kind: type[AnyTold]) -> AnyTold | None:

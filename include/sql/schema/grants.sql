@@ -19,7 +19,8 @@ BEGIN
             public.transactions, public.fraud_share_by_day, public.fraud_share_by_country,
             public.fraud_share_by_merchant, public.fraud_share_by_rule, public.balances_by_currency,
             public.orphans, public.quarantine_summary, public.transaction_conflicts, public.shadow_comparison,
-            public.cases, public.case_alerts, public.case_overview, public.transaction_marks
+            public.cases, public.case_alerts, public.case_overview, public.transaction_marks,
+            public.daily_fraud_overview
         TO paylake_reader;
     END IF;
 END

@@ -26,6 +26,17 @@ COMMENT ON COLUMN ops.gold_watermark.silver_table_uuid IS
     'The Iceberg table''s id; another one means that silver was made anew and its versions cannot be compared.';
 COMMENT ON COLUMN ops.gold_watermark.rows IS 'Rows in the silver snapshot that was loaded.';
 
+CREATE TABLE IF NOT EXISTS ops.daily_fraud_day (
+    day               date PRIMARY KEY,
+    silver_table_uuid text NOT NULL,
+    silver_version    bigint NOT NULL,
+    rebuilt_at        timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE ops.daily_fraud_day IS
+    'For which version of a day in silver that day of public.daily_fraud was made: older than silver''s, it has to be made anew.';
+COMMENT ON COLUMN ops.daily_fraud_day.silver_table_uuid IS
+    'The Iceberg table''s id; another one means that silver was made anew and its versions cannot be compared.';
+
 CREATE TABLE IF NOT EXISTS ops.quarantine (
     domain             text NOT NULL,
     topic              text NOT NULL,

@@ -7,7 +7,8 @@
 DROP VIEW IF EXISTS
     public.fraud_share_by_day, public.fraud_share_by_country, public.fraud_share_by_merchant,
     public.fraud_share_by_rule, public.balances_by_currency, public.orphans, public.quarantine_summary,
-    public.transaction_conflicts, public.shadow_comparison, public.case_overview, public.transaction_marks;
+    public.transaction_conflicts, public.shadow_comparison, public.case_overview, public.transaction_marks,
+    public.daily_fraud_overview;
 DROP VIEW IF EXISTS public.transactions;
 
 CREATE VIEW public.transactions AS
@@ -227,3 +228,22 @@ WHERE hit.mode = 'shadow'
 GROUP BY hit.rule, hit.rules_version;
 COMMENT ON VIEW public.shadow_comparison IS
     'Rules that only watch, beside the verdicts that the others gave: on_genuine are the alerts that they would add.';
+
+CREATE VIEW public.daily_fraud_overview AS
+SELECT
+    daily.day,
+    daily.merchant_id,
+    merchants.merchant_name,
+    merchants.country_code AS merchant_country_code,
+    merchants.country AS merchant_country,
+    daily.channel,
+    daily.rules,
+    daily.transactions,
+    daily.frauds,
+    daily.amount,
+    daily.fraud_amount
+FROM public.daily_fraud AS daily
+LEFT JOIN public.merchants USING (merchant_id);
+COMMENT ON VIEW public.daily_fraud_overview IS
+    'daily_fraud with its merchants, where they are known. Of one rule: WHERE ''huge_amount'' = ANY (rules).';
+COMMENT ON COLUMN public.daily_fraud_overview.merchant_country IS 'The merchant''s country as it is now.';

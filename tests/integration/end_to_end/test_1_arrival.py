@@ -109,5 +109,32 @@ def test_the_history_of_transactions_is_in_the_lake_when_its_dag_has_run(story: 
     held = silver_table(story, "transactions").select(["txn_id", "amount"]).to_pylist()
     verdicts = "SELECT txn_id, amount FROM fraudtransaction UNION SELECT txn_id, amount FROM genuinetransaction"
     assert {(row["txn_id"], row["amount"]) for row in held} == story.rows(verdicts)
-    told = story.airflow.asset_events("silver/processed-transactions")[-1]["extra"]
+    verdicts_by_day = (
+        "SELECT (timestamp AT TIME ZONE 'UTC')::date::text, count(*), sum(amount) FROM transactions GROUP BY 1"
+    )
+    rolled_up = "SELECT day::text, sum(transactions)::bigint, sum(amount) FROM daily_fraud GROUP BY day"
+    wait_until(lambda: story.rows(rolled_up) == story.rows(verdicts_by_day), "the rollup of the days", FLOW_SECONDS)
+    days = {day for day, _, _ in story.rows(rolled_up)}
+    wait_until(lambda: not story.airflow.unfinished("gold_daily_fraud"), "the runs of the days", FLOW_SECONDS)
+    events = story.airflow.asset_events("silver/processed-transactions")
+    assert {event["partition_key"] for event in events} >= days
+    runs = story.airflow.get("dags/gold_daily_fraud/dagRuns", limit=100)["dag_runs"]
+    woken = [run for run in runs if run["run_type"] == "asset_triggered"]
+    assert {run["partition_key"] for run in woken} == days
+    told = events[-1]["extra"]
     assert (told["rows"], told["valid"]) == (len(held), len(held))
+
+
+def test_a_day_and_a_chain_are_made_anew_when_somebody_asks_for_it(story: Story) -> None:
+    ((day, before),) = story.rows("SELECT day, rebuilt_at FROM ops.daily_fraud_day ORDER BY day DESC LIMIT 1")
+    asked = story.stack.paylake("backfill", "gold/DAILY_FRAUD", "--from", f"{day}", "--to", f"{day}")
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    assert f"done: gold/DAILY_FRAUD from {day} to {day}" in asked.stdout
+    ((after,),) = story.rows(f"SELECT rebuilt_at FROM ops.daily_fraud_day WHERE day = '{day}'")  # noqa: S608
+    assert after > before
+    asked = story.stack.paylake("materialize", "silver/profiles+")
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    assert [line.split(":")[0] for line in asked.stdout.splitlines() if "done in" in line] == [
+        "silver_profiles",
+        "gold_profiles",
+    ]

@@ -63,7 +63,7 @@ def test_the_books_balance_and_an_asset_says_so(story: Story) -> None:
     assert {layer: set(domains) for layer, domains in told["behind"].items()} == {
         "bronze": set(DOMAINS),
         "silver": set(DOMAINS),
-        "gold": set(REFERENCE_DOMAINS),
+        "gold": set(DOMAINS),
         "verdicts": {"transactions"},
     }
     assert all(numbers == NOTHING_WAITS for domains in told["behind"].values() for numbers in domains.values())
@@ -99,7 +99,7 @@ def test_status_names_what_fails_until_it_succeeds(story: Story) -> None:
     asked = story.stack.paylake("status", "--json")
     found = json.loads(asked.stdout)
     assert (asked.returncode, found["problems"]) == (0, [])
-    assert len(found["behind"]) == 2 * len(DOMAINS) + len(REFERENCE_DOMAINS) + 1
+    assert len(found["behind"]) == 3 * len(DOMAINS) + 1
     assert {(lag["records"], lag["seconds"]) for lag in found["behind"]} == {(0, None)}
     assert found["newest_verdict"]["seconds"] > 0
     assert {one["reason"] for one in found["waiting"]} == {"quarantine"}

@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,13 +18,13 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, Ai
 
 import include
 from include.assets.event import DataVersion, Materialization
-from include.domains import DOMAINS, Domain
+from include.domains import DOMAINS, Domain, Kind
 from include.heartbeat import START_SECONDS, beat
 from include.lake.positions import plain_positions
 from include.lifetime import die_with_parent
 from paylake_airflow import assets, hooks
 from paylake_airflow.behind import behind
-from paylake_airflow.events import Told, announce_and_note, last_told
+from paylake_airflow.events import Told, announce_and_note, announce_days, last_told
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -112,6 +113,7 @@ class SilverTold(Told):
     snapshot_id: str
     totals: dict[str, int]
     alarm: dict[str, Any] | None
+    silver_version: int = 0
 
 
 class SilverOperator(SparkJobOperator):
@@ -122,11 +124,14 @@ class SilverOperator(SparkJobOperator):
     are domains, each with the id of its DAG, which then tells of it. Of one that is paused nothing is taken. Succeeds
     however many records were rejected, so that the event is stored; ``RequireAcceptanceOperator`` fails the run.
 
+    A run with the parameters ``from`` and ``to`` first makes the days from the one to the other anew from bronze.
+
     Metadata of the event: a `Materialization`; ``rows`` in the table and its ``files``; what became of the records
     since the event before, or since the table was made anew: ``valid``, ``duplicates``, ``rejected``, ``tombstones``,
     and ``redriven``, which were rejected and then became valid; the same since the beginning of this table as
     ``totals``; ``reasons``, the records that wait in quarantine now by reason; ``alarm``, if more were rejected than is
-    allowed and nobody has accepted it, else None; ``table_uuid`` and ``silver_version``.
+    allowed and nobody has accepted it, else None; ``table_uuid`` and ``silver_version``. Of events the partitions are
+    the days (UTC) that have got rows since then.
     """
 
     def __init__(self, *, domain: str, others: Mapping[str, str], **kwargs: Any) -> None:
@@ -138,8 +143,9 @@ class SilverOperator(SparkJobOperator):
         """Run the job if there is something to do, and tell."""
         started = time.monotonic()
         domain, settings = DOMAINS[self.domain], hooks.stack_settings()
-        if _is_behind(domain, settings):
-            self.application_args = [self.domain, "--along", *self._others_at_work(context)]
+        days = _days_asked_for(context["params"])
+        if days or _is_behind(domain, settings):
+            self.application_args = [self.domain, "--along", *self._others_at_work(context), *days]
             super().execute(context)
         else:
             self.log.info("silver holds all of bronze, and nothing is asked of quarantine: no job to run")
@@ -153,6 +159,9 @@ class SilverOperator(SparkJobOperator):
         seconds = round(time.monotonic() - started, 3)
         made = made.model_copy(update={"seconds": seconds, "behind": behind(assets.SILVER, domain)})
         announce_and_note(context, asset, made, own, now, told)
+        if domain.kind is Kind.EVENT:
+            keys = announce_days(context, asset, _changed_days(domain, settings, now, told))
+            self.log.info("%d days have got rows, told of: %s", len(keys), ", ".join(keys))
 
     def _others_at_work(self, context: Context) -> list[str]:
         """The other domains whose DAG is there and not paused."""
@@ -176,7 +185,22 @@ def silver_told(state: SilverState, alarm: dict[str, Any] | None) -> SilverTold:
         snapshot_id=str(state.snapshot_id),
         totals=_totals(state),
         alarm=alarm,
+        silver_version=state.silver_version,
     )
+
+
+def _days_asked_for(params: Mapping[str, Any]) -> list[str]:
+    """The job's arguments for the days that a run's parameters ask for, none if they ask for none.
+
+    Raises:
+        AirflowFailException: they are no range of days.
+    """
+    first, last = params.get("from"), params.get("to")
+    if first is None and last is None:
+        return []
+    if first is None or last is None or date.fromisoformat(first) > date.fromisoformat(last):
+        raise AirflowFailException(f"from {first} to {last} is no range of days")
+    return ["--days", first, last]
 
 
 def _is_behind(domain: Domain, settings: Settings) -> bool:
@@ -199,6 +223,15 @@ def _silver_state(domain: Domain, settings: Settings) -> SilverState | None:
     from include.lake.catalog import silver_state
 
     return silver_state(settings, domain)
+
+
+def _changed_days(domain: Domain, settings: Settings, now: SilverTold, told: SilverTold | None) -> list[date]:
+    """The days of events that have got rows since silver was ``told``."""
+    from include.lake.catalog import silver_days
+
+    found = silver_days(settings, domain)
+    before = told.silver_version if told and told.table_uuid == now.table_uuid else 0
+    return [day for day, held in found[1].items() if held.version > before] if found else []
 
 
 def _alarm(domain: Domain, settings: Settings) -> dict[str, Any] | None:
