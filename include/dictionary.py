@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from include.contracts import Field
 from include.domains import DOMAINS, Domain
+from include.warehouse.columns import DAILY_FRAUD_COLUMNS
 
 
 def data_dictionary() -> str:
@@ -24,6 +25,12 @@ def _lines() -> Iterator[str]:
     yield "*No placeholder*: a text that stands for none, such as `N/A`, `--` or `unknown`, counts as missing."
     for domain in DOMAINS.values():
         yield from _domain(domain)
+    yield from ("", "## Daily rollup of verdicts", "", "### In the table `daily_fraud`", "")
+    yield from ("Made of the verdicts by whole days; see [assets](assets.md#days).", "")
+    yield "| name | type | what it is |"
+    yield "| --- | --- | --- |"
+    for column in DAILY_FRAUD_COLUMNS:
+        yield f"| `{column.name}` | {column.type} | {column.description} |"
 
 
 def _domain(domain: Domain) -> Iterator[str]:

@@ -147,7 +147,7 @@ def silver_days(settings: Settings, domain: Domain) -> tuple[SilverState, dict[d
     for task in table.scan(snapshot_id=state.snapshot_id).plan_files():
         day = _EPOCH + timedelta(days=task.file.partition[0])
         known = days.get(day, DayOfSilver(0, 0))
-        newest: int = from_bytes(LongType(), task.file.upper_bounds[version])
+        newest = int(from_bytes(LongType(), task.file.upper_bounds[version]))
         days[day] = DayOfSilver(max(known.version, newest), known.rows + task.file.record_count)
     return state, days
 

@@ -247,6 +247,8 @@ def test_days_are_made_anew_when_silver_tells_of_them_twice_an_hour_and_by_a_bac
 
     first = dag.next_dagrun_info(last_automated_run_info=None)
     second = dag.next_dagrun_info(last_automated_run_info=first)
+    assert first
+    assert second
     assert second.run_after - first.run_after == timedelta(minutes=30)
     assert first.partition_key == f"{first.run_after:%Y-%m-%d}"
 
@@ -254,17 +256,9 @@ def test_days_are_made_anew_when_silver_tells_of_them_twice_an_hour_and_by_a_bac
     begin = datetime(2026, 2, 27, tzinfo=UTC)
     days = list(dag.iter_dagrun_infos_between(begin, begin + timedelta(days=2)))
     assert [day.partition_key for day in days] == ["2026-02-27", "2026-02-28", "2026-03-01"]
-    assert (
-        len(
-            {
-                schedule.generate_run_id(
-                    run_type=DagRunType.BACKFILL_JOB, run_after=begin, data_interval=None, partition_key="2026-02-27"
-                )
-                for _ in range(2)
-            }
-        )
-        == 2
-    ), "a day is made anew as often as one likes"
+    named: dict[str, Any] = {"run_type": DagRunType.BACKFILL_JOB, "run_after": begin, "data_interval": None}
+    ids = {schedule.generate_run_id(**named, partition_key="2026-02-27") for _ in range(2)}
+    assert len(ids) == 2, "a day is made anew as often as one likes"
     today = datetime.now(UTC)
     until = list(dag.iter_dagrun_infos_between(today - timedelta(days=1), today + timedelta(days=400)))
     assert until[-1].run_after <= datetime.now(UTC), "from a run of a time to come Airflow would reckon the next"

@@ -114,7 +114,7 @@ def test_it_says_what_the_verdicts_say_and_only_days_that_silver_told_of_are_mad
     # Its country is the merchant's of today, also where the merchant came later.
     rate_merchant(warehouse, "M1", "Low")
     countries = "SELECT merchant_id, merchant_country FROM daily_fraud_overview WHERE day = %s AND channel = 'ATM'"
-    assert dict(warehouse.execute(countries, [JANUARY]).fetchall())["M1"] == "Germany"
+    assert ("M1", "Germany") in warehouse.execute(countries, [JANUARY]).fetchall()
 
 
 def test_bronze_alone_gives_the_same_silver_and_the_same_rollup_by_days_or_as_a_whole(
