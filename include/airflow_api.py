@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import httpx
@@ -22,6 +22,18 @@ class AirflowApiError(StackError):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class AirflowReader(Protocol):
+    """What is read of Airflow to watch the stack, in the words of its REST API; see `AirflowApi`."""
+
+    def dags(self) -> list[dict[str, Any]]: ...  # noqa: D102
+    def import_errors(self) -> list[dict[str, Any]]: ...  # noqa: D102
+    def runs(self, dag_id: str, *, limit: int = 50, **filters: str | Sequence[str]) -> list[dict[str, Any]]: ...  # noqa: D102
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]: ...  # noqa: D102
+    def tries(self, dag_id: str, run_id: str, task_id: str) -> list[dict[str, Any]]: ...  # noqa: D102
+    def assets(self) -> list[dict[str, Any]]: ...  # noqa: D102
+    def asset_event(self, asset_id: int, *, skip: int = 0) -> dict[str, Any] | None: ...  # noqa: D102
 
 
 class AirflowApi:

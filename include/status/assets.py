@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from include.airflow_api import AirflowApi, AirflowApiError
+from include.airflow_api import AirflowApiError, AirflowReader
 from include.assets.event import DataVersion, Materialization
 from include.assets.registry import ASSETS, FRAUD_TRANSACTION, GENUINE_TRANSACTION, bronze
 from include.assets.spec import AssetSpec, Measured
@@ -29,7 +29,7 @@ _TRIES = 8
 """So many newest events of an asset are looked at for one that counts and can be shown."""
 
 
-def from_events(api: AirflowApi) -> dict[str, Observation]:
+def from_events(api: AirflowReader) -> dict[str, Observation]:
     """What the newest event of each asset that has one tells.
 
     Raises:
@@ -39,7 +39,7 @@ def from_events(api: AirflowApi) -> dict[str, Observation]:
     found = {}
     for name, spec in ASSETS.items():
         if name in known and known[name]["last_asset_event"]:
-            event = _newest_event(api, known[name]["id"], spec)
+            event = newest_event(api, known[name]["id"], spec)
             if event is not None:
                 found[name] = observed(spec, datetime.fromisoformat(event["timestamp"]), event["extra"])
     return found
@@ -65,7 +65,7 @@ def observed(spec: AssetSpec, at: datetime, extra: Mapping[str, Any] | None) -> 
     )
 
 
-def _newest_event(api: AirflowApi, asset_id: int, spec: AssetSpec) -> dict[str, Any] | None:
+def newest_event(api: AirflowReader, asset_id: int, spec: AssetSpec) -> dict[str, Any] | None:
     """The newest event whose word counts.
 
     Airflow (3.3.2) can not show an event while a run that it has woken is queued; then it is one before it.

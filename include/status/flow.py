@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from include.airflow_api import AirflowApi
+from include.airflow_api import AirflowReader
 from include.assets.states import AssetState, Observation
 from include.domains import DOMAINS
 from include.fraud.ledger import reached
@@ -61,13 +61,19 @@ class Flow:
 
 
 def flow(
-    settings: Settings, *, airflow: AirflowApi | None = None, task_logs: Path | None = None, seconds: float = SECONDS
+    settings: Settings,
+    *,
+    airflow: AirflowReader | None = None,
+    task_logs: Path | None = None,
+    seconds: float = SECONDS,
+    kafka: Mapping[str, Any] | None = None,
 ) -> Flow:
     """Ask the stores, and Airflow if ``airflow`` is given, all at the same time, for ``seconds`` at most.
 
-    ``task_logs`` is the folder of Airflow's task logs. Nothing is raised: what cannot be asked is a problem of its own.
+    ``task_logs`` is the folder of Airflow's task logs, ``kafka`` is as `Stores` has it. Nothing is raised: what cannot
+    be asked is a problem of its own.
     """
-    questions = _questions(Stores(settings))
+    questions = _questions(Stores(settings, kafka))
     if airflow is not None:
         questions["airflow"] = partial(_airflow, airflow, task_logs)
         questions["events of assets"] = partial(_events, airflow)
@@ -154,12 +160,12 @@ def _warehouse(stores: Stores) -> Flow:
         return Flow(problems=tuple(warehouse.problems(connection)))
 
 
-def _airflow(api: AirflowApi, task_logs: Path | None) -> Flow:
+def _airflow(api: AirflowReader, task_logs: Path | None) -> Flow:
     failed, problems = tasks.look(api, task_logs)
     return Flow(failed_tasks=tuple(failed), problems=tuple(problems))
 
 
-def _events(api: AirflowApi) -> Flow:
+def _events(api: AirflowReader) -> Flow:
     return Flow(seen=from_events(api))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from include import pools
-from include.airflow_api import AirflowApi
+from include.airflow_api import AirflowReader
 from include.domains import DOMAINS, GOLD_DOMAINS
 from include.status.asking import one_line
 from include.status.problems import Problem
@@ -69,7 +69,7 @@ class FailedTask:
         return f"{what}{since}: {self.error or 'its log tells of no error'}"
 
 
-def look(api: AirflowApi, logs: Path | None) -> tuple[list[FailedTask], list[Problem]]:
+def look(api: AirflowReader, logs: Path | None) -> tuple[list[FailedTask], list[Problem]]:
     """The failed tasks, and all that is wrong in Airflow, they among it. ``logs``: the folder of the tasks' logs.
 
     Raises:
@@ -91,7 +91,7 @@ def look(api: AirflowApi, logs: Path | None) -> tuple[list[FailedTask], list[Pro
     return failed, problems
 
 
-def _failed(api: AirflowApi, dag_ids: Iterable[str], logs: Path | None) -> Iterator[FailedTask]:
+def _failed(api: AirflowReader, dag_ids: Iterable[str], logs: Path | None) -> Iterator[FailedTask]:
     recent: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in api.runs("~", limit=RECENT_RUNS):
         recent[run["dag_id"]].append(run)
@@ -103,7 +103,7 @@ def _failed(api: AirflowApi, dag_ids: Iterable[str], logs: Path | None) -> Itera
 
 
 def _failed_in(
-    api: AirflowApi, newest: Mapping[str, Any], finished: Mapping[str, Any] | None, logs: Path | None
+    api: AirflowReader, newest: Mapping[str, Any], finished: Mapping[str, Any] | None, logs: Path | None
 ) -> Iterator[FailedTask]:
     """The failed tasks of a DAG with these runs; of none that has succeeded since."""
     broke = finished is not None and finished["state"] == "failed"
@@ -128,7 +128,7 @@ class _Run:
     tasks: Sequence[Mapping[str, Any]]
 
     @classmethod
-    def of(cls, api: AirflowApi, run: Mapping[str, Any]) -> _Run:
+    def of(cls, api: AirflowReader, run: Mapping[str, Any]) -> _Run:
         return cls(run["dag_id"], run["dag_run_id"], run["state"], api.tasks(run["dag_id"], run["dag_run_id"]))
 
     @property
@@ -159,7 +159,7 @@ class _Run:
         return [task for task in self.tasks if task["state"] in _FAILED] or list(self.tasks)
 
 
-def _describe(api: AirflowApi, task: Mapping[str, Any], runs: Sequence[_Run], logs: Path | None) -> FailedTask:
+def _describe(api: AirflowReader, task: Mapping[str, Any], runs: Sequence[_Run], logs: Path | None) -> FailedTask:
     """``runs`` are the one that the task is in and, before it, those of which it is known that they failed, too."""
     run, task_id = runs[0], task["task_id"]
     tries = sorted(
@@ -190,7 +190,7 @@ def _broke_down(tries: Sequence[Mapping[str, Any]]) -> float | None:
     return since
 
 
-def _first_failure(api: AirflowApi, dag_id: str, tries: Sequence[Mapping[str, Any]]) -> float | None:
+def _first_failure(api: AirflowReader, dag_id: str, tries: Sequence[Mapping[str, Any]]) -> float | None:
     """When a DAG failed first since it last succeeded, Unix time."""
     success = api.runs(dag_id, limit=1, state="success")
     after = {"end_date_gte": success[0]["end_date"]} if success else {}

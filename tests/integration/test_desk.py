@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,18 +19,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from include.lake.records import BronzeRecord
 from include.postgres import connect
-from tests.support.airflow_server import AirflowServer, airflow_server
-from tests.support.fraud_sink import judge
-from tests.support.records import encoded, payment
-from tests.support.warehouse import rate_merchant, warehouse_copy
+from tests.support.airflow_server import AirflowServer
+from tests.support.desk import FORMULA, NOW
 
 pytestmark = pytest.mark.integration
 
-NOW = datetime.now(UTC)
-HOSTILE = "<script>alert(1)</script> " + "\u05e9\u05dc\u05d5\u05dd " + "x" * 60
-FORMULA = '=HYPERLINK("http://evil","x")'
 WRITES = {
     "cases/{case_id}/take": None,
     "cases/{case_id}/mark": {"what": "confirmed"},
@@ -39,63 +33,15 @@ WRITES = {
     "lists/{name}": {"change": "add", "value": "M77", "reason": "x"},
     "backtests": {},
     "promotions": {"rules": "version: 1"},
+    "quarantine/redrive": {"dry_run": True, "domain": "merchants"},
     "snoozes": {"rule": "huge_amount", "entity": "user", "value": "U1", "until": "2999-01-01T00:00:00Z", "reason": "x"},
 }
-FROM_THE_PAGE = {"X-Requested-With": "paylake"}
-
-
-@pytest.fixture(scope="module")
-def dsn(template: str) -> Iterator[str]:
-    """A warehouse with five frauds of two users, and genuine payments around one of them."""
-
-    def paid(txn_id: str, minutes: float, **changes: Any) -> dict[str, Any]:
-        when = (NOW - timedelta(minutes=minutes)).isoformat()
-        usual = {"timestamp": when, "user_id": "U1", "channel": "POS", "amount": "20", "location": "Porto"}
-        return payment(txn_id, **(usual | changes))
-
-    records = [
-        *(paid(f"TG{number}", 60 - number) for number in range(4)),
-        paid("TF1", 50, amount="200000.5"),
-        paid("TF2", 40, amount="45000", channel="Online", location=HOSTILE),
-        paid("TF3", 30, amount="150000", user_id="U2", merchant_id="M2", location=FORMULA),
-        paid("TF4", 20, amount="150000", user_id="U2", merchant_id="M2"),
-        paid("TF5", 10, merchant_id="M9999", user_id="U2"),
-    ]
-    with warehouse_copy(template) as dsn:
-        with connect(dsn) as conn:
-            rate_merchant(conn, "M2", "Low")
-        came = int(NOW.timestamp() * 1000)
-        judge(dsn, *(BronzeRecord("t", 0, n, came, came, encoded(record)) for n, record in enumerate(records)))
-        yield dsn
 
 
 @pytest.fixture
-def conn(dsn: str) -> Iterator[psycopg.Connection]:
-    with connect(dsn) as conn:
+def conn(desk_warehouse: str) -> Iterator[psycopg.Connection]:
+    with connect(desk_warehouse) as conn:
         yield conn
-
-
-@pytest.fixture(scope="module")
-def server(dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowServer]:
-    connection = psycopg.conninfo.conninfo_to_dict(dsn)
-    place = f"{connection['host']}:{connection['port']}/{connection['dbname']}"
-    uri = f"postgres://{connection['user']}:{connection['password']}@{place}"
-    with airflow_server(tmp_path_factory.mktemp("airflow"), {"warehouse": uri}) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def ana(server: AirflowServer) -> Iterator[httpx.Client]:
-    with server.client("ana") as client:
-        client.headers.update(FROM_THE_PAGE)
-        yield client
-
-
-@pytest.fixture(scope="module")
-def vera(server: AirflowServer) -> Iterator[httpx.Client]:
-    with server.client("vera") as client:
-        client.headers.update(FROM_THE_PAGE)
-        yield client
 
 
 def routes() -> list[tuple[str, str]]:
@@ -109,8 +55,8 @@ def routes() -> list[tuple[str, str]]:
     return found
 
 
-def test_nobody_gets_in_who_is_not_logged_in(server: AirflowServer) -> None:
-    with server.client(None) as anybody:
+def test_nobody_gets_in_who_is_not_logged_in(desk_server: AirflowServer) -> None:
+    with desk_server.client(None) as anybody:
         asked = routes()
         assert len(asked) > 15
         for method, path in asked:

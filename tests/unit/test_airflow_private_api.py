@@ -39,22 +39,28 @@ PUBLIC = ("airflow.sdk", "airflow.sdk.exceptions", "airflow.plugins_manager", "a
 """What Airflow's documentation calls its public interface; so are the providers' hooks and operators."""
 
 INSIDE = {
+    "airflow.api.common.trigger_dag": {"trigger_dag"},
     "airflow.api_fastapi.auth.managers.models.base_user": {"BaseUser"},
     "airflow.api_fastapi.auth.managers.models.resource_details": {"DagAccessEntity"},
     "airflow.api_fastapi.common.db.common": {"SessionDep"},
     "airflow.api_fastapi.core_api.datamodels.dag_run": {"TriggerDAGRunPostBody"},
     "airflow.api_fastapi.core_api.routes.public.dag_run": {"trigger_dag_run"},
     "airflow.api_fastapi.core_api.security": {"GetUserDep", "requires_access_dag"},
+    "airflow.api_fastapi.logging.decorators": {"action_logging"},
     "airflow.configuration": {"AIRFLOW_HOME", "conf"},
+    "airflow.exceptions": {"DagNotFound"},
     "airflow.executors.base_executor": {"BaseExecutor", "get_execution_api_server_url"},
     "airflow.executors.workloads": {"ExecutorWorkload"},
     "airflow.executors.workloads.types": {"WorkloadKey"},
     "airflow.jobs.job": {"Job", "JobState"},
-    "airflow.models": {"DagRun"},
+    "airflow.models": {"DagModel", "DagRun", "TaskInstance"},
+    "airflow.models.asset": {"AssetEvent", "AssetModel"},
     "airflow.models.dag": {"DagModel"},
     "airflow.models.dagbag": {"DBDagBag"},
     "airflow.models.dagrun": {"DagRun"},
+    "airflow.models.errors": {"ParseImportError"},
     "airflow.models.pool": {"Pool"},
+    "airflow.models.taskinstancehistory": {"TaskInstanceHistory"},
     "airflow.models.xcom": {"XCOM_RETURN_KEY", "XComModel"},
     "airflow.partition_mappers.temporal": {"StartOfDayMapper"},
     "airflow.sdk.configuration": {"conf"},
@@ -69,7 +75,7 @@ INSIDE = {
     "airflow.utils.net": {"get_hostname"},
     "airflow.utils.session": {"create_session"},
     "airflow.utils.state": {"State"},
-    "airflow.utils.types": {"DagRunType"},
+    "airflow.utils.types": {"DagRunTriggeredByType", "DagRunType"},
 }
 """What the code imports of Airflow's inside, module by module."""
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from include.cases.work import CaseError
 from include.fraud.list_changes import ListError
 from include.fraud.rulebook import RulesError
-from paylake_desk import backtests, cases, frauds, rules
+from paylake_desk import backtests, cases, frauds, lake, quarantine, rules
 from paylake_desk.access import may_read
 
 WEB = Path(__file__).parent / "web"
@@ -60,6 +60,8 @@ app.include_router(frauds.router)
 app.include_router(cases.router)
 app.include_router(rules.router)
 app.include_router(backtests.router)
+app.include_router(lake.router)
+app.include_router(quarantine.router)
 
 
 @app.middleware("http")

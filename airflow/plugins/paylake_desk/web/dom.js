@@ -102,3 +102,30 @@ export function figures(...figures) {
 export function button(label, act, attributes = {}) {
   return h("button", { type: "button", onclick: act, ...attributes }, label);
 }
+
+/**
+ * Other children instead of those that an element has, without taking the focus from who reads on: it goes to what has
+ * the same address or name.
+ *
+ * @param {HTMLElement} element
+ * @param {...(Node | null | undefined | false)} children
+ */
+export function renew(element, ...children) {
+  const focused = element.contains(document.activeElement) ? document.activeElement : null;
+  const marks = ["href", "aria-label"].map((name) => [name, focused?.getAttribute(name)]).filter(([, value]) => value);
+  element.replaceChildren(...children.filter((child) => child instanceof Node));
+  for (const [name, value] of marks) {
+    const again = element.querySelector(`[${name}="${CSS.escape(String(value))}"]`);
+    if (again instanceof HTMLElement) return again.focus({ preventScroll: true });
+  }
+}
+
+/**
+ * A state in words, in a colour that goes with it.
+ *
+ * @param {"good" | "warn" | "bad" | "faint"} kind
+ * @param {...Child} words
+ */
+export function state(kind, ...words) {
+  return h("span", { class: `state ${kind}` }, ...words);
+}

@@ -51,7 +51,7 @@ function show() {
     ),
   );
   trouble.hidden = true;
-  const subject = `${name} ${place.part ?? ""} ${place.id ?? ""}`;
+  const subject = [name, place.part, place.id, place.asset, place.domain, place.record].join(" ");
   if (subject !== shown) {
     said.textContent = "";
     main.replaceChildren(h("p", { class: "faint" }, "Loading …"));
