@@ -99,7 +99,10 @@ def test_the_lake_is_what_status_says(
         (one.layer, one.name): one.rows for one in told.layers if one.domain
     }
     assert {(one["layer"], one["domain"]): one["behind_records"] for one in lake["layers"] if one["before"]} == {
-        (one.layer, one.domain): one.records for one in told.lags
+        (one.layer, one.domain): one.records
+        for one in told.lags
+        # The rollup by day has a delay, and no rows in status.
+        if (one.layer, one.domain) in {(part.layer, part.domain) for part in told.layers}
     }
     assert {one["layer"]: one["quarantined"] for one in lake["layers"] if one["domain"] == "merchants"} == {
         "bronze": None,
