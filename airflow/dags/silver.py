@@ -35,7 +35,7 @@ become few.
 A run reads from where the table says it is to where the stream is, for five minutes at most. One with the parameters
 `from` and `to` first makes these days anew from all of bronze.
 """
-A_DAY = {"type": ["null", "string"], "format": "date"}
+A_DAY: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
 TAKES = {
     Kind.REFERENCE: "merges it by `{key}` into",
     Kind.EVENT: "adds each record, by the day of its `{event_time}`, to",
