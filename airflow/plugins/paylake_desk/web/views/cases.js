@@ -59,7 +59,7 @@ function list(found) {
 async function one({ main, place, signal, say, fail }) {
   /** @param {any} found */
   const draw = (found) => {
-    if (!signal.aborted) main.replaceChildren(...file(found, act));
+    if (!signal.aborted) main.replaceChildren(...file(found, act), snoozing(found, snooze));
   };
   /**
    * @param {string} path
@@ -80,9 +80,7 @@ async function one({ main, place, signal, say, fail }) {
       .then(() => say(`${words(wanted.rule)} sleeps for the ${wanted.entity} ${wanted.value}.`))
       .catch(fail);
   };
-  const found = await get(`cases/${place.id}`, {}, signal);
-  draw(found);
-  main.append(snoozing(found, snooze));
+  draw(await get(`cases/${place.id}`, {}, signal));
 }
 
 /**
@@ -99,8 +97,7 @@ function file({ case: item, alerts, history }, act) {
   const actions = h(
     "div",
     { class: "actions" },
-    h("label", { for: "note" }, "note"),
-    note,
+    h("label", { class: "wide" }, "note", note),
     live && button("I take it", () => act("take", undefined, "It is yours.")),
     item.state !== "confirmed" && mark("confirmed"),
     item.state !== "false_alarm" && mark("false_alarm"),
@@ -133,7 +130,7 @@ function file({ case: item, alerts, history }, act) {
       "p",
       {},
       foreign(item.user_name, item.user_id),
-      ` (${[item.user_id, item.user_country_code, item.user_status].filter(Boolean).join(", ")}), ${count(item.alerts)} payments, ${money(item.amount)} in all. `,
+      ` (${[item.user_id, item.user_country_code, item.user_status].filter(Boolean).join(", ")}), ${count(item.alerts)} ${item.alerts === 1 ? "payment" : "payments"}, ${money(item.amount)} in all. `,
       h("a", { href: href({ view: "cases", user_id: item.user_id, state: null }) }, "Cases of this user"),
     ),
     card("What to do", actions),
