@@ -143,6 +143,7 @@ offer(
     "generate",
     "verify",
     "quarantine",
+    "checks",
     "cases",
     "lists",
     "rules",

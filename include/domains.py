@@ -113,6 +113,16 @@ class Domain:
         """Unquoted SQL name of the gold table, should there be one."""
         return self.contract.table
 
+    @property
+    def silver_asset(self) -> str:
+        """Name of the asset that is its silver."""
+        return f"silver/{self.silver_folder}"
+
+    @property
+    def gold_asset(self) -> str:
+        """Name of the asset that is its gold table, should there be one."""
+        return f"gold/{self.table.upper()}"
+
 
 PROFILES = Domain(
     name="profiles",

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from include.assets import columns
 from include.assets.columns import AssetColumn
 from include.assets.spec import AssetSpec, Freshness, Measured
+from include.checks import dataquality
 from include.domains import (
     BRONZE_BUCKET,
     DOMAINS,
@@ -114,7 +115,7 @@ def silver(domain: Domain) -> AssetSpec:
     held = f"the newest of each {domain.key}" if domain.kind is Kind.REFERENCE else f"every one, by {domain.event_time}"
     before = bronze(domain).name
     return AssetSpec(
-        name=f"silver/{domain.silver_folder}",
+        name=domain.silver_asset,
         uri=f"s3://{SILVER_BUCKET}/{domain.silver_folder}",
         group=SILVER,
         description=f"{domain.contract.name}, valid and cleaned, {held}, as Parquet.",
@@ -126,6 +127,7 @@ def silver(domain: Domain) -> AssetSpec:
         layer="silver",
         producer=f"silver_{domain.name}",
         by_day=domain.judged,
+        data_quality=dataquality.declared(domain, domain.silver_asset),
         freshness=Freshness(SELDOM_SECONDS if domain.judged else BATCH_SECONDS, Measured.WAITING),
     )
 
@@ -134,7 +136,7 @@ def gold(domain: Domain) -> AssetSpec:
     """The domain's table in the warehouse."""
     before = silver(domain).name
     return AssetSpec(
-        name=f"gold/{domain.table.upper()}",
+        name=domain.gold_asset,
         uri=_TABLE_URI.format(domain.table.lower()),
         group=GOLD,
         description=domain.contract.table_description,
@@ -144,6 +146,7 @@ def gold(domain: Domain) -> AssetSpec:
         domain=domain,
         layer="gold",
         producer=f"gold_{domain.name}",
+        data_quality=dataquality.declared(domain, domain.gold_asset),
         freshness=Freshness(BATCH_SECONDS, Measured.WAITING),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from include.assets.code import code_version
 from include.assets.columns import AssetColumn
+from include.checks import dataquality
 from include.contracts import Contract
 from include.contracts.contract import OUR_TEAM
 from include.domains import Domain
@@ -43,6 +44,7 @@ class AssetSpec:
     id of the DAG whose events tell of it; None where a watcher does. ``layer`` is how ``include.status.lag`` calls it.
     ``streamed`` ones come of a task without end. ``by_day``: its partitions are days (UTC), each of which can be made
     anew.
+    ``data_quality`` are its checks, as Airflow's provider for them declares them.
     """
 
     name: str
@@ -56,6 +58,7 @@ class AssetSpec:
     domain: Domain | None = None
     layer: str | None = None
     producer: str | None = None
+    data_quality: dict[str, Any] | None = None
     freshness: Freshness | None = None
     streamed: bool = False
     by_day: bool = False
@@ -92,6 +95,7 @@ class AssetSpec:
             "looks_at": list(self.looks_at),
             "freshness": self.freshness
             and {"limit_seconds": self.freshness.seconds, "measured": self.freshness.measured.value},
+            **({dataquality.EXTRA_KEY: self.data_quality} if self.data_quality else {}),
         }
         shown = [column.as_json() for column in self.columns]
         while len(json.dumps(about | {"columns": shown})) > MOST_BYTES and shown:

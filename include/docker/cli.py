@@ -28,6 +28,7 @@ OWN = {
 PASS_THROUGH = (
     "verify",
     "quarantine",
+    "checks",
     "cases",
     "lists",
     "rules",

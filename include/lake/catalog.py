@@ -19,7 +19,7 @@ from pyiceberg.table import StaticTable
 from pyiceberg.table.refs import SnapshotRefType
 from pyiceberg.types import LongType
 
-from include.domains import Domain
+from include.domains import Domain, Kind
 from include.lake.positions import Positions, positions_from_json
 from include.lake.s3 import s3_credentials
 from include.postgres import connect
@@ -28,6 +28,7 @@ from include.sql import load_sql
 
 CATALOG = "lake"
 NAMESPACE = "silver"
+_EPOCH = date(1970, 1, 1)
 
 POSITION = "paylake.position"
 COUNTS = "paylake.counts"
@@ -79,6 +80,20 @@ class SilverState:
     committed_at: datetime
     contract_versions: tuple[str, ...]
     run: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRows:
+    """What a run has written on its branch and has not published.
+
+    ``rows`` are those that it changed; ``total`` is how many the table would have, ``days`` those of events by the day
+    that they are partitioned by.
+    """
+
+    snapshot_id: int
+    rows: pa.Table
+    total: int
+    days: dict[date, int]
 
 
 def silver_state(settings: Settings, domain: Domain) -> SilverState | None:
@@ -152,6 +167,26 @@ def silver_days(settings: Settings, domain: Domain) -> tuple[SilverState, dict[d
     return state, days
 
 
+def staged_rows(settings: Settings, domain: Domain, branch: str, version: int) -> StagedRows:
+    """What the run of this branch has written as ``version``, read back from where its readers would read it.
+
+    Raises:
+        LookupError: there is no such branch.
+    """
+    table = _load(settings, domain)
+    snapshot = table.snapshot_by_name(branch) if table else None
+    if table is None or snapshot is None or snapshot.summary is None:
+        raise LookupError(f"silver of {domain.name} has no branch {branch}")
+    changed = table.scan(row_filter=f"silver_version == {version}", snapshot_id=snapshot.snapshot_id)
+    days: dict[date, int] = {}
+    if domain.kind is Kind.EVENT:
+        for task in table.scan(snapshot_id=snapshot.snapshot_id).plan_files():
+            day = _EPOCH + timedelta(days=task.file.partition[0])
+            days[day] = days.get(day, 0) + task.file.record_count
+    total = int(snapshot.summary.additional_properties["total-records"])
+    return StagedRows(snapshot.snapshot_id, changed.to_arrow(), total, days)
+
+
 def branch_parents(settings: Settings, domain: Domain) -> dict[str, int | None]:
     """The table's branches, each with the snapshot before its newest one; empty where there is no table."""
     table = _load(settings, domain)
@@ -162,12 +197,14 @@ def branch_parents(settings: Settings, domain: Domain) -> dict[str, int | None]:
     return {name: parents[ref.snapshot_id] for name, ref in refs if ref.snapshot_ref_type == SnapshotRefType.BRANCH}
 
 
-def data_files(settings: Settings, domain: Domain) -> set[str]:
-    """Keys, in the bucket of silver, of the files that hold the rows of today."""
+def data_files(settings: Settings, domain: Domain, branch: str | None = None) -> set[str]:
+    """Keys, in the bucket of silver, of the files that hold the rows of today, and of those of a ``branch``."""
     table = _load(settings, domain)
     if table is None:
         return set()
-    paths: Iterator[str] = (task.file.file_path for task in table.scan().plan_files())
+    unpublished = table.snapshot_by_name(branch) if branch else None
+    scans = [table.scan(), *([table.scan(snapshot_id=unpublished.snapshot_id)] if unpublished else [])]
+    paths: Iterator[str] = (task.file.file_path for scan in scans for task in scan.plan_files())
     return {path.split("://", 1)[1].split("/", 1)[1] for path in paths}
 
 

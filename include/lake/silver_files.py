@@ -22,24 +22,28 @@ class StrayFilesError(RuntimeError):
     """S3 refused to delete files; the message names the first."""
 
 
-def stray_files(settings: Settings, domain: Domain) -> list[str]:
-    """Keys in the domain's folder that the newest snapshot does not use: superseded, or left by a run that died."""
+def stray_files(settings: Settings, domain: Domain, branch: str | None = None) -> list[str]:
+    """Keys in the domain's folder that the newest snapshot does not use: superseded, or left by a run that died.
+
+    Those that ``branch`` uses are none.
+    """
     # The listing comes first: a file that is added after it is not in it and can not be mistaken for a stray.
     present = _listed(s3_client(settings), f"{domain.silver_folder}/")
-    return sorted(present - data_files(settings, domain))
+    return sorted(present - data_files(settings, domain, branch))
 
 
-def remove_stray_files(settings: Settings, domain: Domain) -> int:
-    """Delete the stray files; return how many there were.
+def remove_stray_files(settings: Settings, domain: Domain, branch: str | None = None) -> int:
+    """Delete the stray files, but those of ``branch``; return how many there were.
 
-    Only after a commit of one's own and while holding the domain's lock: files of a run that is still writing are
-    strays, too, and only that commit makes sure that such a run fails and never publishes them.
+    Only while holding the domain's lock, and after a commit of one's own, or after every other branch was dropped:
+    files of a run that is still writing are strays, too, and only that makes sure that such a run fails and never
+    publishes them.
 
     Raises:
         StrayFilesError: S3 refused.
     """
     s3 = s3_client(settings)
-    strays = stray_files(settings, domain)
+    strays = stray_files(settings, domain, branch)
     for first in range(0, len(strays), _KEYS_PER_REQUEST):
         keys = strays[first : first + _KEYS_PER_REQUEST]
         answer = s3.delete_objects(

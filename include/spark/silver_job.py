@@ -16,9 +16,10 @@ from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
+from include.checks.result import CheckFailedError
 from include.domains import Domain, Kind
 from include.lake.bronze_log import BronzeLog
-from include.lake.catalog import SilverState, silver_state
+from include.lake.catalog import SilverState, StagedRows, silver_state
 from include.lake.coordinates import Coordinates, Span
 from include.lake.positions import Positions
 from include.lake.records import BronzeRecord
@@ -33,6 +34,7 @@ from include.quarantine.rows import QuarantineRow, lock_waiting, store
 from include.settings import Settings
 from include.spark.bronze_source import SCHEMA, OffsetRange, offset_ranges, readable, without
 from include.spark.classified import as_classified, classified, classified_ranges, classified_schema
+from include.spark.silver_audit import SilverAudit
 from include.spark.silver_schema import COORDINATES, VERSION_COLUMN, table_schema
 from include.spark.silver_table import Book, SilverTable
 
@@ -87,6 +89,7 @@ class SilverJob:
         self._lock = lock
         self._log = bronze
         self._table = SilverTable(spark, domain, settings)
+        self._audit = SilverAudit(settings, domain, lock, self._table.branch)
 
     def take_over(self) -> SilverState:
         """Settle what earlier runs have left, make the table if there is none, and return where silver is.
@@ -115,6 +118,10 @@ class SilverJob:
 
         ``end`` is where the partitions named in it are to be; the others stay where they are. Of the records that are
         ``struck`` (ranges of one offset) it is known that nothing can be done with them, and why.
+
+        Raises:
+            CheckFailedError: a check that blocks fails; nothing was published.
+            ConflictError: another run has published meanwhile; nothing was.
         """
         state = self.take_over()
         self._compile_queries(state.rows > _FEW_ROWS)
@@ -159,12 +166,27 @@ class SilverJob:
         )
         rows = self._rows(changes, version)
         self._table.write(current, rows, book, changed=len(changes), replaced=replaced, files=state.files)
+        staged = self._checked(version, len(changes), state.rows + len(changes) - replaced) if len(changes) else None
         # Raises if the connection, and with it the lock, is gone.
         landing.enter(self._lock, self._domain, self._table.branch, landed, returning - landed)
         self._table.publish(state.snapshot_id)
         landing.land(self._lock, self._domain, self._table.branch)
+        if staged:
+            self._audit.after(staged, state.rows)
         self._tidy()
         return Done(tally, len(landed), len(changes))
+
+    def _checked(self, version: int, changed: int, total: int) -> StagedRows:
+        """What lies on the branch, once no check that blocks has anything against it.
+
+        Otherwise the branch is kept, and nothing else of runs that did not publish: however often they fail, it is one.
+        """
+        try:
+            return self._audit.before(version, changed=changed, total=total)
+        except CheckFailedError:
+            self._table.tidy(self._table.branch)
+            remove_stray_files(self._settings, self._domain, self._table.branch)
+            raise
 
     def _compile_queries(self, worth_it: bool) -> None:
         """Whether Spark makes Java of a query, and compiles that, which takes longer than to run it on few rows."""
@@ -224,6 +246,7 @@ class SilverJob:
             # Those that quarantine had already were counted when they came.
             alarms.count(connection, name, tally.records - tally.rejected + new, new, limit)
             raised = alarms.open_alarms(connection, name)
+        self._audit.refused(tally.records, tally.rejected, limit, alarm=bool(raised))
         if new:
             log.warning("%s: %d records are new in quarantine", name, new)
         for alarm in raised:

@@ -213,15 +213,17 @@ class SilverTable:
         except IllegalArgumentException as error:  # Iceberg's word for: main is not where the branch began
             raise ConflictError(f"{self._name}: another run has published since snapshot {snapshot_id}") from error
 
-    def drop_branches(self) -> None:
-        """Take from every other run what it has written, so that it can not publish it; only with the domain's lock."""
-        for branch in branch_parents(self._settings, self._domain):
-            if branch != _MAIN:
-                self._spark.sql(f"ALTER TABLE {self._name} DROP BRANCH `{branch}`")
+    def drop_branches(self, *kept: str) -> None:
+        """Take from every run, but those ``kept``, what it has written, so that it can not publish it.
 
-    def tidy(self) -> None:
-        """Remove every branch and every snapshot but the newest; only while holding the domain's lock."""
-        self.drop_branches()
+        Only with the domain's lock.
+        """
+        for branch in branch_parents(self._settings, self._domain).keys() - {_MAIN, *kept}:
+            self._spark.sql(f"ALTER TABLE {self._name} DROP BRANCH `{branch}`")
+
+    def tidy(self, *kept: str) -> None:
+        """Remove every branch but those ``kept``, and every snapshot but the newest; only with the domain's lock."""
+        self.drop_branches(*kept)
         # Iceberg's own API: the SQL procedure runs Spark jobs to find the files, this one reads a few manifests.
         table = self._loaded()
         in_a_moment_ms = int(time.time() * 1000) + 1000  # keeps none of this very millisecond

@@ -94,6 +94,14 @@ def quarantine(context: typer.Context) -> None:
     hand_over(context, app)
 
 
+def checks(context: typer.Context) -> None:
+    """Show what checks found."""
+    _use(context, "postgres")
+    from include.checks.cli import checks_command
+
+    hand_over(context, alone(checks_command))
+
+
 def cases(context: typer.Context) -> None:
     """Run the command line of cases."""
     if context.args:
@@ -155,14 +163,14 @@ def backfill(context: typer.Context) -> None:
 
 
 HANDED_OVER = (
-    *("generate", "verify", "quarantine", "cases", "lists", "rules", "evaluate", "backtest"),
+    *("generate", "verify", "quarantine", "checks", "cases", "lists", "rules", "evaluate", "backtest"),
     *("materialize", "backfill"),
 )
 """Those that have a command line of their own."""
 OFFERED: dict[str, Callable[..., None]] = {
     each.__name__: each
     for each in (
-        *(status, logs, generate, verify, quarantine, cases, lists, rules, evaluate, backtest),
+        *(status, logs, generate, verify, quarantine, checks, cases, lists, rules, evaluate, backtest),
         *(materialize, backfill),
     )
 }

@@ -43,6 +43,10 @@ COMMANDS = {
     "quarantine": Command(
         "List and show the records that broke their contract, and drive them through again, or accept that many did."
     ),
+    "checks": Command(
+        "Show what each check of an asset found when it last looked.\n\n"
+        "The exit code is 1 when one that blocks has failed; otherwise 0."
+    ),
     "cases": Command("Work on the alerts: look at cases, take one, say what it was, let a rule sleep for somebody."),
     "lists": Command("Show and change the lists that the fraud rules ask: merchants, cities and users."),
     "rules": Command(

@@ -34,7 +34,7 @@ class Flow:
 
     ``newest_verdict`` is when the fraud stream last committed one, None when it never did or nobody knows. ``problems``
     are all that is wrong: what should flow and does not, and what could not be asked. ``seen`` is what is known of
-    single assets, ``assets`` how each of them is.
+    single assets, ``assets`` how each of them is. ``warnings`` are for people to look at, and hold nothing up.
     """
 
     layers: tuple[LayerPart, ...] = ()
@@ -45,6 +45,7 @@ class Flow:
     problems: tuple[Problem, ...] = ()
     seen: Mapping[str, Observation] = field(default_factory=dict)
     assets: tuple[AssetState, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """As plain values; times in ISO 8601, UTC, ages in seconds."""
@@ -56,6 +57,7 @@ class Flow:
             "waiting": [one.as_json() for one in self.waiting],
             "assets": [one.as_json() for one in self.assets],
             "failed_tasks": [asdict(one) | {"since": _iso(one.since)} for one in self.failed_tasks],
+            "warnings": list(self.warnings),
             "problems": [asdict(one) for one in self.problems],
         }
 
@@ -106,6 +108,7 @@ def joined(parts: Iterable[Flow]) -> Flow:
         tuple(one for part in parts for one in part.problems),
         {name: known for part in parts for name, known in part.seen.items()},
         tuple(one for part in parts for one in part.assets),
+        tuple(one for part in parts for one in part.warnings),
     )
 
 
@@ -157,7 +160,8 @@ def _waiting(question: Callable[..., list[Waiting]], *arguments: Any) -> Flow:
 
 def _warehouse(stores: Stores) -> Flow:
     with stores.warehouse() as connection:
-        return Flow(problems=tuple(warehouse.problems(connection)))
+        found = tuple(warehouse.problems(connection))
+        return Flow(problems=found, warnings=tuple(warehouse.warnings(connection)))
 
 
 def _airflow(api: AirflowReader, task_logs: Path | None) -> Flow:

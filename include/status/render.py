@@ -28,6 +28,8 @@ def render(found: Flow, console: Console) -> None:
         if not waiting.too_long:  # then it is a problem
             text = f"{waiting.domain}: {waiting.sentence}"
             console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    for warning in found.warnings:
+        console.print(warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
     render_problems(found.problems, console)
 
 

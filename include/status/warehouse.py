@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 
+from include.checks.declared import CheckKind
+from include.checks.result import newest
 from include.domains import DOMAINS
 from include.quarantine.alarms import open_alarms
 from include.sql import load_sql
@@ -41,4 +43,29 @@ def _alarms(conn: psycopg.Connection) -> Iterator[Problem]:
         yield Problem("rejected", f"silver {alarm.domain}", f"{alarm}. {alarm.advice}")
 
 
-_LOOKS: tuple[Callable[[psycopg.Connection], Iterator[Problem]], ...] = (_redrives, _alarms)
+def _checks(conn: psycopg.Connection) -> Iterator[Problem]:
+    """Checks that block and failed when they last looked: what waits is published by no run."""
+    for asset, found in _failing(conn, block=True).items():
+        yield Problem("check", asset, f"nothing new is published: {found}. `./paylake checks {asset}` says more.")
+
+
+def warnings(conn: psycopg.Connection) -> list[str]:
+    """One line with all checks that only warn and failed when they last looked; those that have an alarm left out.
+
+    Raises:
+        psycopg.Error: the warehouse does not answer, or lacks a table.
+    """
+    found = "; ".join(f"{asset}: {names}" for asset, names in _failing(conn, block=False).items())
+    return [f"checks that warn: {found}. `./paylake checks` says more."] if found else []
+
+
+def _failing(conn: psycopg.Connection, *, block: bool) -> dict[str, str]:
+    """The checks that failed when they last looked, by asset."""
+    failed: dict[str, dict[str, None]] = {}
+    for one in newest(conn):
+        if not one.passed and one.blocks is block and one.kind not in (CheckKind.FRESHNESS, CheckKind.REJECTED_SHARE):
+            failed.setdefault(one.asset, {})[one.check] = None
+    return {asset: ", ".join(names) for asset, names in failed.items()}
+
+
+_LOOKS: tuple[Callable[[psycopg.Connection], Iterator[Problem]], ...] = (_redrives, _alarms, _checks)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,10 @@ import pyarrow.csv as pa_csv
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+from include.checks.declared import CHECKS, Check, CheckKind, Severity
+from include.checks.drift import table_drift
+from include.checks.loaded import staged
+from include.checks.result import CheckFailedError, blocking, store
 from include.domains import Domain, Kind
 from include.lake.catalog import CATALOG, NAMESPACE, SilverState, changed_rows, silver_state
 from include.retries import tell
@@ -51,10 +56,15 @@ class BrokenContractError(RuntimeError):
 
     def __init__(self, domain: Domain, broken: psycopg.errors.IntegrityError) -> None:
         super().__init__(
-            f"{domain.table}: a row of silver breaks the contract: {broken.diag.message_primary}. If the row is older"
-            f" than this rule, drop the table {CATALOG}.{NAMESPACE}.{domain.name}: the next silver run reads bronze"
-            " again and puts into quarantine what the contract refuses."
+            f"{domain.table}: a row of silver breaks the contract: {broken.diag.message_primary}.{_advice(domain)}"
         )
+
+
+def _advice(domain: Domain) -> str:
+    return (
+        f" If the row is older than this rule, drop the table {CATALOG}.{NAMESPACE}.{domain.name}: the next silver run"
+        " reads bronze again and puts into quarantine what the contract refuses."
+    )
 
 
 class Silver(Protocol):
@@ -85,12 +95,13 @@ class LakeSilver:
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """What was loaded last, and when; all but the version is None before the first load."""
+    """What was loaded last, of so many ``rows``, and when; all but the numbers is None before the first load."""
 
     table_uuid: str | None
     silver_version: int
     snapshot_id: int | None
     loaded_at: datetime | None
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,7 @@ def load_from(silver: Silver, domain: Domain, conn: psycopg.Connection) -> GoldR
 
     Raises:
         FileNotFoundError: files were missing three times.
+        CheckFailedError: a check that blocks fails; what all of them found is stored, and nothing else was changed.
         BrokenContractError: the table refused a row; nothing was changed.
         psycopg.Error: the database refused or was lost; nothing was changed.
     """
@@ -136,6 +148,16 @@ def load_from(silver: Silver, domain: Domain, conn: psycopg.Connection) -> GoldR
 
 
 def _load_once(silver: Silver, domain: Domain, conn: psycopg.Connection) -> GoldReport:
+    run = f"load_{uuid.uuid4().hex}"
+    try:
+        return _load_as(run, silver, domain, conn)
+    except CheckFailedError as failed:
+        # The load is undone, and with it what it had stored.
+        store(conn, run, failed.snapshot_id, failed.results)
+        raise
+
+
+def _load_as(run: str, silver: Silver, domain: Domain, conn: psycopg.Connection) -> GoldReport:
     started = time.monotonic()
     with conn.transaction():
         watermark = _lock_watermark(conn, domain)
@@ -154,18 +176,34 @@ def _load_once(silver: Silver, domain: Domain, conn: psycopg.Connection) -> Gold
             raise IncompleteReadError(f"{domain.name}: {rows_sent} rows came of the {state.rows} in silver")
         if domain.kind is Kind.EVENT:
             conn.execute(statements.keep_newest())
+        found = staged(conn, domain, _checks(domain, Severity.BLOCK))
+        if blocking(found):
+            raise CheckFailedError(domain.gold_asset, found, "." + _advice(domain), state.snapshot_id)
         inserted, updated = _merge(conn, domain, statements)
         deleted = conn.execute(statements.delete_absent()).rowcount if full else 0
+        warnings = _checks(domain, Severity.WARN)
+        found += staged(conn, domain, warnings)
+        found += (
+            one
+            for check in warnings
+            if check.kind is CheckKind.ROW_COUNT_DRIFT
+            for one in table_drift(check, watermark.rows, watermark.rows + inserted - deleted)
+        )
+        store(conn, run, state.snapshot_id, found)
         _advance_watermark(conn, domain, state)
     report = GoldReport(rows_sent, inserted, updated, deleted, time.monotonic() - started, state.silver_version)
     log.info("%s: %s load: %s", domain.name, "full" if full else "incremental", report)
     return report
 
 
+def _checks(domain: Domain, severity: Severity) -> list[Check]:
+    return [one for one in CHECKS[domain.gold_asset] if one.severity is severity]
+
+
 def read_watermark(conn: psycopg.Connection, domain: Domain) -> Watermark:
     """Up to where the domain's table is loaded."""
     row = conn.execute(load_sql("gold/read_watermark"), {"domain": domain.name}).fetchone()
-    return Watermark(*row) if row else Watermark(None, 0, None, None)
+    return Watermark(*row) if row else Watermark(None, 0, None, None, 0)
 
 
 def _lock_watermark(conn: psycopg.Connection, domain: Domain) -> Watermark:

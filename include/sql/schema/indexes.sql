@@ -65,3 +65,7 @@ CREATE INDEX IF NOT EXISTS rule_hit_rule_idx ON ops.rule_hit (rule, scored_at);
 
 -- An asset has one open alarm at most.
 CREATE UNIQUE INDEX IF NOT EXISTS freshness_alarm_open_idx ON ops.freshness_alarm (asset) WHERE cleared_at IS NULL;
+
+-- What a check found, newest first, and what was found of an asset.
+CREATE INDEX IF NOT EXISTS check_result_check_idx ON ops.check_result (asset, check_name, checked_at);
+CREATE INDEX IF NOT EXISTS check_result_checked_at_idx ON ops.check_result (asset, checked_at);

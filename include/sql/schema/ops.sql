@@ -278,3 +278,30 @@ CREATE TABLE IF NOT EXISTS ops.notice (
 );
 COMMENT ON TABLE ops.notice IS 'What people are told by webhook or e-mail.';
 COMMENT ON COLUMN ops.notice.sent_to IS 'The channels that have taken it.';
+
+CREATE TABLE IF NOT EXISTS ops.check_result (
+    result_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    asset       text NOT NULL,
+    check_name  text NOT NULL,
+    kind        text NOT NULL,
+    severity    text NOT NULL CHECK (severity IN ('block', 'warn')),
+    day         date,
+    passed      boolean NOT NULL,
+    rows        bigint,
+    failing     bigint,
+    value       double precision,
+    limits      jsonb NOT NULL,
+    examples    jsonb NOT NULL,
+    snapshot_id bigint,
+    run         text NOT NULL,
+    checked_at  timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE ops.check_result IS 'What each check of an asset found, each time it looked; rows are added, and old ones deleted.';
+COMMENT ON COLUMN ops.check_result.severity IS 'block: nothing was published when it failed. warn: it was told.';
+COMMENT ON COLUMN ops.check_result.day IS 'The partition that the rows are of; NULL: all of them, or of a run that touched many days, those of the older ones.';
+COMMENT ON COLUMN ops.check_result.rows IS 'Rows that were looked at: those that the run was about to publish.';
+COMMENT ON COLUMN ops.check_result.failing IS 'Of this many rows; NULL where the check is not about single rows.';
+COMMENT ON COLUMN ops.check_result.value IS 'What the limits are of: the share of failing rows, 0 to 1, or rows for each one that there was.';
+COMMENT ON COLUMN ops.check_result.examples IS 'Five failing rows at most: key, coordinates, and the value unless it is personal data.';
+COMMENT ON COLUMN ops.check_result.snapshot_id IS 'Of silver''s snapshot that was looked at, published or not.';
+COMMENT ON COLUMN ops.check_result.run IS 'Results of one look have the same; of silver it names the branch, too.';

@@ -8,7 +8,7 @@ DROP VIEW IF EXISTS
     public.fraud_share_by_day, public.fraud_share_by_country, public.fraud_share_by_merchant,
     public.fraud_share_by_rule, public.balances_by_currency, public.orphans, public.quarantine_summary,
     public.transaction_conflicts, public.shadow_comparison, public.case_overview, public.transaction_marks,
-    public.daily_fraud_overview;
+    public.daily_fraud_overview, ops.check_newest;
 DROP VIEW IF EXISTS public.transactions;
 
 CREATE VIEW public.transactions AS
@@ -247,3 +247,30 @@ LEFT JOIN public.merchants USING (merchant_id);
 COMMENT ON VIEW public.daily_fraud_overview IS
     'daily_fraud with its merchants, where they are known. Of one rule: WHERE ''huge_amount'' = ANY (rules).';
 COMMENT ON COLUMN public.daily_fraud_overview.merchant_country IS 'The merchant''s country as it is now.';
+
+CREATE VIEW ops.check_newest AS
+-- Each check there is, by a step along the index for each: there are few checks and many results.
+WITH RECURSIVE known AS (
+    (SELECT asset, check_name FROM ops.check_result ORDER BY asset, check_name LIMIT 1)
+    UNION ALL
+    SELECT following.asset, following.check_name
+    FROM known
+    CROSS JOIN LATERAL (
+        SELECT asset, check_name
+        FROM ops.check_result
+        WHERE (asset, check_name) > (known.asset, known.check_name)
+        ORDER BY asset, check_name
+        LIMIT 1
+    ) AS following
+)
+SELECT result.*
+FROM known
+CROSS JOIN LATERAL (
+    SELECT run, checked_at
+    FROM ops.check_result
+    WHERE (asset, check_name) = (known.asset, known.check_name)
+    ORDER BY checked_at DESC
+    LIMIT 1
+) AS last
+JOIN ops.check_result AS result USING (asset, check_name, run, checked_at);
+COMMENT ON VIEW ops.check_newest IS 'What each check found when it last looked: one row, or one for each day that the run touched.';

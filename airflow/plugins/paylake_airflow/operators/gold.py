@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.assets.event import DataVersion, Materialization
+from include.checks import dataquality
 from include.domains import GOLD_DOMAINS, TRANSACTIONS
 from paylake_airflow import assets, hooks
 from paylake_airflow.behind import behind
@@ -24,7 +25,8 @@ class GoldLoadOperator(BaseOperator):
 
     Skips when silver holds no row that the table lacks. Metadata of the event: a `Materialization`, whose
     ``snapshot_id`` is that of the silver it holds, and the fields of the load's report, among them ``rows_sent``,
-    ``inserted``, ``updated`` and ``silver_version``.
+    ``inserted``, ``updated`` and ``silver_version``; and what each check found when it last looked, see
+    ``include.checks.dataquality``.
     """
 
     def __init__(self, *, domain: str, **kwargs: Any) -> None:
@@ -33,6 +35,7 @@ class GoldLoadOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Load and tell."""
+        from include.checks.result import newest
         from include.postgres import connect
         from include.warehouse.gold import load, read_watermark
 
@@ -40,6 +43,7 @@ class GoldLoadOperator(BaseOperator):
         with connect(settings.warehouse_dsn, "paylake gold") as connection:
             report = load(domain, connection, settings)
             snapshot_id = str(read_watermark(connection, domain).snapshot_id)
+            checked = newest(connection, domain.gold_asset)
         self.log.info("loaded %s", report)
         if not (report.rows_sent or report.deleted):
             raise AirflowSkipException(f"silver of {domain.name} holds no row that {domain.table} lacks")
@@ -51,7 +55,8 @@ class GoldLoadOperator(BaseOperator):
             behind=behind(assets.GOLD, domain),
             inputs={assets.silver(domain).name: DataVersion(snapshot_id=snapshot_id)},
         )
-        announce(context, assets.gold(domain), made, asdict(report))
+        own = asdict(report) | {dataquality.RESULT_KEY: dataquality.summary(domain, domain.gold_asset, checked)}
+        announce(context, assets.gold(domain), made, own)
 
 
 class DailyFraudOperator(BaseOperator):

@@ -77,6 +77,26 @@ class PruneBackTestsOperator(BaseOperator):
         self.log.info("%d pictures of back-tests", removed)
 
 
+class PruneChecksOperator(BaseOperator):
+    """Delete old results of checks, but what each found last.
+
+    :param age: of the youngest result that is deleted
+    """
+
+    def __init__(self, *, age: timedelta, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.age = age
+
+    def execute(self, context: Context) -> None:
+        """Delete them."""
+        from include.checks.result import forget
+        from include.postgres import connect
+
+        with connect(hooks.warehouse_dsn(), "paylake retention") as connection:
+            forgotten = forget(connection, self.age.days)
+        self.log.info("%d results of checks", forgotten)
+
+
 class PruneStreamOperator(BaseOperator):
     """Delete what the fraud stream needs no more: old rows of its ledger, unfinished files of its checkpoint.
 

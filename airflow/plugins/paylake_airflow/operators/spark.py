@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, Ai
 
 import include
 from include.assets.event import DataVersion, Materialization
+from include.checks import dataquality
 from include.domains import DOMAINS, Domain, Kind
 from include.heartbeat import START_SECONDS, beat
 from include.lake.positions import plain_positions
@@ -130,8 +131,9 @@ class SilverOperator(SparkJobOperator):
     since the event before, or since the table was made anew: ``valid``, ``duplicates``, ``rejected``, ``tombstones``,
     and ``redriven``, which were rejected and then became valid; the same since the beginning of this table as
     ``totals``; ``reasons``, the records that wait in quarantine now by reason; ``alarm``, if more were rejected than is
-    allowed and nobody has accepted it, else None; ``table_uuid`` and ``silver_version``. Of events the partitions are
-    the days (UTC) that have got rows since then.
+    allowed and nobody has accepted it, else None; ``table_uuid`` and ``silver_version``; and what each check found when
+    it last looked, see ``include.checks.dataquality``. Of events the partitions are the days (UTC) that have got rows
+    since then.
     """
 
     def __init__(self, *, domain: str, others: Mapping[str, str], **kwargs: Any) -> None:
@@ -258,6 +260,7 @@ def silver_event(
     domain: Domain, settings: Settings, state: SilverState, now: SilverTold, told: SilverTold | None
 ) -> tuple[Materialization, dict[str, Any]]:
     """What silver's event tells after one that told ``told``: that of every event, and the numbers of silver's own."""
+    from include.checks.result import newest
     from include.postgres import connect
     from include.quarantine.rows import counts
 
@@ -265,6 +268,7 @@ def silver_event(
     became = {name: total - before.get(name, 0) for name, total in now.totals.items()}
     with connect(settings.warehouse_dsn, "paylake silver") as connection:
         reasons = counts(connection, domain.name)
+        checked = newest(connection, domain.silver_asset)
     positions = plain_positions(state.position)
     made = Materialization(
         snapshot_id=now.snapshot_id,
@@ -283,6 +287,7 @@ def silver_event(
         "alarm": now.alarm,
         "table_uuid": now.table_uuid,
         "silver_version": state.silver_version,
+        dataquality.RESULT_KEY: dataquality.summary(domain, domain.silver_asset, checked),
     }
     return made, own
 
