@@ -14,6 +14,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+from include.checks.result import CheckFailedError, blocking, forget, newest
 from include.domains import ACCOUNTS, PROFILES
 from include.lake.catalog import SilverState
 from include.postgres import connect
@@ -221,15 +222,82 @@ def test_column_that_silver_lacks_is_null_if_it_may_be(conn: psycopg.Connection,
     load_from(silver, PROFILES, conn)
     assert users(conn, "city") == [(None,)]
     silver.commit({name: value for name, value in user_row("U2").items() if name != "credit_score"})
-    with pytest.raises(BrokenContractError, match="credit_score"):
+    with pytest.raises(CheckFailedError, match="credit_score_not_null: 1 of 1 rows"):
         load_from(silver, PROFILES, conn)
 
 
 def test_row_that_breaks_the_contract_stops_the_whole_load(conn: psycopg.Connection, silver: SilverTable) -> None:
     silver.commit(user_row("U1"), user_row("U2", credit_score=299))
-    with pytest.raises(BrokenContractError, match=r"users_credit_score_range.*drop the table lake.silver.profiles"):
+    advice = "drop the table lake.silver.profiles"
+    with pytest.raises(CheckFailedError, match=rf"credit_score_range: 1 of 2 rows .*\"user_id\": \"U2\".*{advice}"):
         load_from(silver, PROFILES, conn)
     assert users(conn) == []
+    checked = {one.check: one for one in newest(conn, "gold/USERS")}
+    failed = checked["credit_score_range"]
+    assert (failed.passed, failed.blocks, failed.rows, failed.failing) == (False, True, 2, 1)
+    assert (failed.examples[0]["user_id"], "credit_score" in failed.examples[0]) == ("U2", False), "it is personal data"
+    assert (checked["name_length"].passed, checked["name_length"].examples) == (True, [])
+
+    silver.commit(user_row("U2", credit_score=300))
+    load_from(silver, PROFILES, conn)
+    assert users(conn) == [("U1", "Ana Silva"), ("U2", "Ana Silva")]
+    assert all(one.passed for one in newest(conn, "gold/USERS"))
+
+
+def test_each_kind_of_check_refuses_what_breaks_it(conn: psycopg.Connection) -> None:
+    for number, (name, bad) in enumerate(
+        [
+            ("status_accepted_values", {"status": "Active"}),
+            ("country_code_pattern", {"country_code": "pt"}),
+            ("name_length", {"name": ""}),
+            ("month_range", {"month": 13}),
+            ("first_name_not_null", {"first_name": None}),
+        ]
+    ):
+        silver = SilverTable("user_id", table_uuid=str(number))
+        silver.commit(user_row("U1"), user_row("U2", **bad))
+        with pytest.raises(CheckFailedError) as refused:
+            load_from(silver, PROFILES, conn)
+        assert [one.check.name for one in blocking(refused.value.results)] == [name]
+
+
+def test_what_no_contract_says_is_refused_by_the_table(conn: psycopg.Connection, silver: SilverTable) -> None:
+    silver.commit(user_row("U1", bronze_topic_id=None))
+    with pytest.raises(BrokenContractError, match=r"bronze_topic_id.*drop the table lake.silver.profiles"):
+        load_from(silver, PROFILES, conn)
+
+
+def test_what_warns_is_told_and_loaded(conn: psycopg.Connection) -> None:
+    accounts, people = SilverTable("account_id"), SilverTable("user_id")
+    accounts.commit(account_row("A1", user_id="U1"), account_row("A2", user_id="U7"))
+    load_from(accounts, ACCOUNTS, conn)
+    (found,) = [one for one in newest(conn, "gold/ACCOUNTS") if not one.passed]
+    assert (found.check, found.failing, found.rows, found.blocks) == ("user_id_reference", 2, 2, False)
+    people.commit(user_row("U1"), user_row("U7"), *(user_row(f"U{number}") for number in range(10, 40)))
+    load_from(people, PROFILES, conn)
+    accounts.commit(account_row("A1", user_id="U7", bronze_offset=9))
+    load_from(accounts, ACCOUNTS, conn)
+    assert [one for one in newest(conn, "gold/ACCOUNTS") if not one.passed] == []
+
+    people.rebuild(user_row("U1"))
+    load_from(people, PROFILES, conn)
+    (drifted,) = [one for one in newest(conn, "gold/USERS") if not one.passed]
+    assert (drifted.check, drifted.value, drifted.limits) == ("row_count_drift", pytest.approx(1 / 32), {"low": 0.9})
+    assert len(users(conn)) == 1
+
+
+def test_results_are_those_of_loads_that_were_committed(conn: psycopg.Connection, silver: SilverTable) -> None:
+    silver.commit(user_row("U1"))
+    load_from(silver, PROFILES, conn)
+    once = conn.execute("SELECT count(*), count(DISTINCT run) FROM ops.check_result").fetchone()
+    load_from(silver, PROFILES, conn)
+    assert conn.execute("SELECT count(*), count(DISTINCT run) FROM ops.check_result").fetchone() == once
+    conn.execute("UPDATE ops.check_result SET checked_at = now() - interval '31 days'")
+    assert (forget(conn, 30), len(newest(conn))) == (0, once[0] if once else 0), "the newest stay, however old"
+    silver.commit(user_row("U2"))
+    load_from(silver, PROFILES, conn)
+    # Nothing was looked at twice but what the second load has looked at again: a table that was empty cannot drift.
+    assert forget(conn, 30) == (once[0] if once else 0)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import pytest
 
+from include.checks.result import newest
 from include.domains import TRANSACTIONS, Domain
 from include.lake.catalog import silver_state
 from include.postgres import connect
@@ -111,6 +112,15 @@ def test_it_holds_each_transaction_that_has_a_verdict_once_by_days(world: World,
         ("T5", "Berlin", "10.0000", "2025-12-02", 8),
         ("T5", "Berlin", "10.0000", "2025-12-01", 9),
         ("T5", "Berlin", "10.0000", "2025-12-02", 10),
+    ]
+    with connect(world.settings.warehouse_dsn) as conn:
+        checked = [one for one in newest(conn, TRANSACTIONS.silver_asset) if one.check == "amount_range"]
+    assert [(f"{one.day}", one.rows, one.passed) for one in checked] == [
+        ("1970-01-01", 1, True),
+        ("2025-12-01", 2, True),
+        ("2025-12-02", 2, True),
+        ("2026-01-31", 3, True),
+        ("2026-02-01", 1, True),
     ]
     assert days(world) == ["1970-01-01", "2025-12-01", "2025-12-02", "2026-01-31", "2026-02-01"]
     (domain,) = assert_balanced(world.settings, TRANSACTIONS).domains

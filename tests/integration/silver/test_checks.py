@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pyspark.sql import SparkSession
@@ -131,6 +132,29 @@ def appended(table: SilverTable, _current: Any, changes: Any, book: Any, **_: An
     table._writer(changes, book).append()
 
 
+class DiedError(BaseException):
+    """No Exception: it is not a fault, which a run would answer by trying again."""
+
+
+def test_a_run_that_dies_between_the_checks_and_the_publication(
+    world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.produce(*merchants(range(3)))
+    run_here(world)
+    before = state_of(world)
+    world.produce(*merchants(range(2, 5), day=2), b"garbage")
+    with monkeypatch.context() as patch:
+        patch.setattr(SilverTable, "publish", Mock(side_effect=DiedError))
+        with pytest.raises(DiedError):
+            run_here(world)
+    (branch,) = branch_parents(world.settings, world.domain).keys() - {"main"}
+    assert (state_of(world), found(world)["rows_add_up"].run) == (before, branch), "checked, and not published"
+    assert run_here(world).rows == 5
+    assert (state_of(world).counts.duplicates, len(world.quarantined())) == (1, 1)
+    assert_clean(world)
+
+
+@pytest.mark.long
 def test_kill_9_between_the_checks_and_the_publication(world: World, spark: SparkSession) -> None:
     world.produce(*merchants(range(50), day=3))
     run_here(world)
