@@ -183,6 +183,11 @@ def contract_checks(domain: Domain, asset: str) -> Iterator[Check]:
             yield Check(asset, CheckKind.REJECTED_SHARE, name=CheckKind.REJECTED_SHARE.value, of_contract=True)
 
 
+def checks_of(domain: Domain, asset: str) -> list[Check]:
+    """The checks of the domain's silver or gold, with what the contract says that it has at this moment."""
+    return [*contract_checks(domain, asset), *(one for one in CHECKS.get(asset, ()) if not one.of_contract)]
+
+
 def read_checks(file: Path) -> list[Check]:
     """The entries of a file of checks.
 

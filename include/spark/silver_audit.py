@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from include.checks import drift
-from include.checks.declared import CHECKS, Check, CheckKind, Severity
+from include.checks.declared import Check, CheckKind, Severity, checks_of
 from include.checks.loaded import missing
 from include.checks.result import CheckFailedError, Result, blocking, store
 from include.checks.rows import RowChecks
@@ -32,7 +32,7 @@ class SilverAudit:
         self._domain = domain
         self._lock = lock
         self._branch = branch
-        self._checks = CHECKS[domain.silver_asset]
+        self._checks = checks_of(domain, domain.silver_asset)
 
     def before(self, version: int, *, changed: int, total: int) -> StagedRows:
         """Read what lies on the branch as ``version``, and look at it with the checks that block.

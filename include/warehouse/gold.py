@@ -25,7 +25,7 @@ import pyarrow.csv as pa_csv
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from include.checks.declared import CHECKS, Check, CheckKind, Severity
+from include.checks.declared import Check, CheckKind, Severity, checks_of
 from include.checks.drift import table_drift
 from include.checks.loaded import staged
 from include.checks.result import CheckFailedError, blocking, store
@@ -197,7 +197,7 @@ def _load_as(run: str, silver: Silver, domain: Domain, conn: psycopg.Connection)
 
 
 def _checks(domain: Domain, severity: Severity) -> list[Check]:
-    return [one for one in CHECKS[domain.gold_asset] if one.severity is severity]
+    return [one for one in checks_of(domain, domain.gold_asset) if one.severity is severity]
 
 
 def read_watermark(conn: psycopg.Connection, domain: Domain) -> Watermark:
