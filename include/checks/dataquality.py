@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from include.checks.declared import CHECKS, ROW_KINDS, Check, CheckKind
@@ -97,6 +98,7 @@ def _sql(check: Check) -> str:
 
 def _failing(check: Check) -> str:
     column = check.column
+    bounds: tuple[tuple[str, Decimal | int | None], ...]
     match check.kind:
         case CheckKind.NOT_NULL:
             return f"{column} IS NULL"

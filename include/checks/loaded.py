@@ -69,6 +69,7 @@ def _any(value: Composable, comparisons: Iterable[tuple[str, str]], check: Check
 def _examples(conn: psycopg.Connection, domain: Domain, check: Check) -> list[dict[str, object]]:
     own = () if check.column is None or is_personal(domain, check.column) else (check.column,)
     names = SQL(", ").join(map(Identifier, dict.fromkeys((domain.key, *own, *COORDINATES))))
+    chosen: Composable
     if check.kind is CheckKind.UNIQUE:
         column = Identifier(check.column or domain.key)
         chosen = SQL("{0} IN (SELECT {0} FROM {1} GROUP BY {0} HAVING count(*) > 1)").format(column, STAGING)

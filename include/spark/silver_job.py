@@ -171,9 +171,9 @@ class SilverJob:
         landing.enter(self._lock, self._domain, self._table.branch, landed, returning - landed)
         self._table.publish(state.snapshot_id)
         landing.land(self._lock, self._domain, self._table.branch)
+        self._tidy()
         if staged:
             self._audit.after(staged, state.rows)
-        self._tidy()
         return Done(tally, len(landed), len(changes))
 
     def _checked(self, version: int, changed: int, total: int) -> StagedRows:
