@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -40,9 +40,10 @@ class RowChecks:
         """The different values of a column, but null."""
         return pc.unique(self._rows[column]).drop_null()
 
-    def reference(self, check: Check, missing: pa.Array) -> Iterator[Result]:
+    def reference(self, check: Check, missing: Sequence[str]) -> Iterator[Result]:
         """What a check of a reference finds, of whose values these are ``missing`` from where it points."""
-        yield from self._results(check, pc.is_in(self._rows[check.column], value_set=missing))
+        values = pa.array(missing, pa.string())
+        yield from self._results(check, pc.is_in(self._rows[check.column], value_set=values))
 
     def days(self) -> set[date]:
         """The days of the events, in UTC."""

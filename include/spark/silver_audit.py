@@ -7,7 +7,8 @@ of a run that has not published: nothing is lost, and nothing doubled. Only what
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,8 +21,24 @@ from include.checks.result import CheckFailedError, Result, blocking, store
 from include.checks.rows import RowChecks
 from include.domains import Domain
 from include.lake.catalog import CATALOG, NAMESPACE, StagedRows, staged_rows
+from include.quality.isolate import lies_in_records
 from include.quality.limit import RejectedLimit
 from include.settings import Settings
+
+
+class CheckBrokenError(RuntimeError):
+    """A check could not be made, for a fault of ours: no record is to blame, so none goes to quarantine for it."""
+
+
+@contextmanager
+def _without_blame(asset: str) -> Iterator[None]:
+    """Let no error of a check pass for one that lies in a record."""
+    try:
+        yield
+    except Exception as error:
+        if not lies_in_records(error):
+            raise
+        raise CheckBrokenError(f"the checks of {asset} could not be made: {type(error).__name__}: {error}") from error
 
 
 class SilverAudit:
@@ -41,14 +58,16 @@ class SilverAudit:
 
         Raises:
             CheckFailedError: one of them fails; what all of them found is stored.
+            CheckBrokenError: one of them could not be made.
         """
-        staged = staged_rows(self._settings, self._domain, self._branch, version)
-        rows = RowChecks(self._domain, staged.rows)
-        found = list(rows.results(self._of(Severity.BLOCK)))
-        for check in self._of(Severity.BLOCK, CheckKind.ROWS_ADD_UP):
-            differing = abs(staged.total - total) + abs(len(staged.rows) - changed)
-            found.append(Result(check, not differing, rows=staged.total, value=float(differing)))
-        self._store(staged.snapshot_id, found)
+        with _without_blame(self._domain.silver_asset):
+            staged = staged_rows(self._settings, self._domain, self._branch, version)
+            rows = RowChecks(self._domain, staged.rows)
+            found = list(rows.results(self._of(Severity.BLOCK)))
+            for check in self._of(Severity.BLOCK, CheckKind.ROWS_ADD_UP):
+                differing = abs(staged.total - total) + abs(len(staged.rows) - changed)
+                found.append(Result(check, not differing, rows=staged.total, value=float(differing)))
+            self._store(staged.snapshot_id, found)
         if blocking(found):
             raise CheckFailedError(
                 self._domain.silver_asset,
@@ -60,19 +79,24 @@ class SilverAudit:
         return staged
 
     def after(self, staged: StagedRows, before: int) -> None:
-        """Look at what was published with the checks that warn; the table had ``before`` rows before."""
-        rows = RowChecks(self._domain, staged.rows)
-        found = list(rows.results(self._of(Severity.WARN)))
-        for check in self._of(Severity.WARN, CheckKind.REFERENCE):
-            values = rows.values(check.column or "").to_pylist()
-            found += rows.reference(check, missing(self._lock, check, values))
-        for check in self._of(Severity.WARN, CheckKind.ROW_COUNT_DRIFT):
-            found += (
-                drift.day_drift(check, staged.days, rows.days(), datetime.now(UTC).date())
-                if staged.days
-                else drift.table_drift(check, before, staged.total)
-            )
-        self._store(staged.snapshot_id, found)
+        """Look at what was published with the checks that warn; the table had ``before`` rows before.
+
+        Raises:
+            CheckBrokenError: one of them could not be made.
+        """
+        with _without_blame(self._domain.silver_asset):
+            rows = RowChecks(self._domain, staged.rows)
+            found = list(rows.results(self._of(Severity.WARN)))
+            for check in self._of(Severity.WARN, CheckKind.REFERENCE):
+                values = rows.values(check.column or "").to_pylist()
+                found += rows.reference(check, missing(self._lock, check, values))
+            for check in self._of(Severity.WARN, CheckKind.ROW_COUNT_DRIFT):
+                found += (
+                    drift.day_drift(check, staged.days, rows.days(), datetime.now(UTC).date())
+                    if staged.days
+                    else drift.table_drift(check, before, staged.total)
+                )
+            self._store(staged.snapshot_id, found)
 
     def refused(self, records: int, rejected: int, limit: RejectedLimit, *, alarm: bool) -> None:
         """Note the share of refused records, which is all right unless there is an ``alarm``."""

@@ -114,7 +114,10 @@ def test_it_holds_each_transaction_that_has_a_verdict_once_by_days(world: World,
         ("T5", "Berlin", "10.0000", "2025-12-02", 10),
     ]
     with connect(world.settings.warehouse_dsn) as conn:
-        checked = [one for one in newest(conn, TRANSACTIONS.silver_asset) if one.check == "amount_range"]
+        found = newest(conn, TRANSACTIONS.silver_asset)
+    references = [one for one in found if one.check == "merchant_id_reference"]
+    assert [(one.rows, one.failing) for one in references] == [(1, 1), (2, 2), (2, 2), (3, 3), (1, 1)]
+    checked = [one for one in found if one.check == "amount_range"]
     assert [(f"{one.day}", one.rows, one.passed) for one in checked] == [
         ("1970-01-01", 1, True),
         ("2025-12-01", 2, True),

@@ -120,8 +120,8 @@ def test_a_share_may_fail_if_the_check_says_so() -> None:
     rows = payments(*(("1", "ATM", moment),) * 20)
     check = contract_check(PAYMENTS, "user_id_reference")
     assert rows.values("user_id").to_pylist() == [f"U{number}" for number in range(20)]
-    (one,) = rows.reference(check, pa.array(["U3"]))
-    (two,) = rows.reference(check, pa.array(["U3", "U4"]))
+    (one,) = rows.reference(check, ["U3"])
+    (two,) = rows.reference(check, ["U3", "U4"])
     assert [(found.failing, found.value, found.passed) for found in (one, two)] == [(1, 0.05, True), (2, 0.1, False)]
     assert one.examples[0]["user_id"] == "U3"
 

@@ -14,10 +14,12 @@ from pyspark.sql import SparkSession
 from include.checks import declared
 from include.checks.declared import Check, CheckKind, Severity
 from include.checks.result import CheckFailedError, Stored, newest
+from include.checks.rows import RowChecks
 from include.domains import MERCHANTS
 from include.lake.catalog import branch_parents
 from include.lake.silver_files import stray_files
 from include.postgres import connect
+from include.spark.silver_audit import CheckBrokenError
 from include.spark.silver_table import SilverTable
 from include.status import warehouse
 from tests.support.records import merchants
@@ -130,6 +132,22 @@ def test_rows_that_a_write_lost_or_doubled_are_not_published(
 
 def appended(table: SilverTable, _current: Any, changes: Any, book: Any, **_: Any) -> None:
     table._writer(changes, book).append()
+
+
+def test_a_check_that_cannot_be_made_sends_no_record_to_quarantine(
+    world: World, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.produce(*merchants(range(3)))
+    run_here(world)
+    before = state_of(world)
+    world.produce(*merchants(range(3, 5)))
+    with monkeypatch.context() as patch:
+        patch.setattr(RowChecks, "results", Mock(side_effect=TypeError("a fault of ours")))
+        with pytest.raises(CheckBrokenError, match="a fault of ours"):
+            run_here(world)
+    assert (state_of(world), world.quarantined()) == (before, [])
+    assert run_here(world).rows == 5
+    assert_clean(world)
 
 
 class DiedError(BaseException):
