@@ -18,8 +18,14 @@ _BOUNDS = (("minimum", "<"), ("maximum", ">"), ("exclusive_minimum", "<="))
 _LENGTHS = (("min_length", "<"), ("max_length", ">"))
 
 
-def staged(conn: psycopg.Connection, domain: Domain, checks: Iterable[Check]) -> list[Result]:
-    """What those of the checks find in the staging table that are about single rows, or what these refer to."""
+def staged(
+    conn: psycopg.Connection, domain: Domain, checks: Iterable[Check], among: Composable | None = None
+) -> list[Result]:
+    """What those of the checks find in the staging table that are about single rows, or what these refer to.
+
+    ``among`` is a condition on a staged row, called ``silver``: a row fails only where it holds. A row that is older
+    than its check and stays as it is in the table fails nothing.
+    """
     chosen = [one for one in checks if one.kind in ROW_KINDS or one.kind is CheckKind.REFERENCE]
     counts = [
         SQL("count({0}) - count(DISTINCT {0})").format(Identifier("silver", check.column or domain.key))
@@ -31,8 +37,13 @@ def staged(conn: psycopg.Connection, domain: Domain, checks: Iterable[Check]) ->
     found = conn.execute(SQL("SELECT {} FROM {} AS silver").format(selected, STAGING)).fetchone()
     assert found is not None  # noqa: S101 - an aggregate has one row
     rows, *failing = found
+    among = among or SQL("true")
+    if any(failing):
+        # Asked for only now: it joins with the table, and nearly always nothing fails.
+        only = SQL("SELECT {} FROM {} AS silver WHERE {}").format(selected, STAGING, among)
+        _, *failing = conn.execute(only).fetchone() or (0, *failing)
     return [
-        row_result(check, rows, count, _examples(conn, domain, check) if count else ())
+        row_result(check, rows, count, _examples(conn, domain, check, among) if count else ())
         for check, count in zip(chosen, failing, strict=True)
     ]
 
@@ -66,7 +77,7 @@ def _any(value: Composable, comparisons: Iterable[tuple[str, str]], check: Check
     )
 
 
-def _examples(conn: psycopg.Connection, domain: Domain, check: Check) -> list[dict[str, object]]:
+def _examples(conn: psycopg.Connection, domain: Domain, check: Check, among: Composable) -> list[dict[str, object]]:
     own = () if check.column is None or is_personal(domain, check.column) else (check.column,)
     names = SQL(", ").join(map(Identifier, dict.fromkeys((domain.key, *own, *COORDINATES))))
     chosen: Composable
@@ -75,7 +86,9 @@ def _examples(conn: psycopg.Connection, domain: Domain, check: Check) -> list[di
         chosen = SQL("{0} IN (SELECT {0} FROM {1} GROUP BY {0} HAVING count(*) > 1)").format(column, STAGING)
     else:
         chosen = _failing(check)
-    query = SQL("SELECT {} FROM {} AS silver WHERE {} LIMIT {}").format(names, STAGING, chosen, Literal(EXAMPLES))
+    query = SQL("SELECT {} FROM {} AS silver WHERE ({}) AND ({}) LIMIT {}").format(
+        names, STAGING, chosen, among, Literal(EXAMPLES)
+    )
     with conn.cursor(row_factory=dict_row) as cursor:
         return [as_example(row) for row in cursor.execute(query)]
 

@@ -176,7 +176,7 @@ def _load_as(run: str, silver: Silver, domain: Domain, conn: psycopg.Connection)
             raise IncompleteReadError(f"{domain.name}: {rows_sent} rows came of the {state.rows} in silver")
         if domain.kind is Kind.EVENT:
             conn.execute(statements.keep_newest())
-        found = staged(conn, domain, _checks(domain, Severity.BLOCK))
+        found = staged(conn, domain, _checks(domain, Severity.BLOCK), statements.written())
         if blocking(found):
             raise CheckFailedError(domain.gold_asset, found, "." + _advice(domain), state.snapshot_id)
         inserted, updated = _merge(conn, domain, statements)
@@ -289,6 +289,18 @@ class Statements:
             key=self._key,
             mirror=Literal(self._mirror),
             columns=self._list(self.columns),
+            silver_columns=self._list(self.columns, "silver"),
+            gold_columns=self._list(self.columns, "gold"),
+            silver_order=self._ordering("silver"),
+            gold_order=self._ordering("gold"),
+        )
+
+    def written(self) -> Composed:
+        """Of a staged row, called ``silver``: whether the merge will write it."""
+        return SQL(load_sql("gold/written")).format(
+            table=self._table,
+            key=self._key,
+            mirror=Literal(self._mirror),
             silver_columns=self._list(self.columns, "silver"),
             gold_columns=self._list(self.columns, "gold"),
             silver_order=self._ordering("silver"),
