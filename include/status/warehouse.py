@@ -50,13 +50,13 @@ def _checks(conn: psycopg.Connection) -> Iterator[Problem]:
 
 
 def warnings(conn: psycopg.Connection) -> list[str]:
-    """One line with all checks that only warn and failed when they last looked; those that have an alarm left out.
+    """For each asset a line with the checks that only warn and failed when they last looked, without those that have an
+    alarm.
 
     Raises:
         psycopg.Error: the warehouse does not answer, or lacks a table.
     """
-    found = "; ".join(f"{asset}: {names}" for asset, names in _failing(conn, block=False).items())
-    return [f"checks that warn: {found}. `./paylake checks` says more."] if found else []
+    return [f"{asset}: checks warn: {names}" for asset, names in _failing(conn, block=False).items()]
 
 
 def _failing(conn: psycopg.Connection, *, block: bool) -> dict[str, str]:
