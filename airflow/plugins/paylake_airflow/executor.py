@@ -53,6 +53,7 @@ LIBRARIES = (
     "pyiceberg.catalog.sql",
     "pyiceberg.io.pyarrow",
     "pyiceberg.table",
+    "statistics",
 )
 """What tasks load besides our own modules, of which each task is to have the newest: before the fork, once for all."""
 
