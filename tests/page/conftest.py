@@ -55,8 +55,9 @@ class Looking:
     @property
     def desk(self) -> Frame:
         """The page within Airflow's."""
-        self.page.wait_for_selector("iframe")
-        frame = next(one for one in self.page.frames if "/paylake/" in one.url)
+        element = self.page.wait_for_selector("iframe")
+        frame = element.content_frame() if element else None
+        assert frame is not None
         frame.wait_for_selector("h1")
         return frame
 

@@ -92,6 +92,29 @@ def test_one_gets_from_a_fraud_to_its_user_and_back(looking: Looking) -> None:
     expect(desk.get_by_role("heading", level=1)).to_have_text("Frauds")
 
 
+def test_every_view_can_be_reached_by_clicks(stack: Stack, looking: Looking) -> None:
+    looking.page.goto("/plugin/paylake")
+    desk = looking.desk
+    tabs = desk.get_by_role("navigation", name="Paylake")
+    heading = desk.get_by_role("heading", level=1)
+    tabs.get_by_role("link", name="Lake").click()
+    expect(heading).to_have_text("Lake")
+    rows = desk.get_by_role("row").filter(has=desk.get_by_role("link", name="fraudtransaction", exact=True))
+    expect(rows.first).to_contain_text(str(one(stack, "SELECT count(*) FROM fraudtransaction")), timeout=60_000)
+    desk.get_by_role("link", name="processed-merchants").first.click()
+    expect(heading).to_contain_text("silver/processed-merchants")
+    tabs.get_by_role("link", name="Rules").click()
+    expect(heading).to_have_text("Rules")
+    desk.get_by_role("link", name="huge amount").first.click()
+    expect(heading).to_contain_text("huge")
+    tabs.get_by_role("link", name="Rules").click()
+    for part in ("lists", "back-tests", "versions"):
+        desk.get_by_role("link", name=part, exact=True).click()
+        expect(desk.locator("[aria-current]", has_text=part)).to_be_visible()
+    tabs.get_by_role("link", name="Cases").click()
+    expect(heading).to_have_text("Cases")
+
+
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_use_it(looking: Looking, view: str, scheme: str) -> None:
